@@ -1,1 +1,76 @@
-//! placeholder
+//! The verbs people type: they ask a central site over its admin API and show the answer, as a table
+//! for people or as JSON for scripts. `demo` starts a whole hierarchy of real processes to try them on.
+//!
+//! Owns: which site a verb asks and with which credential, and how answers look. Must not: know a
+//! database, decide anything that a site decides, or read anything of a site but its admin credential.
+
+pub mod connection;
+pub mod console;
+pub mod demo;
+pub mod follow;
+pub mod hierarchy;
+pub mod log;
+pub mod message;
+pub mod progress;
+pub mod render;
+pub mod site;
+pub mod status;
+pub mod sync;
+pub mod update;
+
+use console::Console;
+use std::process::ExitCode;
+
+/// What a person asks of a hierarchy.
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// Start or cancel a synchronization of the whole hierarchy
+    Sync(sync::Command),
+    /// Show every site: state, position, how far behind, last success, last error
+    Status(status::Command),
+    /// Show lines of a site's wsyncmgr.log
+    Log(log::Command),
+    /// Show what sites reported, with what to do about it
+    Message(message::Command),
+    /// Make join tokens, list and remove sites
+    Site(site::Command),
+    /// Look at the updates of the catalog
+    Update(update::Command),
+    /// Try it: start a whole hierarchy here, synchronize it and watch
+    Demo(demo::Command),
+}
+
+/// Does what was asked. The exit code is 0 when it was done and 1 when the answer is "no": a site
+/// that failed, a run that was cancelled, a check that found something.
+///
+/// # Errors
+/// When it could not be done; the chain of causes says what failed and what to do. A reader of our
+/// output that went away is an error too, which [`is_closed_output`] recognises.
+pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Sync(command) => sync::execute(command).await,
+        Verb::Status(command) => status::execute(command).await,
+        Verb::Log(command) => log::execute(command).await,
+        Verb::Message(command) => message::execute(command).await,
+        Verb::Site(command) => site::execute(command).await,
+        Verb::Update(command) => update::execute(command).await,
+        Verb::Demo(command) => demo::execute(command).await,
+    }
+}
+
+/// Whether an error only says that nobody reads our output any more, as in `headwater log | head`.
+pub fn is_closed_output(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The time of this machine, for "2 min ago" and for checking certificates.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a verb runs once, for a person, in real time; what is computed from it takes it as an argument"
+)]
+pub(crate) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

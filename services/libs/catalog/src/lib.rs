@@ -3,8 +3,19 @@
 //!
 //! Everything here is pure: values in, values out. No clock, no file, no socket, no database.
 
+pub mod category;
+pub mod codec;
+pub mod document;
+pub mod header;
 pub mod identity;
+pub mod item;
+pub mod merkle;
+pub mod order;
+pub mod relations;
+pub mod selection;
 pub mod site;
+pub mod supersedence;
+pub mod well_known;
 
 pub use identity::{RevisionId, UpdateId};
 pub use site::{SiteCode, SiteKind};

@@ -1,0 +1,488 @@
+//! The update document: what Microsoft Update, a WSUS server or a package says about one revision.
+//!
+//! [`parse`] reads the XML in one pass and keeps what Headwater decides and shows by. The text itself is
+//! stored and forwarded byte for byte, so nothing here ever writes a document: what is not in
+//! [`Update`] is still in the text.
+
+mod error;
+mod parse;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use parse::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_LIST, MAX_TEXT_BYTES, parse};
+
+use crate::{RevisionId, UpdateId};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// What one update document says: an update, a driver, a category or a detectoid.
+///
+/// Texts are kept as published, with their white space; [`Update::title`] trims for display.
+/// An attribute that the document leaves out has the value of its default in the schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// Which revision of which update this is (`UpdateIdentity`).
+    pub id: RevisionId,
+    /// What kind of update it is (`UpdateType`, and `CategoryType` of a category).
+    pub update_type: UpdateType,
+    /// What a category forbids and how it is shown; `None` for everything else.
+    pub category: Option<CategoryFlags>,
+    /// Whether the publisher still offers it.
+    pub publication_state: PublicationState,
+    /// When this revision was published. It is not the release date of the first revision.
+    pub creation_date: Timestamp,
+    /// The team that submitted it. Not the company category.
+    pub publisher_id: Option<Uuid>,
+    /// The language to fall back to (`DefaultPropertiesLanguage`).
+    pub default_language: String,
+    /// Whether an administrator approves it by itself: true for bundles and stand-alone updates.
+    pub explicitly_deployable: bool,
+    /// `AutoSelectOnWebSites`.
+    pub auto_select: bool,
+    /// The severity of the vulnerability that it closes; `None` where the document gives none,
+    /// or one that is not among the four.
+    pub msrc_severity: Option<MsrcSeverity>,
+    /// Most that a client may have to download, in bytes.
+    pub max_download_size: Option<u64>,
+    /// Least that a client may have to download, in bytes.
+    pub min_download_size: Option<u64>,
+    /// Lowest protocol version a downstream server must speak to be offered it.
+    pub compatible_protocol_version: Option<ProtocolVersion>,
+    /// The licence that an administrator must accept first.
+    pub eula_id: Option<Uuid>,
+    /// `IsBeta`.
+    pub is_beta: bool,
+    /// `PerUser`: installs for a user and not for the machine.
+    pub per_user: bool,
+    /// `IsMandatory`: an update of the update agent itself.
+    pub is_mandatory: bool,
+    /// `IsLocallyPublished`: published by somebody else than Microsoft through the WSUS API.
+    pub is_locally_published: bool,
+    /// `OSUpgrade`, as written, for instance `swap`.
+    pub os_upgrade: Option<String>,
+    /// `LegacyName`, as written.
+    pub legacy_name: Option<String>,
+    /// What a detectoid detects; `None` for everything else.
+    pub detectoid_type: Option<DetectoidType>,
+    /// Numbers of Knowledge Base articles, digits only.
+    pub kb_article_ids: Vec<String>,
+    /// Numbers of security bulletins.
+    pub security_bulletin_ids: Vec<String>,
+    /// CVE numbers.
+    pub cve_ids: Vec<String>,
+    /// Links to more information, of `Properties`.
+    pub more_info_urls: Vec<String>,
+    /// Link to support, of `Properties`.
+    pub support_url: Option<String>,
+    /// Languages it is meant for; empty means that it is language neutral.
+    pub languages: Vec<String>,
+    /// How installing behaves, where stated.
+    pub installation_behavior: Option<Behavior>,
+    /// How removing behaves; `None` means that it cannot be removed.
+    pub uninstallation_behavior: Option<Behavior>,
+    /// What is withheld from the ordinary answers of a server.
+    pub secured_fragments: Vec<SecuredFragment>,
+    /// Title, description and links, one entry a language.
+    pub titles: Vec<LocalizedProperties>,
+    /// Licence texts, one for each language and region.
+    pub eula_files: Vec<EulaFile>,
+    /// What must hold before it applies: every entry of the list.
+    pub prerequisites: Vec<Prerequisite>,
+    /// What it is made of: every entry of the list.
+    pub bundled: Vec<Bundled>,
+    /// The updates that it replaces directly, as chosen by the publisher.
+    pub superseded: Vec<UpdateId>,
+    /// Its content files.
+    pub files: Vec<File>,
+    /// Which installer handles it, where it installs anything by itself.
+    pub handler: Option<Handler>,
+}
+
+impl Update {
+    /// The texts in `language`, else in its primary language, else in the document's default language,
+    /// else in English, else the first. Languages are compared without regard to case.
+    pub fn localized(&self, language: &str) -> Option<&LocalizedProperties> {
+        let find = |wanted: &str| {
+            self.titles
+                .iter()
+                .find(|texts| texts.language.eq_ignore_ascii_case(wanted))
+        };
+        let primary = language.split('-').next().unwrap_or(language);
+        find(language)
+            .or_else(|| find(primary))
+            .or_else(|| find(&self.default_language))
+            .or_else(|| find("en"))
+            .or_else(|| self.titles.first())
+    }
+
+    /// The title in `language` with the fallback of [`Update::localized`], trimmed for display;
+    /// empty where the document has no title at all.
+    pub fn title(&self, language: &str) -> &str {
+        self.localized(language)
+            .map_or("", |texts| texts.title.trim())
+    }
+
+    /// The clauses that say which categories and which classification it belongs to: one clause for each
+    /// dimension. Which clause is which is told by looking the identifiers up
+    /// ([`crate::category::CategoryTree::classification_of`]).
+    pub fn category_clauses(&self) -> impl Iterator<Item = &[UpdateId]> {
+        self.prerequisites.iter().filter_map(|clause| match clause {
+            Prerequisite::AtLeastOne {
+                is_category: true,
+                ids,
+            } => Some(ids.as_slice()),
+            Prerequisite::AtLeastOne { .. } | Prerequisite::Update(_) => None,
+        })
+    }
+
+    /// Every update named in its prerequisites, in document order, category clauses among them.
+    pub fn prerequisite_ids(&self) -> impl Iterator<Item = UpdateId> {
+        self.prerequisites
+            .iter()
+            .flat_map(|clause| match clause {
+                Prerequisite::Update(id) => std::slice::from_ref(id),
+                Prerequisite::AtLeastOne { ids, .. } => ids.as_slice(),
+            })
+            .copied()
+    }
+
+    /// Every revision it bundles, in document order.
+    pub fn bundled_revisions(&self) -> impl Iterator<Item = RevisionId> {
+        self.bundled
+            .iter()
+            .flat_map(|entry| match entry {
+                Bundled::Revision(id) => std::slice::from_ref(id),
+                Bundled::AtLeastOne(ids) => ids.as_slice(),
+            })
+            .copied()
+    }
+
+    /// Whether it can be removed again.
+    pub fn is_uninstallable(&self) -> bool {
+        self.uninstallation_behavior.is_some()
+    }
+
+    /// Whether the keys of its files must be asked for with `GetUpdateDecryptionData`.
+    pub fn needs_decryption_key(&self) -> bool {
+        self.secured_fragments
+            .contains(&SecuredFragment::FileDecryption)
+            || self.files.iter().any(|file| file.is_encrypted)
+    }
+
+    /// Whether it is a category of any kind.
+    pub fn is_category(&self) -> bool {
+        matches!(self.update_type, UpdateType::Category(_))
+    }
+
+    /// Whether it belongs to the configuration half of a synchronization: categories and detectoids.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self.update_type,
+            UpdateType::Category(_) | UpdateType::Detectoid
+        )
+    }
+}
+
+/// What kind of update a document describes (`UpdateType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UpdateType {
+    /// An update of software, or a bundle of such updates.
+    Software,
+    /// A driver.
+    Driver,
+    /// A product, product family, company or classification.
+    Category(CategoryType),
+    /// A condition that prerequisites point to.
+    Detectoid,
+}
+
+impl UpdateType {
+    /// The name as written in `UpdateType`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Software => "Software",
+            Self::Driver => "Driver",
+            Self::Category(_) => "Category",
+            Self::Detectoid => "Detectoid",
+        }
+    }
+}
+
+/// What kind of category a category is (`CategoryType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CategoryType {
+    /// A company: the root of a tree.
+    Company,
+    /// A product family: below a company.
+    ProductFamily,
+    /// A product: below a family, rarely directly below a company.
+    Product,
+    /// An update classification: stands apart from the tree.
+    UpdateClassification,
+}
+
+impl CategoryType {
+    /// The name as written in `CategoryType`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Company => "Company",
+            Self::ProductFamily => "ProductFamily",
+            Self::Product => "Product",
+            Self::UpdateClassification => "UpdateClassification",
+        }
+    }
+}
+
+/// What a category forbids and how it is shown (`CategoryInformation`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CategoryFlags {
+    /// No category may stand below it.
+    pub prohibits_subcategories: bool,
+    /// No update may belong to it directly.
+    pub prohibits_updates: bool,
+    /// Where it is shown among its siblings.
+    pub display_order: Option<i32>,
+    /// Not selected unless somebody asks for it.
+    pub excluded_by_default: bool,
+}
+
+/// Whether the publisher still offers an update (`PublicationState`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum PublicationState {
+    /// Offered.
+    #[default]
+    Published,
+    /// Withdrawn. It stays listed, and must not be approved.
+    Expired,
+}
+
+impl PublicationState {
+    /// The name as written in `PublicationState`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Published => "Published",
+            Self::Expired => "Expired",
+        }
+    }
+}
+
+/// The severity that the Microsoft Security Response Center gives, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MsrcSeverity {
+    /// Low.
+    Low,
+    /// Moderate.
+    Moderate,
+    /// Important.
+    Important,
+    /// Critical.
+    Critical,
+}
+
+impl MsrcSeverity {
+    /// The name as written in `MsrcSeverity`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Moderate => "Moderate",
+            Self::Important => "Important",
+            Self::Critical => "Critical",
+        }
+    }
+}
+
+/// A protocol version `major.minor`. Compared by integers: 1.20 is newer than 1.8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProtocolVersion {
+    /// Before the point.
+    pub major: u32,
+    /// After the point.
+    pub minor: u32,
+}
+
+/// What a detectoid detects (`DetectoidType`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DetectoidType {
+    /// `Application Locale`.
+    ApplicationLocale,
+    /// `SKU or Feature`.
+    SkuOrFeature,
+    /// `Architecture`.
+    Architecture,
+    /// `Service Pack`.
+    ServicePack,
+    /// `Windows Locale`.
+    WindowsLocale,
+    /// `WMI Detection`.
+    WmiDetection,
+    /// Something newer, as written.
+    Other(String),
+}
+
+/// How installing or removing an update behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Behavior {
+    /// What else may be installed at the same time.
+    pub impact: Impact,
+    /// Whether the machine restarts.
+    pub reboot: RebootBehavior,
+    /// May ask the user something.
+    pub can_request_user_input: bool,
+    /// Needs the network while it installs.
+    pub requires_network: bool,
+}
+
+/// What else may be installed at the same time (`Impact`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Impact {
+    /// `Normal`.
+    #[default]
+    Normal,
+    /// `Minor`: may install without a word.
+    Minor,
+    /// `RequiresExclusiveHandling`: nothing else at the same time.
+    RequiresExclusiveHandling,
+    /// Something newer, as written.
+    Other(String),
+}
+
+/// Whether the machine restarts (`RebootBehavior`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RebootBehavior {
+    /// `NeverReboots`.
+    #[default]
+    NeverReboots,
+    /// `AlwaysRequiresReboot`.
+    AlwaysRequiresReboot,
+    /// `CanRequestReboot`.
+    CanRequestReboot,
+    /// Something newer, as written.
+    Other(String),
+}
+
+/// A part of the metadata that servers withhold from ordinary answers (`SecuredFragment`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecuredFragment {
+    /// `FileUrl`: the download addresses.
+    FileUrl,
+    /// `FileDecryption`: the keys of encrypted files.
+    FileDecryption,
+    /// Something newer, as written.
+    Other(String),
+}
+
+/// The texts of an update in one language (`LocalizedProperties`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LocalizedProperties {
+    /// The language, for instance `en` or `pt-br`; case varies.
+    pub language: String,
+    /// The title, with whatever white space was published.
+    pub title: String,
+    /// The description.
+    pub description: Option<String>,
+    /// How to remove the update by hand.
+    pub uninstall_notes: Option<String>,
+    /// Links to more information.
+    pub more_info_urls: Vec<String>,
+    /// Link to support.
+    pub support_url: Option<String>,
+}
+
+/// A licence text (`EulaFile`): ordinary content, found by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EulaFile {
+    /// SHA-1 of the file.
+    pub sha1: [u8; 20],
+    /// SHA-256 of the file, where given.
+    pub sha256: Option<[u8; 32]>,
+    /// Name of the file.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Language of the text.
+    pub language: String,
+    /// Where it applies, ISO 3166 alpha-3; `None` means the rest of the world.
+    pub geo_id: Option<String>,
+}
+
+/// One clause of an update's prerequisites. All clauses must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prerequisite {
+    /// This update must be installed, or this condition hold.
+    Update(UpdateId),
+    /// At least one of these must.
+    AtLeastOne {
+        /// The clause also says where the update belongs.
+        is_category: bool,
+        /// The alternatives.
+        ids: Vec<UpdateId>,
+    },
+}
+
+/// One part of a bundle. All parts are needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bundled {
+    /// Exactly this revision.
+    Revision(RevisionId),
+    /// Whichever of these revisions applies.
+    AtLeastOne(Vec<RevisionId>),
+}
+
+/// A content file. Its address is not in the document: servers tell it by the SHA-1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// SHA-1 of the content, by which it is known everywhere.
+    pub sha1: [u8; 20],
+    /// SHA-256 of the content, where given.
+    pub sha256: Option<[u8; 32]>,
+    /// Name to have when installing. Not the name in a content store.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// When it was last changed, where stated.
+    pub modified: Option<Timestamp>,
+    /// How it is applied.
+    pub patching_type: PatchingType,
+    /// Whether the content is encrypted as it is downloaded.
+    pub is_encrypted: bool,
+}
+
+/// How a content file is applied (`PatchingType`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PatchingType {
+    /// Not stated, or `None`.
+    #[default]
+    Unstated,
+    /// `SelfContained`: everything is inside.
+    SelfContained,
+    /// `Express`: ranges of it are fetched as needed.
+    Express,
+    /// Something else, as written.
+    Other(String),
+}
+
+/// Which installer handles an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handler {
+    /// A category: nothing is installed.
+    Category,
+    /// Runs a program (`CommandLineInstallation`).
+    CommandLine,
+    /// Component based servicing (`Cbs`).
+    Cbs,
+    /// An MSI or MSP (`WindowsInstaller`).
+    WindowsInstaller,
+    /// An old hotfix (`WindowsPatch`).
+    WindowsPatch,
+    /// Setup of the operating system (`WindowsSetup`).
+    WindowsSetup,
+    /// A driver (`WindowsDriver`).
+    WindowsDriver,
+    /// The operating system installer of the unified update platform (`OSInstaller`).
+    OsInstaller,
+    /// Another one: its namespace, as written.
+    Other(String),
+}

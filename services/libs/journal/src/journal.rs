@@ -1,0 +1,223 @@
+//! A site's journal: one place through which everything that happens is told, to the database, to the
+//! parent by way of the outbox, and to `wsyncmgr.log`.
+
+use crate::log_file::{self, LogFile, LogFileError};
+use crate::log_line::{LogLine, SYNC_MANAGER};
+use crate::status_id::StatusId;
+use crate::status_message::{Origin, StatusMessage};
+use catalog::SiteCode;
+use daemon::Ambient;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::Store;
+use store::status::StatusRow;
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+/// Name of the log, without its extension.
+pub const LOG_NAME: &str = "wsyncmgr";
+/// Lines that someone who follows the log may lag behind before lines are left out.
+const FOLLOW_BUFFER: usize = 4096;
+/// Thread number of lines that belong to no run.
+const NO_RUN: u32 = 1;
+
+/// What a journal needs to know of its site.
+#[derive(Debug, Clone)]
+pub struct JournalSettings {
+    /// The site.
+    pub site: SiteCode,
+    /// Whether messages travel on to a parent.
+    pub has_parent: bool,
+    /// Name of the machine, for the log.
+    pub server: String,
+    /// Folder of the log.
+    pub directory: PathBuf,
+    /// Size at which the log is turned over, in bytes.
+    pub max_log_bytes: u64,
+}
+
+/// A site's journal. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    ambient: Ambient,
+    settings: JournalSettings,
+    log: Mutex<LogFile>,
+    lines: broadcast::Sender<Arc<str>>,
+    outbox: watch::Sender<u64>,
+}
+
+impl Journal {
+    /// Opens the journal of a site, and its log.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn open(
+        store: Store,
+        settings: JournalSettings,
+        ambient: Ambient,
+    ) -> Result<Self, LogFileError> {
+        let log = LogFile::open(&settings.directory, LOG_NAME, settings.max_log_bytes)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                store,
+                ambient,
+                settings,
+                log: Mutex::new(log),
+                lines: broadcast::Sender::new(FOLLOW_BUFFER),
+                outbox: watch::Sender::new(0),
+            }),
+        })
+    }
+
+    /// The site whose journal this is.
+    pub fn site(&self) -> SiteCode {
+        self.inner.settings.site
+    }
+
+    /// Name of the site's machine, as the log shows it.
+    pub fn server(&self) -> &str {
+        &self.inner.settings.server
+    }
+
+    /// Whether messages travel on to a parent.
+    pub fn has_parent(&self) -> bool {
+        self.inner.settings.has_parent
+    }
+
+    /// Writes a line to the log.
+    pub fn line(&self, run: Option<Uuid>, text: impl AsRef<str>) {
+        let line = LogLine {
+            component: SYNC_MANAGER,
+            text: text.as_ref(),
+            time: self.inner.ambient.now(),
+            thread: thread_of(run),
+        }
+        .format();
+        let mut log = self
+            .inner
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = log.append(&line) {
+            tracing::error!(error = %error, "the log cannot be written");
+        }
+        drop(log);
+        // Nobody following is no failure.
+        drop(self.inner.lines.send(line.trim_end().into()));
+    }
+
+    /// Records a status message: in the database, in the outbox of a site that has a parent, and as a
+    /// line of the log.
+    pub async fn record(&self, id: StatusId, run: Option<Uuid>, inserts: Vec<String>) {
+        let entry = id.entry();
+        let mut message = StatusMessage {
+            site: self.site(),
+            number: 0,
+            time: self.inner.ambient.now(),
+            id: entry.number,
+            severity: entry.severity,
+            run,
+            component: SYNC_MANAGER.to_owned(),
+            inserts,
+        }
+        .bounded();
+        match self.store(&message).await {
+            Ok(number) => message.number = number,
+            Err(error) => {
+                tracing::error!(%error, status = entry.number, "a status message could not be stored");
+            }
+        }
+        let echo = message.echo(Origin {
+            system: &self.inner.settings.server,
+            process: std::process::id(),
+            thread: thread_of(run),
+            result: None,
+        });
+        if !entry.cure.is_empty() {
+            // A person who reads the log has the sentence before the numbers.
+            self.line(run, message.text());
+        }
+        self.line(run, echo);
+    }
+
+    async fn store(&self, message: &StatusMessage) -> Result<u64, store::Error> {
+        let row = StatusRow {
+            site: message.site,
+            number: 0,
+            time: message.time,
+            status_id: message.id,
+            run: message.run,
+            inserts: message.inserts.clone(),
+        };
+        let mut tx = self.inner.store.begin().await?;
+        let number = tx.record_status(row, self.has_parent()).await?;
+        tx.commit().await?;
+        self.outbox_grew();
+        Ok(number)
+    }
+
+    /// Stores messages of sites below this one and passes them on. How many were new.
+    ///
+    /// # Errors
+    /// When the database fails; nothing is stored then.
+    pub async fn relay(&self, messages: &[StatusRow]) -> Result<usize, store::Error> {
+        let mut tx = self.inner.store.begin().await?;
+        let mut new = 0;
+        for message in messages {
+            new += usize::from(tx.relay_status(message, self.has_parent()).await?);
+        }
+        tx.commit().await?;
+        self.outbox_grew();
+        Ok(new)
+    }
+
+    fn outbox_grew(&self) {
+        self.inner.outbox.send_modify(|count| *count += 1);
+    }
+
+    /// Changes whenever something may have come into the outbox.
+    pub fn watch_outbox(&self) -> watch::Receiver<u64> {
+        self.inner.outbox.subscribe()
+    }
+
+    /// The last lines of the log, without line ends.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn tail(&self, lines: usize) -> Result<Vec<String>, LogFileError> {
+        log_file::tail(&self.inner.settings.directory, LOG_NAME, lines)
+    }
+
+    /// Lines of the log as they are written, without line ends.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<str>> {
+        self.inner.lines.subscribe()
+    }
+}
+
+/// The number under which the lines of a run are found.
+fn thread_of(run: Option<Uuid>) -> u32 {
+    run.map_or(NO_RUN, |run| {
+        let bytes = run.as_bytes();
+        u32::from(u16::from_be_bytes([bytes[14], bytes[15]])) | 0x1000
+    })
+}
+
+/// A status message from its row, for showing.
+pub fn message_of(row: StatusRow) -> StatusMessage {
+    StatusMessage {
+        site: row.site,
+        number: row.number,
+        time: row.time,
+        severity: StatusId::from_number(row.status_id)
+            .map_or(crate::Severity::Warning, StatusId::severity),
+        id: row.status_id,
+        run: row.run,
+        component: SYNC_MANAGER.to_owned(),
+        inserts: row.inserts,
+    }
+}

@@ -1,0 +1,265 @@
+//! The catalogue of status messages: their numbers, severities, texts, and what an operator does.
+//!
+//! 6700 to 6708 are the numbers of Configuration Manager, with their meaning there; the words are
+//! ours. 9000 to 9099 are Headwater's own. A number never changes its meaning and is never used again.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// All is as it should be.
+    Information,
+    /// Someone should look, nothing is lost.
+    Warning,
+    /// Something did not happen that should have.
+    Error,
+}
+
+impl Severity {
+    /// The letter of `SEV=` in the log: I, W or E.
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Information => 'I',
+            Self::Warning => 'W',
+            Self::Error => 'E',
+        }
+    }
+
+    /// The severity in lower case, as it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Information => "information",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A text that names no severity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a severity: use information, warning or error")]
+pub struct SeverityError(String);
+
+impl FromStr for Severity {
+    type Err = SeverityError;
+
+    fn from_str(text: &str) -> Result<Self, SeverityError> {
+        [Self::Information, Self::Warning, Self::Error]
+            .into_iter()
+            .find(|severity| severity.name() == text)
+            .ok_or_else(|| SeverityError(text.chars().take(16).collect()))
+    }
+}
+
+/// What the catalogue says about one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The number.
+    pub number: u32,
+    /// How bad it is.
+    pub severity: Severity,
+    /// A short name: the title in a list, the heading in the documentation.
+    pub name: &'static str,
+    /// The sentence; `{0}` to `{9}` stand for the inserts ISTR0 to ISTR9.
+    pub text: &'static str,
+    /// What an operator does about it; empty where there is nothing to do.
+    pub cure: &'static str,
+}
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $id:ident = $number:literal $severity:ident $name:literal, $text:literal, $cure:literal;)*) => {
+        /// A status message that this version knows.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum StatusId { $($(#[$doc])* $id = $number,)* }
+
+        impl StatusId {
+            /// All messages, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$id,)*];
+
+            /// What the catalogue says about it.
+            pub const fn entry(self) -> Entry {
+                match self {
+                    $(Self::$id => Entry {
+                        number: $number,
+                        severity: Severity::$severity,
+                        name: $name,
+                        text: $text,
+                        cure: $cure,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+// A macro, so that a number, its name and its text cannot come apart.
+catalogue! {
+    /// ISTR0 what is wrong.
+    SyncManagerFailed = 6700 Error "sync manager cannot work",
+        "synchronization cannot run at all: {0}",
+        "Repair what the message names and start the service again; look at the first lines of wsyncmgr.log after its start.";
+    /// No inserts.
+    SyncStarted = 6701 Information "sync started", "synchronization started", "";
+    /// No inserts.
+    SyncDone = 6702 Information "sync done", "synchronization succeeded", "";
+    /// ISTR0 source, ISTR1 message.
+    SyncFailed = 6703 Error "sync failed", "synchronization failed: {1} (source: {0})",
+        "Read the message: it names what refused to answer. The site tries again by itself; after repairing the cause, press Synchronize now.";
+    /// No inserts.
+    SyncingUpstream = 6704 Information "synchronizing with the source", "synchronization is in progress: catalog of the synchronization source", "";
+    /// No inserts.
+    SyncingDatabase = 6705 Information "synchronizing the site database", "synchronization is in progress: site database", "";
+    /// ISTR0 replica.
+    SyncingReplica = 6706 Information "synchronizing a replica", "synchronization is in progress: replica {0}", "";
+    /// ISTR0 this site's server, ISTR1 upstream server.
+    OutOfStep = 6707 Warning "content out of step", "the catalog of {0} is out of step with its upstream {1}",
+        "Press Synchronize now at this site. If it comes back, compare the two sites' digests with the verify command and read what it repairs.";
+    /// ISTR0 number of updates.
+    LicenseTermsPending = 6708 Warning "license terms pending", "synchronization finished, but the license terms of {0} updates could not be fetched yet",
+        "Nothing at once: the next run fetches them. If it stays, check that the source may be reached for content.";
+
+    /// ISTR0 address, ISTR1 reason.
+    JoinRefused = 9001 Warning "join refused", "a site that tried to join from {0} was refused: {1}",
+        "If the attempt was yours, make a new join token and use it once, before it expires, at the site that it names. If not, find out who holds an old token.";
+    /// ISTR0 site code, ISTR1 kind, ISTR2 parent.
+    SiteJoined = 9002 Information "site joined", "site {0} ({1}) joined below {2}", "";
+    /// ISTR0 address, ISTR1 reason.
+    CertificateRefused = 9003 Error "certificate refused", "a connection from {0} was refused: {1}",
+        "Compare the hierarchy identifiers of the two sites. A site that belongs to this hierarchy joins again with a new token; a foreign one was given the wrong address.";
+    /// ISTR0 address.
+    PlainTextRefused = 9004 Warning "plain-text connection refused", "{0} spoke plain text to the port of the site link and was refused",
+        "Use https in the address. If a proxy or load balancer stands between, let it pass TLS through instead of ending it.";
+    /// ISTR0 parent, ISTR1 reason.
+    StatementRefused = 9005 Error "statement refused", "the catalog statement that {0} sent was refused: {1}",
+        "This site keeps the last verified catalog. Look whether the parent was restored from a backup; if not, treat the parent as broken into until it is explained.";
+    /// ISTR0 update, ISTR1 reason.
+    UpdateQuarantined = 9006 Warning "update quarantined", "update {0} was set aside: {1}",
+        "The rest of the catalog is complete. If the update is needed, report its identifier with the reason; it is tried again at the next full synchronization.";
+    /// ISTR0 site code, ISTR1 who.
+    SiteRemoved = 9007 Information "site removed", "site {0} was removed from the hierarchy by {1}", "";
+    /// ISTR0 other site.
+    LinkUp = 9008 Information "link up", "the link to {0} is up", "";
+    /// ISTR0 other site, ISTR1 reason.
+    LinkDown = 9009 Warning "link down", "the link to {0} is down: {1}",
+        "The child dials again by itself. If it stays down, check name resolution, the firewall towards the parent's port, and both clocks.";
+    /// ISTR0 end.
+    CertificateRenewed = 9010 Information "certificate renewed", "this site's certificate was renewed and is valid until {0}", "";
+    /// ISTR0 who.
+    RunCancelled = 9011 Information "run cancelled", "synchronization was cancelled by {0}", "";
+    /// ISTR0 minutes, ISTR1 attempt.
+    RetryScheduled = 9012 Warning "retry scheduled", "synchronization will be tried again in {0} minutes (attempt {1})",
+        "Read the message 6703 before this one for the cause. After repairing it, press Synchronize now instead of waiting.";
+    /// ISTR0 old epoch, ISTR1 new epoch.
+    EpochChanged = 9013 Warning "epoch changed", "the catalog's history was restarted at the top-level site (epoch {0} became {1}); this site compares digests instead of starting over",
+        "Expected after the top-level site was restored or replaced. If nobody did that, ask who did.";
+    /// ISTR0 file or setting, ISTR1 reason.
+    SettingsUnreadable = 9014 Error "settings unreadable", "the settings {0} cannot be used: {1}",
+        "Correct the line that the message names; until then the last good settings stay in force.";
+    /// ISTR0 number of items, ISTR1 number of buckets.
+    CatalogRepaired = 9015 Warning "catalog repaired", "{0} items in {1} places of this site's catalog differed from its parent's and were fetched again",
+        "Once is harmless. If it comes back, check the disk and whether something else writes to the site's database.";
+    /// ISTR0 end, ISTR1 reason.
+    CertificateNotRenewed = 9016 Warning "certificate not renewed", "this site's certificate ends at {0} and could not be renewed: {1}",
+        "Bring the link to the parent up before that time. A site whose certificate ended joins again with a new token and keeps its catalog.";
+    /// ISTR0 child, ISTR1 what it claimed.
+    StatusRefused = 9017 Error "message of a child refused", "site {0} sent something that it has no right to send and that was not taken: {1}",
+        "Look at that site: it is misconfigured, or someone uses its certificate. Removing it from the hierarchy shuts it out at once.";
+    /// ISTR0 last statement time.
+    StatementStale = 9018 Warning "catalog may be out of date", "no new catalog statement has arrived since {0}",
+        "Look at the parent: if it is up to date, look at the link; if not, go up until a site is found that is.";
+    /// ISTR0 file digest, ISTR1 reason.
+    ContentRefused = 9019 Warning "content refused", "the content file {0} was not accepted: {1}",
+        "It is fetched again at the next run. If it stays, the source or a proxy in between alters files.";
+    /// ISTR0 package, ISTR1 number of revisions.
+    PackageImported = 9020 Information "package imported", "package {0} was imported: {1} revisions", "";
+    /// ISTR0 package, ISTR1 reason.
+    PackageRefused = 9021 Error "package refused", "package {0} was not imported: {1}",
+        "Nothing of it was applied. Export it again at the source and compare the checksum after carrying it over.";
+    /// ISTR0 old parent, ISTR1 new parent, ISTR2 who.
+    SourceChanged = 9022 Information "synchronization source changed", "the synchronization source of this site was changed from {0} to {1} by {2}", "";
+    /// ISTR0 what, ISTR1 who.
+    SettingsChanged = 9023 Information "settings changed", "{0} was changed by {1}", "";
+    /// ISTR0 free bytes, ISTR1 folder.
+    DiskNearlyFull = 9024 Warning "disk nearly full", "only {0} bytes are free in {1}",
+        "Make room, or move the content folder; a synchronization that runs out of room stops and is tried again.";
+    /// ISTR0 expected, ISTR1 found.
+    ClockDiffers = 9025 Warning "clock differs", "this site's clock differs from its parent's by {0} seconds",
+        "Let both machines take their time from the same source; certificates are refused when clocks are too far apart.";
+}
+
+impl StatusId {
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self.entry().number
+    }
+
+    /// How bad it is.
+    pub const fn severity(self) -> Severity {
+        self.entry().severity
+    }
+
+    /// The message with this number, if this version knows it.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|id| id.number() == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_grow_and_find_their_message() {
+        assert!(StatusId::ALL.is_sorted_by(|a, b| a.number() < b.number()));
+        for id in StatusId::ALL {
+            assert_eq!(StatusId::from_number(id.number()), Some(*id));
+            let number = id.number();
+            assert!((6700..=6711).contains(&number) || (9000..=9099).contains(&number));
+        }
+        assert_eq!(StatusId::from_number(1), None);
+    }
+
+    #[test]
+    fn the_known_numbers_mean_what_they_meant() {
+        assert_eq!(StatusId::SyncStarted.number(), 6701);
+        assert_eq!(StatusId::SyncDone.number(), 6702);
+        assert_eq!(StatusId::SyncFailed.number(), 6703);
+        assert_eq!(StatusId::SyncFailed.severity(), Severity::Error);
+        assert_eq!(StatusId::SyncingDatabase.number(), 6705);
+    }
+
+    #[test]
+    fn whatever_is_wrong_has_a_cure() {
+        for entry in StatusId::ALL.iter().map(|id| id.entry()) {
+            let good = entry.severity == Severity::Information;
+            assert_eq!(entry.cure.is_empty(), good, "{}", entry.number);
+            assert!(good || entry.cure.ends_with('.'), "{}", entry.number);
+        }
+    }
+
+    #[test]
+    fn good_news_is_not_coloured() {
+        for entry in StatusId::ALL.iter().map(|id| id.entry()) {
+            if entry.severity == Severity::Information {
+                assert!(!crate::phrases::is_coloured(entry.text), "{}", entry.text);
+                assert!(!crate::phrases::is_coloured(entry.name), "{}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_severity_reads_its_own_name() {
+        for name in ["information", "warning", "error"] {
+            assert_eq!(name.parse::<Severity>().unwrap().to_string(), name);
+        }
+        assert!("E".parse::<Severity>().is_err());
+    }
+}

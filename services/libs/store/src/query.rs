@@ -1,0 +1,118 @@
+//! The verified catalog as it is shown: nothing above the verified position is ever read here.
+
+use crate::Read;
+use crate::backend::{Row, int};
+use crate::error::{Error, corrupt};
+use catalog::item::{ItemKey, bucket_of_update, revision_key_range};
+use catalog::{RevisionId, UpdateId};
+
+/// A revision of the verified catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionRow {
+    /// Which revision.
+    pub id: RevisionId,
+    /// Position of its last change.
+    pub position: u64,
+    /// Its header, encoded.
+    pub header: Vec<u8>,
+    /// Its document in the stored form; empty where it was not asked for.
+    pub document: Vec<u8>,
+}
+
+/// Rows of the verified catalog: applied there, and not replaced there.
+const VISIBLE: &str = "position <= $1 and (superseded_by is null or superseded_by > $1) \
+                       and digest is not null";
+
+fn revision_of(row: &Row) -> Result<RevisionRow, Error> {
+    let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(1)?).map_err(corrupt)?;
+    Ok(RevisionRow {
+        id,
+        position: row.count(0)?,
+        header: row.optional_blob(2)?.unwrap_or_default(),
+        document: row.optional_blob(3)?.unwrap_or_default(),
+    })
+}
+
+impl Read<'_> {
+    /// The position that is shown.
+    fn shown(&self) -> u64 {
+        self.positions.verified
+    }
+
+    /// Revisions after a position, in the order of the log, without their documents.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revisions_after(
+        &mut self,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<RevisionRow>, Error> {
+        let shown = self.shown();
+        let rows = self
+            .connection()
+            .fetch(
+                format!(
+                    "select position, key, header, null from item \
+                     where {VISIBLE} and position > $2 order by position limit $3"
+                ),
+                vec![int(shown), int(after), i64::from(most).into()],
+            )
+            .await?;
+        rows.iter().map(revision_of).collect()
+    }
+
+    /// All revisions of an update, the newest first, with their documents when asked for.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revisions_of(
+        &mut self,
+        update_id: UpdateId,
+        with_documents: bool,
+    ) -> Result<Vec<RevisionRow>, Error> {
+        let shown = self.shown();
+        let (first, last) = revision_key_range(update_id);
+        let document = if with_documents { "document" } else { "null" };
+        let rows = self
+            .connection()
+            .fetch(
+                format!(
+                    "select position, key, header, {document} from item \
+                     where {VISIBLE} and bucket = $2 and key >= $3 and key <= $4 order by key desc"
+                ),
+                vec![
+                    int(shown),
+                    i64::from(bucket_of_update(update_id)).into(),
+                    first.into(),
+                    last.into(),
+                ],
+            )
+            .await?;
+        rows.iter().map(revision_of).collect()
+    }
+
+    /// One revision with its document.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revision(&mut self, id: RevisionId) -> Result<Option<RevisionRow>, Error> {
+        let shown = self.shown();
+        let key = ItemKey::Revision(id);
+        let row = self
+            .connection()
+            .fetch_optional(
+                format!(
+                    "select position, key, header, document from item \
+                     where {VISIBLE} and bucket = $2 and key = $3"
+                ),
+                vec![
+                    int(shown),
+                    i64::from(key.bucket()).into(),
+                    key.to_bytes().into(),
+                ],
+            )
+            .await?;
+        row.as_ref().map(revision_of).transpose()
+    }
+}

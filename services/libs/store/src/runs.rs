@@ -1,0 +1,150 @@
+//! The history of a site's sync runs.
+
+use crate::backend::{Row, int};
+use crate::error::{Error, corrupt};
+use crate::{Read, Tx};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Runs that a site keeps; the oldest go first.
+pub const RUNS_KEPT: u64 = 10_000;
+
+/// A run as history keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its identifier.
+    pub id: Uuid,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended; none while it is under way.
+    pub finished: Option<Timestamp>,
+    /// Name of its state.
+    pub state: String,
+    /// Whether everything was compared.
+    pub full: bool,
+    /// Whether a person asked for it.
+    pub manual: bool,
+    /// New revisions of updates that were not there.
+    pub added: u64,
+    /// New revisions of updates that were there.
+    pub revised: u64,
+    /// Updates that were withdrawn by their publisher.
+    pub expired: u64,
+    /// Items that are no longer there.
+    pub removed: u64,
+    /// Position that was reached.
+    pub position: u64,
+    /// What went wrong; empty when nothing did.
+    pub error: String,
+}
+
+const COLUMNS: &str = "id, started, finished, state, full_run, manual, added, revised, expired, \
+                       removed, position, error";
+
+fn run_of(row: &Row) -> Result<RunRow, Error> {
+    let time = |value| Timestamp::from_millisecond(value).map_err(corrupt);
+    Ok(RunRow {
+        id: Uuid::from_slice(&row.blob(0)?).map_err(|_| corrupt("sync_run: id"))?,
+        started: time(row.int(1)?)?,
+        finished: row.optional_int(2)?.map(time).transpose()?,
+        state: row.text(3)?,
+        full: row.int(4)? != 0,
+        manual: row.int(5)? != 0,
+        added: row.count(6)?,
+        revised: row.count(7)?,
+        expired: row.count(8)?,
+        removed: row.count(9)?,
+        position: row.count(10)?,
+        error: row.text(11)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Writes a run down, replacing what was known of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        let values = [
+            run.id.as_bytes().to_vec().into(),
+            run.started.as_millisecond().into(),
+            run.finished.map(Timestamp::as_millisecond).into(),
+            run.state.as_str().into(),
+            i64::from(run.full).into(),
+            i64::from(run.manual).into(),
+            int(run.added),
+            int(run.revised),
+            int(run.expired),
+            int(run.removed),
+            int(run.position),
+            run.error.as_str().into(),
+        ];
+        self.connection()
+            .insert(
+                &format!("insert into sync_run ({COLUMNS})"),
+                vec![values],
+                " on conflict (id) do update set finished = excluded.finished, \
+                 state = excluded.state, added = excluded.added, revised = excluded.revised, \
+                 expired = excluded.expired, removed = excluded.removed, \
+                 position = excluded.position, error = excluded.error",
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets the oldest runs beyond [`RUNS_KEPT`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn prune_runs(&mut self) -> Result<u64, Error> {
+        let row = self
+            .connection()
+            .fetch_optional(
+                "select started from sync_run order by started desc limit 1 offset $1",
+                vec![int(RUNS_KEPT)],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(0) };
+        self.connection()
+            .execute(
+                "delete from sync_run where started <= $1",
+                vec![row.int(0)?.into()],
+            )
+            .await
+    }
+}
+
+impl Read<'_> {
+    /// The newest runs, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn runs(&mut self, most: u32) -> Result<Vec<RunRow>, Error> {
+        let rows = self
+            .connection()
+            .fetch(
+                format!("select {COLUMNS} from sync_run order by started desc limit $1"),
+                vec![i64::from(most).into()],
+            )
+            .await?;
+        rows.iter().map(run_of).collect()
+    }
+
+    /// The newest run that completed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_success(&mut self) -> Result<Option<RunRow>, Error> {
+        let row = self
+            .connection()
+            .fetch_optional(
+                format!(
+                    "select {COLUMNS} from sync_run where state = 'Completed' \
+                     order by started desc limit 1"
+                ),
+                vec![],
+            )
+            .await?;
+        row.as_ref().map(run_of).transpose()
+    }
+}

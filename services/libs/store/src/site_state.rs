@@ -1,0 +1,130 @@
+//! Small values by name: what a site knows of itself and of its upstream.
+
+use crate::backend::Connection;
+use crate::error::{Error, corrupt};
+use crate::{Positions, Read, Tx};
+use uuid::Uuid;
+
+/// The history that positions belong to.
+pub(crate) const EPOCH: &str = "epoch";
+/// Position of the last change.
+pub(crate) const HEAD: &str = "head";
+/// Position that a statement was verified for.
+pub(crate) const VERIFIED: &str = "verified";
+/// Number of live items at the verified position.
+pub(crate) const ITEMS: &str = "items";
+/// The newest verified statement, signed.
+pub(crate) const STATEMENT: &str = "statement";
+/// Removals up to here are no longer in the log.
+pub(crate) const FLOOR: &str = "floor";
+/// Number of this site's last status message.
+pub(crate) const STATUS_NUMBER: &str = "status-number";
+/// Sequence of the last entry of the outbox.
+pub(crate) const OUTBOX_SEQUENCE: &str = "outbox-sequence";
+
+async fn value(connection: &mut Connection<'_>, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let row = connection
+        .fetch_optional(
+            "select value from site_state where name = $1",
+            vec![name.into()],
+        )
+        .await?;
+    row.map(|row| row.blob(0)).transpose()
+}
+
+async fn put(connection: &mut Connection<'_>, name: &str, value: Vec<u8>) -> Result<(), Error> {
+    connection
+        .execute(
+            "insert into site_state (name, value) values ($1, $2) \
+             on conflict (name) do update set value = excluded.value",
+            vec![name.into(), value.into()],
+        )
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn number(connection: &mut Connection<'_>, name: &str) -> Result<u64, Error> {
+    match value(connection, name).await? {
+        None => Ok(0),
+        Some(bytes) => {
+            let bytes = bytes
+                .try_into()
+                .map_err(|_| corrupt(format_args!("{name} is not a number")))?;
+            Ok(u64::from_be_bytes(bytes))
+        }
+    }
+}
+
+pub(crate) async fn positions(connection: &mut Connection<'_>) -> Result<Positions, Error> {
+    let epoch = match value(connection, EPOCH).await? {
+        None => Uuid::nil(),
+        Some(bytes) => Uuid::from_slice(&bytes).map_err(|_| corrupt("epoch is not a UUID"))?,
+    };
+    Ok(Positions {
+        epoch,
+        head: number(connection, HEAD).await?,
+        verified: number(connection, VERIFIED).await?,
+    })
+}
+
+impl Tx<'_> {
+    /// The value of a name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn state(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        value(&mut self.connection(), name).await
+    }
+
+    /// Gives a name a value.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_state(&mut self, name: &str, value: impl Into<Vec<u8>>) -> Result<(), Error> {
+        put(&mut self.connection(), name, value.into()).await
+    }
+
+    /// Forgets a name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_state(&mut self, name: &str) -> Result<(), Error> {
+        self.connection()
+            .execute("delete from site_state where name = $1", vec![name.into()])
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn number(&mut self, name: &str) -> Result<u64, Error> {
+        number(&mut self.connection(), name).await
+    }
+
+    pub(crate) async fn put_number(&mut self, name: &str, value: u64) -> Result<(), Error> {
+        self.put_state(name, value.to_be_bytes()).await
+    }
+
+    /// The next number of a counter that never gives one out twice.
+    pub(crate) async fn count_up(&mut self, name: &str) -> Result<u64, Error> {
+        let next = self.number(name).await? + 1;
+        self.put_number(name, next).await?;
+        Ok(next)
+    }
+}
+
+impl Read<'_> {
+    /// The value of a name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn state(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        value(&mut self.connection(), name).await
+    }
+
+    /// The newest verified statement, signed, in its encoded form; none before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn statement(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.state(STATEMENT).await
+    }
+}

@@ -1,0 +1,300 @@
+//! From what is applied to what is shown: the Merkle summary of the log's head, and going over to
+//! it once a statement covers it.
+//!
+//! Invariant: what is verified is whole at any moment; going over to the next is one unit of work.
+
+use crate::backend::{Row, int, placeholders};
+use crate::error::{Error, Mismatch, corrupt};
+use crate::{Read, Store, Tx, site_state};
+use catalog::item::Digest;
+use catalog::merkle::{BUCKETS_PER_NODE, BucketHasher, NODES, Tree};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use trust::statement::Statement;
+
+/// Buckets that one query reads when all of them are read.
+const BUCKETS_PER_RANGE: u32 = 4096;
+/// Buckets that one query names when some of them are read.
+const BUCKETS_PER_STATEMENT: usize = 200;
+/// From this many changed buckets on, reading all of them in order is the cheaper way.
+const MANY_BUCKETS: usize = 8192;
+
+/// The catalog at the log's head, in short.
+pub struct Summary {
+    /// Where the log ends.
+    pub position: u64,
+    /// How many live items there are.
+    pub items: u64,
+    /// The Merkle root over them.
+    pub root: Digest,
+    tree: Tree,
+    nodes: BTreeSet<u8>,
+}
+
+impl std::fmt::Debug for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Summary")
+            .field("position", &self.position)
+            .field("items", &self.items)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tx<'_> {
+    /// The Merkle summary of everything applied, from the verified one and the buckets that changed
+    /// since: as much work as there were changes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn summarize(&mut self) -> Result<Summary, Error> {
+        let verified = self.positions.verified;
+        let mut tree = Tree::clone(&*self.verified_tree().await?);
+        let mut nodes = BTreeSet::new();
+        let changed = self.changed_buckets(verified).await?;
+        if verified == 0 || changed.len() > MANY_BUCKETS {
+            self.read_all_buckets(&mut tree).await?;
+            nodes.extend(0..=u8::MAX);
+        } else {
+            self.read_buckets(&changed, &mut tree).await?;
+            nodes.extend(changed.iter().map(|bucket| bucket.to_be_bytes()[0]));
+        }
+        let items = self.count_items(verified).await?;
+        let root = tree.root();
+        Ok(Summary {
+            position: self.positions.head,
+            items,
+            root,
+            tree,
+            nodes,
+        })
+    }
+
+    async fn changed_buckets(&mut self, verified: u64) -> Result<Vec<u16>, Error> {
+        if verified == 0 {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .connection()
+            .fetch(
+                "select distinct bucket from item where position > $1",
+                vec![int(verified)],
+            )
+            .await?;
+        rows.iter().map(bucket_of).collect()
+    }
+
+    async fn read_all_buckets(&mut self, tree: &mut Tree) -> Result<(), Error> {
+        *tree = Tree::new();
+        let mut first: u32 = 0;
+        while first <= u32::from(u16::MAX) {
+            let next = first + BUCKETS_PER_RANGE;
+            let rows = self
+                .connection()
+                .fetch(
+                    "select bucket, key, digest from item where bucket >= $1 and bucket < $2 \
+                     and superseded_by is null and digest is not null order by bucket, key",
+                    vec![i64::from(first).into(), i64::from(next).into()],
+                )
+                .await?;
+            hash_buckets(&rows, tree)?;
+            first = next;
+        }
+        Ok(())
+    }
+
+    async fn read_buckets(&mut self, buckets: &[u16], tree: &mut Tree) -> Result<(), Error> {
+        for chunk in buckets.chunks(BUCKETS_PER_STATEMENT) {
+            for bucket in chunk {
+                tree.set_bucket(*bucket, catalog::merkle::EMPTY);
+            }
+            let list = placeholders(1, chunk.len());
+            let sql = format!(
+                "select bucket, key, digest from item where bucket in {list} \
+                 and superseded_by is null and digest is not null order by bucket, key"
+            );
+            let values = chunk.iter().map(|b| i64::from(*b).into()).collect();
+            let rows = self.connection().fetch(sql, values).await?;
+            hash_buckets(&rows, tree)?;
+        }
+        Ok(())
+    }
+
+    /// Live items at the head: those at the verified position, less those replaced or removed since,
+    /// and those that came.
+    async fn count_items(&mut self, verified: u64) -> Result<u64, Error> {
+        let before = self.number(site_state::ITEMS).await?;
+        let gone = self
+            .connection()
+            .fetch_one(
+                "select count(*) from item where superseded_by > $1 and position <= $1 \
+                 and digest is not null",
+                vec![int(verified)],
+            )
+            .await?
+            .count(0)?;
+        let come = self
+            .connection()
+            .fetch_one(
+                "select count(*) from item where position > $1 and superseded_by is null \
+                 and digest is not null",
+                vec![int(verified)],
+            )
+            .await?
+            .count(0)?;
+        (before + come)
+            .checked_sub(gone)
+            .ok_or_else(|| corrupt("more items were removed than there were"))
+    }
+
+    async fn verified_tree(&mut self) -> Result<Arc<Tree>, Error> {
+        if let Some(tree) = &self.tree {
+            return Ok(Arc::clone(tree));
+        }
+        if let Some(tree) = &*self.store.cached_tree() {
+            return Ok(Arc::clone(tree));
+        }
+        let rows = self
+            .connection()
+            .fetch("select node, buckets from merkle_node", vec![])
+            .await?;
+        let mut tree = Tree::new();
+        for row in rows {
+            let node = u8::try_from(row.int(0)?).map_err(|_| corrupt("merkle_node: no node"))?;
+            if !tree.set_node_from_bytes(node, &row.blob(1)?) {
+                return Err(corrupt(format_args!("merkle_node {node} is malformed")));
+            }
+        }
+        let tree = Arc::new(tree);
+        *self.store.cached_tree() = Some(Arc::clone(&tree));
+        Ok(tree)
+    }
+
+    /// Goes over to the catalog of the summary, for which the top-level site has just signed the
+    /// statement `signed`. What was replaced is forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn publish(&mut self, summary: Summary, signed: &[u8]) -> Result<(), Error> {
+        self.go_over(summary, signed).await
+    }
+
+    /// Checks the applied catalog against a statement whose signature was verified, and goes over to
+    /// it; `signed` is the statement's encoded form. The unit of work must be dropped when this fails.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] and [`Error::Older`] when the catalog is not the one that was signed.
+    pub async fn accept(&mut self, stated: &Statement, signed: &[u8]) -> Result<(), Error> {
+        if stated.epoch != self.positions.epoch {
+            return Err(Error::Mismatch(Mismatch::Epoch));
+        }
+        if stated.position < self.positions.verified {
+            return Err(Error::Older {
+                offered: stated.position,
+                held: self.positions.verified,
+            });
+        }
+        if stated.position < self.positions.head {
+            return Err(Error::Mismatch(Mismatch::Position {
+                stated: stated.position,
+                held: self.positions.head,
+            }));
+        }
+        // The log may end in positions whose changes were replaced or forgotten since.
+        self.put_number(site_state::HEAD, stated.position).await?;
+        self.positions.head = stated.position;
+        let summary = self.summarize().await?;
+        if summary.items != stated.items {
+            return Err(Error::Mismatch(Mismatch::Items {
+                stated: stated.items,
+                held: summary.items,
+            }));
+        }
+        if summary.root != stated.root {
+            return Err(Error::Mismatch(Mismatch::Root));
+        }
+        self.go_over(summary, signed).await
+    }
+
+    async fn go_over(&mut self, summary: Summary, signed: &[u8]) -> Result<(), Error> {
+        let Summary {
+            position,
+            items,
+            tree,
+            nodes,
+            ..
+        } = summary;
+        self.connection()
+            .execute(
+                "delete from item where superseded_by <= $1",
+                vec![int(position)],
+            )
+            .await?;
+        if position > self.positions.verified {
+            let rows = nodes
+                .iter()
+                .map(|node| [i64::from(*node).into(), tree.node_to_bytes(*node).into()])
+                .collect();
+            self.connection()
+                .insert(
+                    "insert into merkle_node (node, buckets)",
+                    rows,
+                    " on conflict (node) do update set buckets = excluded.buckets",
+                )
+                .await?;
+        }
+        self.put_number(site_state::ITEMS, items).await?;
+        self.put_number(site_state::VERIFIED, position).await?;
+        self.put_state(site_state::STATEMENT, signed).await?;
+        self.positions.verified = position;
+        self.tree = Some(Arc::new(tree));
+        Ok(())
+    }
+}
+
+fn bucket_of(row: &Row) -> Result<u16, Error> {
+    u16::try_from(row.int(0)?).map_err(|_| corrupt("item: no bucket"))
+}
+
+/// Digests of the buckets that the rows belong to. Rows come by bucket and key.
+fn hash_buckets(rows: &[Row], tree: &mut Tree) -> Result<(), Error> {
+    let mut hasher = BucketHasher::new();
+    let mut current = None;
+    for row in rows {
+        let bucket = bucket_of(row)?;
+        if let Some(done) = current.filter(|done| *done != bucket) {
+            tree.set_bucket(done, hasher.finish().0);
+        }
+        current = Some(bucket);
+        hasher.item(&row.blob(1)?, &row.digest(2)?);
+    }
+    if let Some(done) = current {
+        tree.set_bucket(done, hasher.finish().0);
+    }
+    Ok(())
+}
+
+impl Store {
+    /// The root digest of the verified catalog, computed from every live item and from nothing that
+    /// was remembered: what a check of the whole database compares with.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recompute_root(&self) -> Result<Digest, Error> {
+        let mut tx = self.begin().await?;
+        let mut tree = Tree::new();
+        tx.read_all_buckets(&mut tree).await?;
+        Ok(tree.root())
+    }
+}
+
+impl Read<'_> {
+    /// How many items the verified catalog holds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn items(&mut self) -> Result<u64, Error> {
+        site_state::number(&mut self.connection(), site_state::ITEMS).await
+    }
+}
+
+const _: () = assert!(NODES * BUCKETS_PER_NODE == 65_536);

@@ -1,0 +1,570 @@
+//! The engine of a site: waits for a reason to synchronize, does it, tells what happened, and tries
+//! again later when it did not succeed. Several reasons during a run become one further run.
+
+use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
+use crate::upstream::{Failure, Pace, RunHandle, Upstream};
+use daemon::Ambient;
+use jiff::Timestamp;
+use journal::phrases;
+use journal::{Journal, StatusId};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::Store;
+use store::runs::RunRow;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How a site paces its runs.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Wait after the first run that did not succeed; doubles with each further one.
+    pub retry_first: Duration,
+    /// Longest wait between runs that do not succeed.
+    pub retry_most: Duration,
+    /// The slow poll: how long a site waits for a reason before it looks by itself. None at a
+    /// top-level site, whose schedule decides.
+    pub poll: Option<Duration>,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            retry_first: Duration::from_secs(15),
+            retry_most: Duration::from_secs(60 * 60),
+            poll: None,
+        }
+    }
+}
+
+/// A reason to synchronize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// The run that it shall become; a new one where none is named.
+    pub run: Option<Uuid>,
+    /// Why.
+    pub trigger: Trigger,
+    /// Whether everything is to be compared.
+    pub full: bool,
+    /// Position to reach, where the parent named one.
+    pub target: Option<u64>,
+}
+
+impl Request {
+    /// A reason without a run, a target, or the wish to compare everything.
+    pub const fn new(trigger: Trigger) -> Self {
+        Self {
+            run: None,
+            trigger,
+            full: false,
+            target: None,
+        }
+    }
+
+    /// Both reasons in one: the newer names the run, and compares everything if either does.
+    fn join(self, newer: Self) -> Self {
+        Self {
+            run: newer.run.or(self.run),
+            trigger: newer.trigger,
+            full: self.full || newer.full,
+            target: self.target.max(newer.target),
+        }
+    }
+}
+
+/// What the engine does and did, as reports show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineState {
+    /// The run under way, or the last one.
+    pub run: Option<SyncRun>,
+    /// When a run that did not succeed is tried again.
+    pub next_attempt: Option<Timestamp>,
+    /// End of the last run that completed.
+    pub last_success: Option<Timestamp>,
+    /// End of the last run that did not, and why.
+    pub last_failure: Option<(Timestamp, String)>,
+    /// Position that the site was last asked to reach.
+    pub target: u64,
+    /// Runs that completed since the process started, so that waiting for the next is possible.
+    pub completed: u64,
+}
+
+impl EngineState {
+    /// Whether a run is under way.
+    pub fn running(&self) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|run| run.state.finished().is_none())
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) journal: Journal,
+    state: watch::Sender<EngineState>,
+    pending: Mutex<Option<Request>>,
+    wake: Notify,
+    cancel: Mutex<CancellationToken>,
+}
+
+impl Shared {
+    /// Changes the run under way; false when its state does not allow it.
+    pub(crate) fn change_run(
+        &self,
+        change: impl FnOnce(SyncRun) -> Result<SyncRun, IllegalTransition>,
+    ) -> bool {
+        self.state.send_if_modified(|state| {
+            let Some(run) = state.run.clone() else {
+                return false;
+            };
+            match change(run) {
+                Ok(run) => {
+                    state.run = Some(run);
+                    true
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a step of a run was passed over");
+                    false
+                }
+            }
+        })
+    }
+
+    /// Notes progress; whether the phase was already complete.
+    pub(crate) fn progress(&self, processed: u64, total: u64) -> bool {
+        let mut done_before = false;
+        self.state.send_if_modified(|state| {
+            let Some(run) = &mut state.run else {
+                return false;
+            };
+            done_before = run.total > 0 && run.processed >= run.total;
+            let changed = (run.processed, run.total) != (processed, total);
+            (run.processed, run.total) = (processed, total);
+            changed
+        });
+        done_before
+    }
+
+    pub(crate) fn count(&self, add: impl FnOnce(&mut Counts)) {
+        self.state.send_modify(|state| {
+            if let Some(run) = &mut state.run {
+                add(&mut run.counts);
+            }
+        });
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, Option<Request>> {
+        // Holds one value that is replaced whole.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cancel(&self) -> std::sync::MutexGuard<'_, CancellationToken> {
+        self.cancel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks things of an engine. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineHandle {
+    shared: Arc<Shared>,
+    ambient: Ambient,
+}
+
+impl EngineHandle {
+    /// Asks for a run: the run that will serve the request, and whether one was under way already.
+    pub fn request(&self, mut request: Request) -> (Uuid, bool) {
+        let mut pending = self.shared.pending();
+        let run = request
+            .run
+            .or_else(|| pending.and_then(|waiting| waiting.run))
+            .unwrap_or_else(|| self.ambient.new_id());
+        request.run = Some(run);
+        *pending = Some(match *pending {
+            Some(waiting) => waiting.join(request),
+            None => request,
+        });
+        drop(pending);
+        let mut queued = false;
+        self.shared.state.send_if_modified(|state| {
+            queued = state.running();
+            let target = request.target.unwrap_or(0);
+            let grew = target > state.target;
+            state.target = state.target.max(target);
+            grew
+        });
+        self.shared.wake.notify_one();
+        (run, queued)
+    }
+
+    /// Cancels the run under way, what waits behind it, and a retry that is planned. The run that was
+    /// cancelled, if one was under way.
+    pub fn cancel(&self) -> Option<Uuid> {
+        *self.shared.pending() = None;
+        self.shared.cancel().cancel();
+        let state = self.shared.state.borrow();
+        state
+            .running()
+            .then(|| state.run.as_ref().map(|run| run.id))
+            .flatten()
+    }
+
+    /// What the engine does, and every change of it.
+    pub fn watch(&self) -> watch::Receiver<EngineState> {
+        self.shared.state.subscribe()
+    }
+
+    /// What the engine does now.
+    pub fn state(&self) -> EngineState {
+        self.shared.state.borrow().clone()
+    }
+}
+
+/// The engine of a site.
+pub struct Engine<U> {
+    upstream: Arc<U>,
+    store: Store,
+    ambient: Ambient,
+    settings: EngineSettings,
+    shared: Arc<Shared>,
+}
+
+/// What the engine waited for.
+enum Reason {
+    Request(Request),
+    Stop,
+}
+
+impl<U: Upstream> Engine<U> {
+    /// An engine that has not begun to work, with what the history says of the runs before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn new(
+        upstream: Arc<U>,
+        store: Store,
+        journal: Journal,
+        ambient: Ambient,
+        settings: EngineSettings,
+    ) -> Result<Self, store::Error> {
+        let mut state = EngineState::default();
+        let mut interrupted = None;
+        let (newest, success) = {
+            let mut read = store.read().await?;
+            (
+                read.runs(1).await?.into_iter().next(),
+                read.last_success().await?,
+            )
+        };
+        state.last_success = success.and_then(|run| run.finished);
+        if let Some(mut run) = newest {
+            if run.finished.is_none() {
+                interrupted = Some(Request {
+                    full: run.full,
+                    ..Request::new(Trigger::Retry)
+                });
+                run.finished = Some(ambient.now());
+                "Failed".clone_into(&mut run.state);
+                "the process ended during the run".clone_into(&mut run.error);
+                let mut tx = store.begin().await?;
+                tx.put_run(&run).await?;
+                tx.commit().await?;
+            }
+            if let (false, Some(at)) = (run.error.is_empty(), run.finished) {
+                state.last_failure = Some((at, run.error));
+            }
+        }
+        let shared = Arc::new(Shared {
+            journal,
+            state: watch::Sender::new(state),
+            pending: Mutex::new(interrupted),
+            wake: Notify::new(),
+            cancel: Mutex::new(CancellationToken::new()),
+        });
+        Ok(Self {
+            upstream,
+            store,
+            ambient,
+            settings,
+            shared,
+        })
+    }
+
+    /// What asks things of this engine.
+    pub fn handle(&self) -> EngineHandle {
+        EngineHandle {
+            shared: Arc::clone(&self.shared),
+            ambient: self.ambient.clone(),
+        }
+    }
+
+    /// Works until `stop` is told. A run that is under way then is left as it is and goes on at the
+    /// next start.
+    pub async fn work(self, stop: CancellationToken) {
+        let mut failures: u32 = 0;
+        loop {
+            let request = match self.wait(failures, &stop).await {
+                Reason::Request(request) => request,
+                Reason::Stop => return,
+            };
+            let done = tokio::select! {
+                done = self.run(request, failures) => done,
+                () = stop.cancelled() => return,
+            };
+            failures = if done { 0 } else { failures.saturating_add(1) };
+        }
+    }
+
+    /// Waits for a reason to run.
+    async fn wait(&self, failures: u32, stop: &CancellationToken) -> Reason {
+        let cancel = CancellationToken::new();
+        *self.shared.cancel() = cancel.clone();
+        let mut failures = failures;
+        loop {
+            if let Some(request) = self.shared.pending().take() {
+                return Reason::Request(request);
+            }
+            let (delay, trigger) = if failures > 0 {
+                (Some(self.retry_delay(failures)), Trigger::Retry)
+            } else {
+                let poll = self.settings.poll.map(|poll| self.ambient.jitter(poll));
+                (poll, Trigger::Poll)
+            };
+            self.tell_next_attempt(delay.filter(|_| failures > 0), failures)
+                .await;
+            let sleep = async {
+                match delay {
+                    Some(delay) => tokio::time::sleep(delay).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Reason::Stop,
+                () = self.shared.wake.notified() => {}
+                () = cancel.cancelled(), if failures > 0 && !cancel.is_cancelled() => failures = 0,
+                () = sleep => return Reason::Request(Request::new(trigger)),
+            }
+        }
+    }
+
+    fn retry_delay(&self, failures: u32) -> Duration {
+        let doubled = self
+            .settings
+            .retry_first
+            .saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
+        self.ambient.jitter(doubled.min(self.settings.retry_most))
+    }
+
+    async fn tell_next_attempt(&self, delay: Option<Duration>, failures: u32) {
+        let next = delay.and_then(|delay| self.ambient.now().checked_add(delay).ok());
+        self.shared.state.send_if_modified(|state| {
+            let changed = state.next_attempt != next;
+            state.next_attempt = next;
+            changed
+        });
+        if let Some(delay) = delay {
+            self.shared.journal.line(None, phrases::will_retry(delay));
+            let minutes = delay.as_secs().div_ceil(60).to_string();
+            self.shared
+                .journal
+                .record(
+                    StatusId::RetryScheduled,
+                    None,
+                    vec![minutes, failures.to_string()],
+                )
+                .await;
+        }
+    }
+
+    /// Does one run; whether it needs no retry.
+    async fn run(&self, request: Request, failures: u32) -> bool {
+        let now = self.ambient.now();
+        let id = request.run.unwrap_or_else(|| self.ambient.new_id());
+        let run = SyncRun::requested(id, request.trigger, request.full, now);
+        let cancel = CancellationToken::new();
+        *self.shared.cancel() = cancel.clone();
+        self.shared.state.send_modify(|state| {
+            state.run = Some(run);
+            state.next_attempt = None;
+        });
+        self.write_down(0).await;
+        self.tell_start(id, request).await;
+
+        let handle = RunHandle {
+            id,
+            trigger: request.trigger,
+            full: request.full,
+            target: request.target,
+            shared: Arc::clone(&self.shared),
+            cancel: cancel.clone(),
+            pace: Arc::new(Mutex::new(Pace::new())),
+        };
+        let began = Instant::now();
+        let outcome = tokio::select! {
+            outcome = self.upstream.sync(&handle) => Some(outcome),
+            () = cancel.cancelled() => None,
+        };
+        cancel.cancel();
+        let at = self.ambient.now();
+        match outcome {
+            Some(Ok(position)) => {
+                self.tell_success(id, position, began.elapsed()).await;
+                self.end(State::Completed { at }, position).await;
+                true
+            }
+            Some(Err(failure)) => {
+                self.tell_failure(id, &failure).await;
+                let error = failure.message;
+                self.end(State::Failed { at, error }, self.store.positions().verified)
+                    .await;
+                tracing::debug!(failures, "the run will be tried again");
+                false
+            }
+            None => {
+                self.shared
+                    .journal
+                    .line(Some(id), phrases::cancelled(self.shared.journal.site()));
+                self.shared
+                    .journal
+                    .record(StatusId::RunCancelled, Some(id), vec!["request".to_owned()])
+                    .await;
+                self.end(State::Cancelled { at }, self.store.positions().verified)
+                    .await;
+                true
+            }
+        }
+    }
+
+    async fn end(&self, end: State, position: u64) {
+        self.shared.state.send_modify(|state| {
+            if let Some(run) = state.run.take() {
+                state.run = Some(match run.clone().end(end) {
+                    Ok(ended) => ended,
+                    Err(_) => run,
+                });
+            }
+            match state.run.as_ref().map(|run| &run.state) {
+                Some(State::Completed { at }) => {
+                    state.last_success = Some(*at);
+                    state.last_failure = None;
+                    state.completed += 1;
+                }
+                Some(State::Failed { at, error }) => {
+                    state.last_failure = Some((*at, error.clone()));
+                }
+                Some(State::Cancelled { .. } | State::Requested | State::Running { .. }) | None => {
+                }
+            }
+        });
+        self.write_down(position).await;
+    }
+
+    /// Writes the run into the history. A failure to do so ends no run.
+    async fn write_down(&self, position: u64) {
+        let Some(run) = self.shared.state.borrow().run.clone() else {
+            return;
+        };
+        let error = match &run.state {
+            State::Failed { error, .. } => error.clone(),
+            State::Requested
+            | State::Running { .. }
+            | State::Completed { .. }
+            | State::Cancelled { .. } => String::new(),
+        };
+        let row = RunRow {
+            id: run.id,
+            started: run.started,
+            finished: run.state.finished(),
+            state: run.state.name().to_owned(),
+            full: run.full,
+            manual: run.trigger == Trigger::Manual,
+            added: run.counts.added,
+            revised: run.counts.revised,
+            expired: run.counts.expired,
+            removed: run.counts.removed,
+            position,
+            error,
+        };
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            tx.put_run(&row).await?;
+            if row.finished.is_some() {
+                tx.prune_runs().await?;
+                tx.prune_status().await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::error!(%error, "the run could not be written into the history");
+        }
+    }
+
+    async fn tell_start(&self, id: Uuid, request: Request) {
+        let journal = &self.shared.journal;
+        let trigger = match (request.trigger, self.upstream.parent()) {
+            (Trigger::Parent, Some(parent)) => phrases::Trigger::ParentRequest { parent },
+            (Trigger::Parent | Trigger::Manual, _) => phrases::Trigger::LocalRequest,
+            (Trigger::Retry, _) => phrases::Trigger::Retry,
+            (Trigger::Poll, _) => phrases::Trigger::Poll,
+        };
+        for line in phrases::started(trigger) {
+            journal.line(Some(id), line);
+        }
+        for line in phrases::software_update_points(journal.server(), &[journal.server()]) {
+            journal.line(Some(id), line);
+        }
+        journal
+            .record(StatusId::SyncStarted, Some(id), vec![])
+            .await;
+        journal
+            .record(StatusId::SyncingUpstream, Some(id), vec![])
+            .await;
+        for line in phrases::upstream_started(journal.server()) {
+            journal.line(Some(id), line);
+        }
+    }
+
+    async fn tell_success(&self, id: Uuid, position: u64, took: Duration) {
+        let journal = &self.shared.journal;
+        let counts = self
+            .shared
+            .state
+            .borrow()
+            .run
+            .as_ref()
+            .map(|run| run.counts)
+            .unwrap_or_default();
+        let epoch = self.store.positions().epoch;
+        journal.line(Some(id), phrases::upstream_done(journal.server()));
+        journal.line(
+            Some(id),
+            phrases::content_version(epoch, journal.site(), position),
+        );
+        if self.upstream.parent().is_none() {
+            // The site database of a top-level site: here it is the same database, verified and signed.
+            journal
+                .record(StatusId::SyncingDatabase, Some(id), vec![])
+                .await;
+            journal.line(Some(id), phrases::database_started(journal.server()));
+            journal.line(Some(id), phrases::database_done(journal.server()));
+        }
+        journal.record(StatusId::SyncDone, Some(id), vec![]).await;
+        journal.line(Some(id), phrases::succeeded(journal.site()));
+        match self.upstream.parent() {
+            Some(parent) => journal.line(Some(id), phrases::synced_with_parent(parent, position)),
+            None => journal.line(Some(id), phrases::updated(counts.items(), position)),
+        }
+        journal.line(Some(id), phrases::sync_time(took));
+    }
+
+    async fn tell_failure(&self, id: Uuid, failure: &Failure) {
+        let journal = &self.shared.journal;
+        journal.line(Some(id), phrases::failed(&failure.message, failure.origin));
+        if let Some((status, inserts)) = &failure.status {
+            journal.record(*status, Some(id), inserts.clone()).await;
+        }
+        let inserts = vec![failure.origin.to_owned(), failure.message.clone()];
+        journal
+            .record(StatusId::SyncFailed, Some(id), inserts)
+            .await;
+    }
+}

@@ -1,0 +1,62 @@
+//! A certificate that can be replaced while connections go on.
+
+use crate::{Error, SiteCertificate, SiteKey};
+use arc_swap::ArcSwap;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::sync::Arc;
+
+/// The certificate and key that a site shows, as server and as client. New handshakes use the newest;
+/// connections that are open live on.
+#[derive(Debug)]
+pub struct HotCertificate(ArcSwap<CertifiedKey>);
+
+impl HotCertificate {
+    /// Starts with `certificate`. Refused when `key` is not the key of the certificate.
+    pub fn new(certificate: &SiteCertificate, key: &SiteKey) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self(ArcSwap::from(certified(certificate, key)?))))
+    }
+
+    /// Goes over to `certificate`. On an error the old one stays.
+    pub fn replace(&self, certificate: &SiteCertificate, key: &SiteKey) -> Result<(), Error> {
+        self.0.store(certified(certificate, key)?);
+        Ok(())
+    }
+}
+
+fn certified(certificate: &SiteCertificate, key: &SiteKey) -> Result<Arc<CertifiedKey>, Error> {
+    let chain = certificate.chain().to_vec();
+    CertifiedKey::from_der(chain, key.private_key_der(), &super::provider())
+        .map(Arc::new)
+        .map_err(|error| {
+            if matches!(error, rustls::Error::InconsistentKeys(_)) {
+                Error::KeyMismatch {
+                    what: "the site's certificate",
+                }
+            } else {
+                Error::crypto("loading the site's certificate", error)
+            }
+        })
+}
+
+impl ResolvesServerCert for HotCertificate {
+    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl ResolvesClientCert for HotCertificate {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _sigschemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,22 @@
+//! Compiles `/proto` without protoc, and keeps the descriptors for reflection.
+
+use prost::Message;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = "../../../proto";
+    println!("cargo:rerun-if-changed={root}");
+    let files = ["catalog_item", "enrollment", "site_link", "admin"]
+        .map(|name| format!("headwater/v1/{name}.proto"));
+    let descriptors = protox::compile(files, [root])?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "Cargo tells a build script where to write through the environment"
+    )]
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        .bytes(".headwater.v1.Change")
+        .bytes(".headwater.v1.PullResponse")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The upstream end of MS-WSUSSS: serves a [`Source`] to downstream servers.
+
+mod source;
+
+pub use source::{DownstreamServer, ServerIdentity, Source, SourceError, StoredUpdate};
+
+use crate::anchor::Anchor;
+use crate::message::{ALL_COMPUTERS, Deployments, TargetGroup, UNASSIGNED_COMPUTERS};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Settings of the server.
+#[derive(Clone)]
+pub struct ServerSettings {
+    /// Key that cookies are sealed with. Servers behind one address share it; a new key makes every
+    /// downstream server authenticate again, which it does by itself.
+    pub cookie_key: [u8; 32],
+    /// How long a cookie is valid; [`ServerSettings::COOKIE_LIFETIME`] as a rule.
+    pub cookie_lifetime: Duration,
+    /// The clock.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Makes the identifier of a fault.
+    pub new_id: Arc<dyn Fn() -> Uuid + Send + Sync>,
+}
+
+impl ServerSettings {
+    /// How long Windows servers let a cookie live.
+    pub const COOKIE_LIFETIME: Duration = Duration::from_secs(240 * 60);
+}
+
+/// The answer of a server that has no approvals: the two groups that every server has.
+fn builtin_deployments(now: Timestamp) -> Deployments {
+    let group = |id, parent_id, name: &str| TargetGroup {
+        id,
+        parent_id,
+        name: name.to_owned(),
+        is_builtin: true,
+    };
+    Deployments {
+        anchor: Anchor::new(0, now).to_string(),
+        groups: vec![
+            group(ALL_COMPUTERS, Uuid::nil(), "All Computers"),
+            group(UNASSIGNED_COMPUTERS, ALL_COMPUTERS, "Unassigned Computers"),
+        ],
+        ..Deployments::default()
+    }
+}

@@ -1,0 +1,121 @@
+//! What the server needs from a catalog.
+
+use crate::message::{
+    ConfigData, DecryptionData, Deployments, FileUrl, RevisionFilter, RevisionKeys, RevisionList,
+};
+use catalog::RevisionId;
+use jiff::Timestamp;
+use std::future::Future;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// A catalog that can be served to downstream servers.
+///
+/// The server has checked a request before it calls: the cookie is valid, an anchor has the right form,
+/// and the number of ids is between 1 and `max_updates_per_request`.
+pub trait Source: Send + Sync + 'static {
+    /// Who the upstream server is. It is sealed into cookies: a downstream server that comes back with a
+    /// cookie of another identity is told `ServerChanged` and synchronizes again from the start.
+    fn identity(&self) -> ServerIdentity;
+
+    /// Limits, anchor and languages; the languages that changed after `anchor`, all where there is none.
+    fn config(
+        &self,
+        anchor: Option<&str>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<ConfigData, SourceError>> + Send;
+
+    /// The revisions that `filter` selects, with the anchor that stands for this answer.
+    /// [`crate::selection`] implements the filter and [`crate::anchor::Anchor`] the anchor.
+    fn revisions(
+        &self,
+        filter: &RevisionFilter,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<RevisionList, SourceError>> + Send;
+
+    /// The revisions `ids`, in their order; `None` for one that the catalog does not hold.
+    fn updates(
+        &self,
+        ids: &[RevisionId],
+    ) -> impl Future<Output = Result<Vec<Option<StoredUpdate>>, SourceError>> + Send;
+
+    /// Keys of encrypted files. Unless a source knows better, no file has one.
+    fn decryption_data(
+        &self,
+        ids: &[RevisionId],
+    ) -> impl Future<Output = Result<DecryptionData, SourceError>> + Send {
+        let revisions = ids.iter().map(|&id| RevisionKeys { id, keys: vec![] });
+        let answer = DecryptionData { revisions: revisions.collect() };
+        async move { Ok(answer) }
+    }
+
+    /// Approvals for replicas. Unless a source knows better, the two built-in groups and nothing else.
+    fn deployments(
+        &self,
+        _deployment_anchor: Option<&str>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Deployments, SourceError>> + Send {
+        async move { Ok(super::builtin_deployments(now)) }
+    }
+
+    /// A downstream server asks that these files be fetched. Unless a source knows better, the wish is
+    /// accepted and nothing follows from it.
+    fn download_files(
+        &self,
+        _digests: &[Vec<u8>],
+    ) -> impl Future<Output = Result<(), SourceError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// A downstream server asked for authorization. For a table of downstream servers; nothing is
+    /// proven about the name or the GUID.
+    fn downstream_seen(&self, _server: &DownstreamServer) {}
+}
+
+/// Who an upstream server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// GUID of the catalog: it changes when anchors handed out before mean nothing any more.
+    pub server_id: Uuid,
+}
+
+/// What a downstream server says about itself when it asks for authorization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DownstreamServer {
+    /// Its fully qualified domain name, as it claims.
+    pub account_name: String,
+    /// Its GUID, as it claims.
+    pub account_guid: Uuid,
+}
+
+/// A revision as a source hands it to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUpdate {
+    /// The update document, served byte for byte.
+    pub document: Arc<str>,
+    /// SHA-1 of each content file.
+    pub file_digests: Vec<[u8; 20]>,
+    /// Download addresses of its files, by SHA-1 and, where known, by SHA-256 too.
+    pub file_urls: Vec<FileUrl>,
+}
+
+/// Why a source could not answer. The downstream server learns the fault code and no more; what is
+/// in `Failed` goes to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A parameter is wrong; its name, such as `filter`.
+    #[error("parameter {0} is not valid")]
+    InvalidParameter(&'static str),
+    /// Anchors handed out earlier mean nothing any more.
+    #[error("the catalog was replaced, so anchors start again")]
+    ServerChanged,
+    /// Files asked for are not known; their digests.
+    #[error("files are not known here")]
+    FileDigestsMissing(Vec<Vec<u8>>),
+    /// Not now; ask again later.
+    #[error("the server is busy")]
+    Busy,
+    /// Anything else.
+    #[error("the catalog could not be read: {0}")]
+    Failed(String),
+}
