@@ -48,6 +48,17 @@ impl Console {
             .context("standard output cannot be written")
     }
 
+    /// Writes a text as it is, without a line break of ours.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn verbatim(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .context("standard output cannot be written")
+    }
+
     /// Writes a remark for the person, beside the answer. Nobody may be there to read it.
     pub fn remark(&self, text: impl std::fmt::Display) {
         let _ = writeln!(io::stderr().lock(), "{text}");

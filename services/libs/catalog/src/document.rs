@@ -12,7 +12,8 @@ mod value;
 mod tests;
 
 pub use error::Error;
-pub use parse::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_LIST, MAX_TEXT_BYTES, parse};
+pub use parse::{MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, parse};
+pub use crate::codec::MAX_DOCUMENT_BYTES;
 
 use crate::{RevisionId, UpdateId};
 use jiff::Timestamp;

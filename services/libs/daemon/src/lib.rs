@@ -3,7 +3,16 @@
 //! Knows nothing of catalogs or sites.
 
 pub mod ambient;
+pub mod build_info;
 pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod service_manager;
+pub mod shutdown;
+pub mod telemetry;
 
 pub use ambient::Ambient;
 pub use clock::{Clock, SystemClock};
+pub use metrics::Metrics;
+pub use shutdown::{Exit, Shutdown, Signals};
+pub use telemetry::Telemetry;

@@ -190,7 +190,7 @@ catalogue! {
     /// ISTR0 free bytes, ISTR1 folder.
     DiskNearlyFull = 9024 Warning "disk nearly full", "only {0} bytes are free in {1}",
         "Make room, or move the content folder; a synchronization that runs out of room stops and is tried again.";
-    /// ISTR0 expected, ISTR1 found.
+    /// ISTR0 difference in seconds.
     ClockDiffers = 9025 Warning "clock differs", "this site's clock differs from its parent's by {0} seconds",
         "Let both machines take their time from the same source; certificates are refused when clocks are too far apart.";
 }

@@ -101,6 +101,9 @@ pub struct Positions {
     pub head: u64,
     /// Position up to which a statement was verified. Nothing above it is shown.
     pub verified: u64,
+    /// Grows, in this process, whenever changes are thrown away: positions above the verified one may
+    /// then be given out again for other changes.
+    pub generation: u64,
 }
 
 /// A site's database. Cheap to clone.
@@ -148,6 +151,7 @@ impl Store {
             epoch: Uuid::nil(),
             head: 0,
             verified: 0,
+            generation: 0,
         };
         let store = Self {
             inner: Arc::new(Inner {
@@ -208,7 +212,9 @@ impl Store {
         };
         if matches!(tx.connection, TxConnection::Postgres(..)) {
             // Another process may have written since.
+            let generation = tx.positions.generation;
             tx.positions = site_state::positions(&mut tx.connection()).await?;
+            tx.positions.generation = generation;
         }
         Ok(tx)
     }

@@ -271,6 +271,7 @@ impl Tx<'_> {
                 vec![int(verified)],
             )
             .await?;
+        self.positions.generation += 1;
         self.move_head(verified).await
     }
 
@@ -296,6 +297,7 @@ impl Tx<'_> {
             epoch,
             head: 0,
             verified: 0,
+            generation: self.positions.generation + 1,
         };
         self.tree = Some(std::sync::Arc::default());
         Ok(())
@@ -384,7 +386,7 @@ fn change_of(row: &Row) -> Result<ChangeRow, Error> {
 }
 
 impl Read<'_> {
-    /// The changes after a position, in order: at most `most_changes`, and no more bytes than
+    /// The changes after a position and up to `limit`, in order: at most `most_changes`, and no more bytes than
     /// `most_bytes` unless a single change is larger. Empty when there are none.
     ///
     /// # Errors
@@ -392,6 +394,7 @@ impl Read<'_> {
     pub async fn changes_after(
         &mut self,
         after: u64,
+        limit: u64,
         most_changes: usize,
         most_bytes: u64,
     ) -> Result<LogSlice, Error> {
@@ -400,9 +403,10 @@ impl Read<'_> {
             .connection()
             .fetch(
                 "select position, coalesce(length(header), 0) + coalesce(length(document), 0) \
-                 from item where position > $1 order by position limit $2",
+                 from item where position > $1 and position <= $2 order by position limit $3",
                 vec![
                     int(after),
+                    int(limit),
                     i64::try_from(most_changes).unwrap_or(i64::MAX).into(),
                 ],
             )
@@ -437,15 +441,15 @@ impl Read<'_> {
         })
     }
 
-    /// How many changes lie after a position.
+    /// How many changes lie after a position, up to `limit`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn count_after(&mut self, after: u64) -> Result<u64, Error> {
+    pub async fn count_after(&mut self, after: u64, limit: u64) -> Result<u64, Error> {
         self.connection()
             .fetch_one(
-                "select count(*) from item where position > $1",
-                vec![int(after)],
+                "select count(*) from item where position > $1 and position <= $2",
+                vec![int(after), int(limit)],
             )
             .await?
             .count(0)

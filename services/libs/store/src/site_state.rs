@@ -64,6 +64,7 @@ pub(crate) async fn positions(connection: &mut Connection<'_>) -> Result<Positio
         epoch,
         head: number(connection, HEAD).await?,
         verified: number(connection, VERIFIED).await?,
+        generation: 0,
     })
 }
 

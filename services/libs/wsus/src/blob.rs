@@ -7,7 +7,7 @@ mod stored;
 
 pub use stored::encode_lzx_stored;
 
-use std::io::{Cursor, Read, Seek};
+use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Most characters (bytes of UTF-8) of one document. The largest known has 47 million.
@@ -70,6 +70,35 @@ pub fn decode(cabinet: &[u8], limit: usize) -> Result<String, Error> {
 /// where it did. Nothing that it worked on is used afterwards.
 pub(crate) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+/// A reader whose source asserts in places where it should give an error; see [`guarded`].
+pub(crate) struct Guarded<R> {
+    /// Taken away when it failed that way.
+    inner: Option<R>,
+}
+
+impl<R> Guarded<R> {
+    pub fn new(inner: R) -> Self {
+        Self { inner: Some(inner) }
+    }
+}
+
+impl<R: Read> Read for Guarded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let damaged = || {
+            let kind = std::io::ErrorKind::InvalidData;
+            std::io::Error::new(kind, "the compressed data is damaged")
+        };
+        let mut inner = self.inner.take().ok_or_else(damaged)?;
+        let (inner, result) = guarded(|| {
+            let result = inner.read(buffer);
+            (inner, result)
+        })
+        .ok_or_else(damaged)?;
+        self.inner = Some(inner);
+        result
+    }
 }
 
 fn cabinet_error(error: std::io::Error) -> Error {
@@ -145,10 +174,6 @@ pub(crate) fn utf16_bytes_at_most(document: &str, limit: usize) -> bool {
     }
     document.encode_utf16().count() * 2 <= limit
 }
-
-/// Something that a cabinet can be read from.
-pub(crate) trait ReadSeek: Read + Seek {}
-impl<T: Read + Seek> ReadSeek for T {}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,12 @@
 //! The upstream end of MS-WSUSSS: serves a [`Source`] to downstream servers.
 
+mod cookie;
+mod http;
+mod service;
 mod source;
 
+pub use self::http::{MAX_REQUEST_BYTES, serves};
+pub use service::Service;
 pub use source::{DownstreamServer, ServerIdentity, Source, SourceError, StoredUpdate};
 
 use crate::anchor::Anchor;
@@ -19,6 +24,8 @@ pub struct ServerSettings {
     pub cookie_key: [u8; 32],
     /// How long a cookie is valid; [`ServerSettings::COOKIE_LIFETIME`] as a rule.
     pub cookie_lifetime: Duration,
+    /// Most revisions in one `GetUpdateData`; [`ServerSettings::MAX_UPDATES_PER_REQUEST`] as a rule.
+    pub max_updates_per_request: u32,
     /// The clock.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Makes the identifier of a fault.
@@ -28,6 +35,22 @@ pub struct ServerSettings {
 impl ServerSettings {
     /// How long Windows servers let a cookie live.
     pub const COOKIE_LIFETIME: Duration = Duration::from_secs(240 * 60);
+
+    /// Most revisions that Windows servers take in one request.
+    pub const MAX_UPDATES_PER_REQUEST: u32 = 100;
+}
+
+/// A router that serves the services over `source`, and answers 404 to any other path.
+///
+/// It works through the fallback of the router, because the paths match in any case. A process that serves
+/// other things at the same address calls [`Service::handle`] from a fallback of its own, where
+/// [`serves`] tells it to.
+pub fn router<S: Source>(source: Arc<S>, settings: ServerSettings) -> axum::Router {
+    let service = Service::new(source, settings);
+    axum::Router::new().fallback(move |request: ::http::Request<axum::body::Body>| {
+        let service = service.clone();
+        async move { service.handle(request).await }
+    })
 }
 
 /// The answer of a server that has no approvals: the two groups that every server has.

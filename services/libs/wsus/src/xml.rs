@@ -8,7 +8,7 @@ mod writer;
 
 pub use reader::DecodeError;
 
-pub(crate) use reader::{Element, XmlReader, parse_date_time};
+pub(crate) use reader::{XmlReader, parse_date_time};
 pub(crate) use writer::{push_base64, push_escaped, XmlWriter};
 
 /// Deepest nesting of elements that is followed.

@@ -118,7 +118,12 @@ fn of(product: Product) -> Vec<Line> {
     if product.title == "Microsoft Defender Antivirus" {
         let definitions = "Security Intelligence Update for ";
         return vec![
-            line(known::DEFINITION_UPDATES, Style::Definitions, definitions, 20),
+            line(
+                known::DEFINITION_UPDATES,
+                Style::Definitions,
+                definitions,
+                20,
+            ),
             line(updates, Style::Program, "Update for platform of ", 2),
         ];
     }
@@ -132,17 +137,30 @@ fn of(product: Product) -> Vec<Line> {
     if product.family == known::FAMILY_WINDOWS.id {
         return windows(product, line);
     }
-    if is_any(product.family, &[known::FAMILY_OFFICE, known::FAMILY_EXCHANGE]) {
+    if is_any(
+        product.family,
+        &[known::FAMILY_OFFICE, known::FAMILY_EXCHANGE],
+    ) {
         return vec![
             line(security, Style::Patch, "Security Update for ", 3),
             line(updates, Style::Patch, "Update for ", 2),
-            line(known::CRITICAL_UPDATES, Style::Patch, "Critical Update for ", 1),
+            line(
+                known::CRITICAL_UPDATES,
+                Style::Patch,
+                "Critical Update for ",
+                1,
+            ),
         ];
     }
     if product.family == known::FAMILY_SQL_SERVER.id {
         return vec![
             line(security, Style::Program, "Security Update for ", 2),
-            line(known::UPDATE_ROLLUPS, Style::Program, "Cumulative Update package for ", 2),
+            line(
+                known::UPDATE_ROLLUPS,
+                Style::Program,
+                "Cumulative Update package for ",
+                2,
+            ),
             line(known::SERVICE_PACKS, Style::Upgrade, "Service Pack for ", 1),
         ];
     }
@@ -153,10 +171,7 @@ fn of(product: Product) -> Vec<Line> {
     ]
 }
 
-fn windows(
-    product: Product,
-    line: impl Fn(Named, Style, &'static str, u32) -> Line,
-) -> Vec<Line> {
+fn windows(product: Product, line: impl Fn(Named, Style, &'static str, u32) -> Line) -> Vec<Line> {
     let (security, updates) = (known::SECURITY_UPDATES, known::UPDATES);
     if product.title == "Microsoft Edge" {
         return vec![
@@ -167,12 +182,35 @@ fn windows(
     if product.title == "Microsoft Defender for Endpoint" {
         return vec![line(updates, Style::Program, "Update for ", 2)];
     }
-    let is_client = matches!(product.title, "Windows 11" | "Windows 10, version 1903 and later");
+    let is_client = matches!(
+        product.title,
+        "Windows 11" | "Windows 10, version 1903 and later"
+    );
     let mut lines = vec![
-        line(security, Style::Cumulative, "Cumulative Update for ", if is_client { 12 } else { 5 }),
-        line(updates, Style::Cumulative, "Cumulative Update Preview for ", 2),
-        line(security, Style::Program, "Cumulative Update for .NET Framework for ", 2),
-        line(known::CRITICAL_UPDATES, Style::Cumulative, "Servicing Stack Update for ", 1),
+        line(
+            security,
+            Style::Cumulative,
+            "Cumulative Update for ",
+            if is_client { 12 } else { 5 },
+        ),
+        line(
+            updates,
+            Style::Cumulative,
+            "Cumulative Update Preview for ",
+            2,
+        ),
+        line(
+            security,
+            Style::Program,
+            "Cumulative Update for .NET Framework for ",
+            2,
+        ),
+        line(
+            known::CRITICAL_UPDATES,
+            Style::Cumulative,
+            "Servicing Stack Update for ",
+            1,
+        ),
         line(
             known::UPDATE_ROLLUPS,
             Style::Program,
@@ -181,8 +219,18 @@ fn windows(
         ),
     ];
     if is_client {
-        lines.push(line(known::UPGRADES, Style::Upgrade, "Feature update to ", 1));
-        lines.push(line(known::TOOLS, Style::Program, "Compatibility tool for ", 1));
+        lines.push(line(
+            known::UPGRADES,
+            Style::Upgrade,
+            "Feature update to ",
+            1,
+        ));
+        lines.push(line(
+            known::TOOLS,
+            Style::Program,
+            "Compatibility tool for ",
+            1,
+        ));
     }
     lines
 }
@@ -214,11 +262,11 @@ mod tests {
     }
 
     #[test]
-    fn no_update_is_superseded_by_two_direct_successors_in_turn_and_every_product_has_a_line() {
+    fn every_product_has_a_line() {
         let lines = Lines::new();
         for product in PRODUCTS {
-            let of_product = |line: &&Line| line.product == product;
-            assert!(lines.lines.iter().any(|line| of_product(&line)), "{}", product.title);
+            let has_line = lines.lines.iter().any(|line| line.product == product);
+            assert!(has_line, "{}", product.title);
         }
     }
 }

@@ -7,12 +7,11 @@ pub(super) use draft::Kind;
 
 use super::value::Attributes;
 use super::{Error, Update};
+use crate::codec::MAX_DOCUMENT_BYTES;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::{Namespace, NamespaceResolver, QName, ResolveResult};
 
-/// Longest document that is accepted, in bytes. The longest seen has 47 MB.
-pub const MAX_DOCUMENT_BYTES: usize = 256 << 20;
 /// Deepest nesting of elements that is accepted.
 pub const MAX_DEPTH: usize = 256;
 /// Most entries that any list of a document may have, and most entries of all its prerequisites or of

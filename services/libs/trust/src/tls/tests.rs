@@ -338,3 +338,31 @@ fn two_pins_differ_where_two_authorities_do() {
     assert_ne!(one.0.pin(), other.0.pin());
     assert_eq!(one.0.pin(), AuthorityPin::of(one.0.certificate_der()));
 }
+
+#[test]
+fn a_site_cannot_vouch_for_another() {
+    let h = Hierarchy::new(1);
+    let (certificate, key) = h.issue("SE1");
+    // The site's key signs a certificate for the central site, and shows its own as the issuer.
+    let issuer = rcgen::Issuer::from_ca_cert_der(&certificate.chain()[0], key.pair).unwrap();
+    let stolen = SiteKey::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    let identity = SiteIdentity::new(h.0.hierarchy(), "CAS".parse().unwrap());
+    let name = identity.to_string().as_str().try_into().unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::URI(name)];
+    let forged = params.signed_by(&stolen.pair, &issuer).unwrap();
+    let mut pem = forged.pem();
+    for issuer in certificate.chain() {
+        pem += &crate::authority::pem_section("CERTIFICATE", issuer);
+    }
+    let forged = crate::SiteCertificate::from_pem(&pem).unwrap();
+    let forged = HotCertificate::new(&forged, &stolen).unwrap();
+
+    let server = h.server(forged.clone(), TODAY);
+    for trust in [h.trust(None), h.pin(None)] {
+        assert!(shake(&server, &client(None, trust, TODAY)).client.is_err());
+    }
+    let server = h.server(h.site("CAS"), TODAY);
+    let child = client(Some(forged), h.trust(None), TODAY);
+    assert!(shake(&server, &child).server.is_err());
+}

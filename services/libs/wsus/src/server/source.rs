@@ -12,13 +12,14 @@ use uuid::Uuid;
 /// A catalog that can be served to downstream servers.
 ///
 /// The server has checked a request before it calls: the cookie is valid, an anchor has the right form,
-/// and the number of ids is between 1 and `max_updates_per_request`.
+/// and the number of ids is between 1 and [`super::ServerSettings::max_updates_per_request`].
 pub trait Source: Send + Sync + 'static {
     /// Who the upstream server is. It is sealed into cookies: a downstream server that comes back with a
     /// cookie of another identity is told `ServerChanged` and synchronizes again from the start.
     fn identity(&self) -> ServerIdentity;
 
-    /// Limits, anchor and languages; the languages that changed after `anchor`, all where there is none.
+    /// Flags, anchor and languages; the languages that changed after `anchor`, all where there is none.
+    /// The server itself fills in the limits that it enforces.
     fn config(
         &self,
         anchor: Option<&str>,

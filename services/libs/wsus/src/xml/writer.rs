@@ -44,13 +44,6 @@ impl XmlWriter {
         self.out.push('>');
     }
 
-    /// An element without content.
-    pub fn empty(&mut self, name: &str) {
-        self.out.push('<');
-        self.out.push_str(name);
-        self.out.push_str("/>");
-    }
-
     /// An element with what `content` writes; written as an empty element where it writes nothing.
     pub fn element(&mut self, name: &str, content: impl FnOnce(&mut Self)) {
         self.open(name);

@@ -1,0 +1,349 @@
+//! The sites as they reported themselves, put in the order of the tree, and what each report means.
+
+use crate::console::harmless;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use wire::convert;
+use wire::v1::{RunReport, SiteReport};
+
+/// The newest report of every site, by site code.
+#[derive(Debug, Clone, Default)]
+pub struct Hierarchy {
+    sites: BTreeMap<String, SiteReport>,
+}
+
+/// What a site does, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It does not answer, or a site between it and the top does not.
+    Offline {
+        /// When it reported last.
+        last_seen: Option<Timestamp>,
+        /// The nearest site above it that does not answer, when that is why.
+        behind: Option<String>,
+    },
+    /// It joined and has not synchronized yet.
+    Never,
+    /// It is in a run.
+    Running {
+        /// What it does, in words, as in "synchronizing updates".
+        phase: &'static str,
+        /// Items done.
+        processed: u64,
+        /// Items to do; 0 while that is unknown.
+        total: u64,
+    },
+    /// Its last run reached its end.
+    Completed,
+    /// Its last run failed.
+    Failed {
+        /// When it tries again.
+        next_attempt: Option<Timestamp>,
+    },
+    /// Its last run was cancelled.
+    Cancelled,
+    /// A state of a newer version than this program.
+    Other(String),
+}
+
+/// How far a site is from the top-level site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// It holds what the top-level site holds.
+    Current,
+    /// It holds an older catalog.
+    By {
+        /// Positions to go.
+        positions: u64,
+        /// How much older its catalog is; unknown while either never succeeded.
+        age: Option<SignedDuration>,
+    },
+    /// It holds a catalog of another epoch, or one with other content at the same position.
+    Differs,
+}
+
+impl Hierarchy {
+    /// The sites of a complete list.
+    pub fn new(reports: Vec<SiteReport>) -> Self {
+        let mut hierarchy = Self::default();
+        hierarchy.absorb(reports);
+        hierarchy
+    }
+
+    /// Takes over newer reports; sites that are not named stay as they are.
+    pub fn absorb(&mut self, reports: Vec<SiteReport>) {
+        for report in reports {
+            self.sites.insert(report.site_code.clone(), report);
+        }
+    }
+
+    /// Number of sites.
+    pub fn len(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// Whether no site is known.
+    pub fn is_empty(&self) -> bool {
+        self.sites.is_empty()
+    }
+
+    /// The report of a site.
+    pub fn site(&self, code: &str) -> Option<&SiteReport> {
+        self.sites.get(code)
+    }
+
+    /// The top-level site: the central one, or else one without a parent.
+    pub fn top(&self) -> Option<&SiteReport> {
+        let central = self.sites.values().find(|site| site.site_kind == "central");
+        central.or_else(|| self.sites.values().find(|site| site.parent.is_empty()))
+    }
+
+    /// Whether a report is that of the top-level site.
+    pub fn is_top(&self, site: &SiteReport) -> bool {
+        self.top().is_some_and(|top| top.site_code == site.site_code)
+    }
+
+    /// Every site once, parents before their children, with its depth below the top-level site.
+    /// Sites whose parent is not known stand at the end.
+    pub fn in_tree_order(&self) -> Vec<(usize, &SiteReport)> {
+        let mut children: BTreeMap<&str, Vec<&SiteReport>> = BTreeMap::new();
+        for site in self.sites.values().filter(|site| !self.is_top(site)) {
+            children.entry(&site.parent).or_default().push(site);
+        }
+        let mut order = Vec::with_capacity(self.sites.len());
+        let mut seen = BTreeSet::new();
+        let roots = self.top().into_iter().chain(self.sites.values());
+        for root in roots {
+            let parent_is_known = self.sites.contains_key(&root.parent);
+            if !self.is_top(root) && parent_is_known && root.parent != root.site_code {
+                continue;
+            }
+            let mut stack = vec![(0, root)];
+            while let Some((depth, site)) = stack.pop() {
+                if !seen.insert(&site.site_code) {
+                    continue;
+                }
+                order.push((depth, site));
+                let below = children.get(site.site_code.as_str()).into_iter().flatten();
+                stack.extend(below.rev().map(|child| (depth + 1, *child)));
+            }
+        }
+        // Sites in a ring have no root; they are shown all the same.
+        let ring = self.sites.values().filter(|site| !seen.contains(&site.site_code));
+        order.extend(ring.map(|site| (0, site)));
+        order
+    }
+
+    /// The sites between a site and the top-level site, nearest first.
+    pub fn ancestors(&self, site: &SiteReport) -> Vec<&SiteReport> {
+        let mut above = Vec::new();
+        let mut code = site.parent.as_str();
+        while let Some(parent) = self.sites.get(code) {
+            if above.len() >= self.sites.len() || self.is_top(parent) {
+                break;
+            }
+            above.push(parent);
+            code = &parent.parent;
+        }
+        above
+    }
+
+    /// The nearest site that is cut off among a site and those above it.
+    pub fn cut_off_at(&self, site: &SiteReport) -> Option<&str> {
+        if self.is_top(site) {
+            return None;
+        }
+        let own = self.sites.get(&site.site_code);
+        own.into_iter()
+            .chain(self.ancestors(site))
+            .find(|site| !site.connected)
+            .map(|site| site.site_code.as_str())
+    }
+
+    /// What a site does.
+    pub fn state(&self, site: &SiteReport) -> State {
+        if let Some(cut_off) = self.cut_off_at(site) {
+            return State::Offline {
+                last_seen: time(site.reported.as_ref()),
+                behind: (cut_off != site.site_code).then(|| harmless(cut_off).into_owned()),
+            };
+        }
+        match &site.run {
+            Some(run) => run_state(run, time(site.next_attempt.as_ref())),
+            None if site.last_success.is_some() => State::Completed,
+            None => State::Never,
+        }
+    }
+
+    /// How far a site is behind the top-level site.
+    pub fn behind(&self, site: &SiteReport) -> Behind {
+        let Some(top) = self.top().filter(|top| top.site_code != site.site_code) else {
+            return Behind::Current;
+        };
+        let positions = top.verified_position.saturating_sub(site.verified_position);
+        if site.verified_position > 0 && site.epoch != top.epoch {
+            return Behind::Differs;
+        }
+        if positions == 0 {
+            let same = site.verified_position > top.verified_position || site.root == top.root;
+            return if same { Behind::Current } else { Behind::Differs };
+        }
+        let own = time(site.last_success.as_ref());
+        let newest = time(top.last_success.as_ref());
+        let age = newest.zip(own).map(|(top, own)| top.duration_since(own));
+        Behind::By {
+            positions,
+            age: age.filter(SignedDuration::is_positive),
+        }
+    }
+}
+
+fn run_state(run: &RunReport, next_attempt: Option<Timestamp>) -> State {
+    let running = |phase| State::Running {
+        phase,
+        processed: run.processed,
+        total: run.total,
+    };
+    match run.state.as_str() {
+        "" => State::Never,
+        "Requested" => running("requested"),
+        "Connecting" => running("connecting"),
+        "SyncingCategories" => running("synchronizing categories"),
+        "SyncingUpdates" => running("synchronizing updates"),
+        "SyncingContent" => running("synchronizing content"),
+        "Verifying" => running("verifying"),
+        "Completed" => State::Completed,
+        "Failed" => State::Failed { next_attempt },
+        "Cancelled" => State::Cancelled,
+        other => State::Other(harmless(other).into_owned()),
+    }
+}
+
+/// A time of a report; one that is absent or no time at all is nothing.
+pub fn time(value: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    convert::optional_timestamp("time", value).ok().flatten()
+}
+
+/// The last error of a site while it still matters: an error before the last success is history.
+pub fn present_error(site: &SiteReport) -> Option<String> {
+    let failed = time(site.last_failure.as_ref());
+    let succeeded = time(site.last_success.as_ref());
+    let settled = matches!((failed, succeeded), (Some(failed), Some(succeeded)) if succeeded >= failed);
+    (!site.last_error.is_empty() && !settled).then(|| harmless(&site.last_error).into_owned())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A site that completed a run at second 100 and stands at position 10.
+    pub(crate) fn report(code: &str, kind: &str, parent: &str) -> SiteReport {
+        SiteReport {
+            site_code: code.into(),
+            site_kind: kind.into(),
+            parent: parent.into(),
+            epoch: vec![7; 16],
+            position: 10,
+            verified_position: 10,
+            root: vec![1; 32],
+            items: 9,
+            run: Some(run(1, "Completed")),
+            last_success: Some(at(100)),
+            reported: Some(at(100)),
+            upstream: parent.into(),
+            connected: true,
+            version: "0.1.0".into(),
+            ..SiteReport::default()
+        }
+    }
+
+    pub(crate) fn run(id: u8, state: &str) -> RunReport {
+        let over = matches!(state, "Completed" | "Failed" | "Cancelled");
+        RunReport {
+            id: vec![id; 16],
+            state: state.into(),
+            started: Some(at(90 + i64::from(id))),
+            finished: over.then(|| at(95 + i64::from(id))),
+            ..RunReport::default()
+        }
+    }
+
+    pub(crate) fn at(second: i64) -> prost_types::Timestamp {
+        convert::from_timestamp(Timestamp::from_second(second).unwrap())
+    }
+
+    pub(crate) fn three_tiers() -> Hierarchy {
+        Hierarchy::new(vec![
+            report("SE1", "secondary", "PR1"),
+            report("SE2", "secondary", "PR2"),
+            report("PR2", "primary", "CAS"),
+            report("PR1", "primary", "CAS"),
+            report("CAS", "central", ""),
+        ])
+    }
+
+    fn order(hierarchy: &Hierarchy) -> Vec<(usize, &str)> {
+        let order = hierarchy.in_tree_order().into_iter();
+        order.map(|(depth, site)| (depth, site.site_code.as_str())).collect()
+    }
+
+    #[test]
+    fn children_stand_under_their_parents() {
+        let expected = [(0, "CAS"), (1, "PR1"), (2, "SE1"), (1, "PR2"), (2, "SE2")];
+        assert_eq!(order(&three_tiers()), expected);
+    }
+
+    #[test]
+    fn orphans_and_rings_are_shown_once() {
+        let hierarchy = Hierarchy::new(vec![
+            report("CAS", "central", ""),
+            report("SE9", "secondary", "PR9"),
+            report("AAA", "primary", "BBB"),
+            report("BBB", "primary", "AAA"),
+        ]);
+        assert_eq!(order(&hierarchy), [(0, "CAS"), (0, "SE9"), (0, "AAA"), (0, "BBB")]);
+        let ring = hierarchy.site("AAA").unwrap();
+        assert!(hierarchy.ancestors(ring).len() <= 4);
+    }
+
+    #[test]
+    fn a_site_below_one_that_is_offline_is_offline_too() {
+        let mut hierarchy = three_tiers();
+        let mut primary = report("PR1", "primary", "CAS");
+        primary.connected = false;
+        hierarchy.absorb(vec![primary]);
+        let state = |code: &str| hierarchy.state(hierarchy.site(code).unwrap());
+        let last_seen = Some(Timestamp::from_second(100).unwrap());
+        let behind = Some("PR1".to_owned());
+        assert_eq!(state("SE1"), State::Offline { last_seen, behind });
+        assert_eq!(state("PR1"), State::Offline { last_seen, behind: None });
+        assert_eq!(state("SE2"), State::Completed);
+    }
+
+    #[test]
+    fn behind_counts_positions_and_age_and_sees_another_catalog() {
+        let mut hierarchy = three_tiers();
+        let mut old = report("PR1", "primary", "CAS");
+        old.verified_position = 4;
+        old.last_success = Some(at(40));
+        let mut other = report("PR2", "primary", "CAS");
+        other.root = vec![9; 32];
+        hierarchy.absorb(vec![old, other]);
+        let behind = |code: &str| hierarchy.behind(hierarchy.site(code).unwrap());
+        let age = Some(SignedDuration::from_secs(60));
+        assert_eq!(behind("PR1"), Behind::By { positions: 6, age });
+        assert_eq!(behind("PR2"), Behind::Differs);
+        assert_eq!(behind("CAS"), Behind::Current);
+        assert_eq!(behind("SE1"), Behind::Current);
+    }
+
+    #[test]
+    fn an_error_before_the_last_success_is_history() {
+        let mut site = report("PR1", "primary", "CAS");
+        site.last_error = "no route\x1b[31m".into();
+        site.last_failure = Some(at(99));
+        assert_eq!(present_error(&site), None);
+        site.last_failure = Some(at(101));
+        assert_eq!(present_error(&site).unwrap(), "no route [31m");
+    }
+}

@@ -1,0 +1,228 @@
+//! Messages as JSON: the field names of `/proto`, UUIDs with hyphens, digests in hexadecimal, times
+//! in RFC 3339. What is not known is null.
+
+use super::text::{hex, uuid};
+use crate::hierarchy::{Behind, Hierarchy, time};
+use jiff::Timestamp;
+use serde::Serialize;
+use wire::v1;
+
+/// A site and what it does.
+#[derive(Debug, Serialize)]
+pub struct Site<'a> {
+    site_code: &'a str,
+    site_kind: &'a str,
+    parent: &'a str,
+    sequence: u64,
+    version: &'a str,
+    epoch: Option<String>,
+    position: u64,
+    verified_position: u64,
+    root: String,
+    items: u64,
+    run: Option<Run<'a>>,
+    last_success: Option<Timestamp>,
+    last_failure: Option<Timestamp>,
+    last_error: &'a str,
+    next_attempt: Option<Timestamp>,
+    reported: Option<Timestamp>,
+    upstream: &'a str,
+    connected: bool,
+    target_position: u64,
+    /// Whether the site holds what the top-level site holds.
+    current: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Run<'a> {
+    id: Option<String>,
+    state: &'a str,
+    started: Option<Timestamp>,
+    finished: Option<Timestamp>,
+    processed: u64,
+    total: u64,
+    full: bool,
+    error: &'a str,
+}
+
+/// Every site of the hierarchy, parents before children.
+pub fn sites(hierarchy: &Hierarchy) -> Vec<Site<'_>> {
+    let order = hierarchy.in_tree_order().into_iter();
+    order.map(|(_, report)| site(hierarchy, report)).collect()
+}
+
+/// One site.
+pub fn site<'a>(hierarchy: &Hierarchy, report: &'a v1::SiteReport) -> Site<'a> {
+    Site {
+        site_code: &report.site_code,
+        site_kind: &report.site_kind,
+        parent: &report.parent,
+        sequence: report.sequence,
+        version: &report.version,
+        epoch: uuid(&report.epoch),
+        position: report.position,
+        verified_position: report.verified_position,
+        root: hex(&report.root),
+        items: report.items,
+        run: report.run.as_ref().map(|run| Run {
+            id: uuid(&run.id),
+            state: &run.state,
+            started: time(run.started.as_ref()),
+            finished: time(run.finished.as_ref()),
+            processed: run.processed,
+            total: run.total,
+            full: run.full,
+            error: &run.error,
+        }),
+        last_success: time(report.last_success.as_ref()),
+        last_failure: time(report.last_failure.as_ref()),
+        last_error: &report.last_error,
+        next_attempt: time(report.next_attempt.as_ref()),
+        reported: time(report.reported.as_ref()),
+        upstream: &report.upstream,
+        connected: report.connected,
+        target_position: report.target_position,
+        current: hierarchy.behind(report) == Behind::Current,
+    }
+}
+
+/// A status message with its text.
+#[derive(Debug, Serialize)]
+pub struct StatusEntry<'a> {
+    site_code: &'a str,
+    number: u64,
+    time: Option<Timestamp>,
+    status_id: u32,
+    run: Option<String>,
+    severity: &'a str,
+    text: &'a str,
+    cure: &'a str,
+    inserts: &'a [String],
+}
+
+/// One status message.
+pub fn status_entry(entry: &v1::StatusEntry) -> Option<StatusEntry<'_>> {
+    let message = entry.message.as_ref()?;
+    Some(StatusEntry {
+        site_code: &message.site_code,
+        number: message.number,
+        time: time(message.time.as_ref()),
+        status_id: message.status_id,
+        run: uuid(&message.run),
+        severity: &entry.severity,
+        text: &entry.text,
+        cure: &entry.cure,
+        inserts: &message.inserts,
+    })
+}
+
+/// An update as a list shows it.
+#[derive(Debug, Serialize)]
+pub struct Update<'a> {
+    update_id: &'a str,
+    revision: u32,
+    title: &'a str,
+    kb_article_ids: &'a [String],
+    classification: &'a str,
+    products: &'a [String],
+    update_type: &'a str,
+    publication_state: &'a str,
+    creation_date: Option<Timestamp>,
+    msrc_severity: &'a str,
+    superseded: bool,
+}
+
+/// One update of a list.
+pub fn update(summary: &v1::UpdateSummary) -> Update<'_> {
+    Update {
+        update_id: &summary.update_id,
+        revision: summary.revision,
+        title: &summary.title,
+        kb_article_ids: &summary.kb_article_ids,
+        classification: &summary.classification,
+        products: &summary.products,
+        update_type: &summary.update_type,
+        publication_state: &summary.publication_state,
+        creation_date: time(summary.creation_date.as_ref()),
+        msrc_severity: &summary.msrc_severity,
+        superseded: summary.superseded,
+    }
+}
+
+/// Everything about an update.
+#[derive(Debug, Serialize)]
+pub struct Details<'a> {
+    #[serde(flatten)]
+    summary: Option<Update<'a>>,
+    description: &'a str,
+    prerequisites: &'a [String],
+    bundled: &'a [String],
+    supersedes: &'a [String],
+    files: Vec<File<'a>>,
+    position: u64,
+    languages: &'a [String],
+    support_url: &'a str,
+    cve_ids: &'a [String],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    document: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct File<'a> {
+    name: &'a str,
+    size: u64,
+    sha1: String,
+    sha256: String,
+    url: &'a str,
+}
+
+/// One update with everything about it.
+pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
+    let files = answer.files.iter().map(|file| File {
+        name: &file.name,
+        size: file.size,
+        sha1: hex(&file.sha1),
+        sha256: hex(&file.sha256),
+        url: &file.url,
+    });
+    Details {
+        summary: answer.summary.as_ref().map(update),
+        description: &answer.description,
+        prerequisites: &answer.prerequisites,
+        bundled: &answer.bundled,
+        supersedes: &answer.supersedes,
+        files: files.collect(),
+        position: answer.position,
+        languages: &answer.languages,
+        support_url: &answer.support_url,
+        cve_ids: &answer.cve_ids,
+        document: &answer.document,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::tests::{report, three_tiers};
+
+    #[test]
+    fn a_site_has_the_names_of_the_proto_file() {
+        let hierarchy = three_tiers();
+        let site = report("PR1", "primary", "CAS");
+        let shown = serde_json::to_string(&super::site(&hierarchy, &site)).unwrap();
+        let digest = "01".repeat(32);
+        let expected = format!(
+            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"current":true}}"#
+        );
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_document_is_there_only_when_it_was_asked_for() {
+        let mut answer = v1::GetUpdateResponse::default();
+        let shown = |answer: &_| serde_json::to_string(&details(answer)).unwrap();
+        assert!(!shown(&answer).contains("document"));
+        answer.document = "<Update/>".into();
+        assert!(shown(&answer).contains(r#""document":"<Update/>""#));
+    }
+}

@@ -1,0 +1,248 @@
+//! Tables for people: no frame, a line under the heading, colours only where they are welcome.
+
+use super::View;
+use super::text::{ago, ahead, clock, count, duration, short_digest};
+use crate::console::harmless;
+use crate::hierarchy::{Behind, Hierarchy, State, present_error, time};
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::LineStyle;
+use wire::v1::{SiteReport, UpdateSummary};
+
+/// Shown where there is nothing to say.
+const NOTHING_TO_SAY: &str = "-";
+/// Blanks a level of the tree.
+const INDENT: usize = 2;
+/// Names of products that a list shows before it only counts them.
+const SHOWN_PRODUCTS: usize = 2;
+
+/// One row a site: what it is, what it does, how far it is.
+pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
+    let mut table = table(view);
+    heading(
+        &mut table,
+        ["Site", "Kind", "Upstream", "State", "Position", "Behind by", "Last success", "Last error"],
+    );
+    for (depth, site) in hierarchy.in_tree_order() {
+        let state = hierarchy.state(site);
+        let behind = hierarchy.behind(site);
+        let error = present_error(site);
+        table.add_row(vec![
+            site_cell(depth, site),
+            Cell::new(harmless(&site.site_kind)),
+            Cell::new(or_nothing(&site.upstream)),
+            coloured(Cell::new(state_text(&state, view)), state_colour(&state), view),
+            number(&position_text(site)),
+            coloured(Cell::new(behind_text(behind)), behind_colour(behind), view),
+            Cell::new(last_success_text(site, view)),
+            Cell::new(error.as_deref().unwrap_or(NOTHING_TO_SAY)),
+        ]);
+    }
+    finished(&table)
+}
+
+/// One row a site: its place in the tree, program and content.
+pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
+    let mut table = table(view);
+    heading(&mut table, ["Site", "Kind", "Parent", "Link", "Version", "Items", "Root digest"]);
+    for (depth, site) in hierarchy.in_tree_order() {
+        let link = match hierarchy.state(site) {
+            State::Offline { last_seen, behind } => offline_text(last_seen, behind.as_deref(), view),
+            State::Never
+            | State::Running { .. }
+            | State::Completed
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Other(_) => "Up".to_owned(),
+        };
+        let up = link == "Up";
+        let link = Cell::new(if hierarchy.is_top(site) { NOTHING_TO_SAY } else { &link });
+        table.add_row(vec![
+            site_cell(depth, site),
+            Cell::new(harmless(&site.site_kind)),
+            Cell::new(or_nothing(&site.parent)),
+            coloured(link, (!up).then_some(Color::Yellow), view),
+            Cell::new(or_nothing(&site.version)),
+            number(&count(site.items)),
+            Cell::new(or_nothing(&short_digest(&site.root))),
+        ]);
+    }
+    finished(&table)
+}
+
+/// One row an update.
+pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
+    let mut table = table(view);
+    heading(&mut table, ["Title", "KB", "Classification", "Products", "Created", "State", "Update"]);
+    for update in updates {
+        let created = time(update.creation_date.as_ref());
+        let created = created.map(|time| time.to_zoned(view.zone.clone()).date().to_string());
+        let state = if update.superseded {
+            "Superseded"
+        } else {
+            &update.publication_state
+        };
+        let id = format!("{}.{}", harmless(&update.update_id), update.revision);
+        table.add_row(vec![
+            Cell::new(or_nothing(&update.title)),
+            Cell::new(or_nothing(&update.kb_article_ids.join(" "))),
+            Cell::new(or_nothing(&update.classification)),
+            Cell::new(products_text(&update.products)),
+            Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
+            Cell::new(or_nothing(state)),
+            Cell::new(id),
+        ]);
+    }
+    finished(&table)
+}
+
+/// What a site does, in words.
+pub fn state_text(state: &State, view: &View) -> String {
+    match state {
+        State::Offline { last_seen, behind } => offline_text(*last_seen, behind.as_deref(), view),
+        State::Never => "Never synchronized".into(),
+        State::Running { phase, processed, total } => {
+            let phase = capitalized(phase);
+            match percent(*processed, *total) {
+                Some(percent) => format!("{phase} {percent}%"),
+                None => phase,
+            }
+        }
+        State::Completed => "Completed".into(),
+        State::Failed { next_attempt: Some(next) } => format!("Failed, tries again {}", ahead(*next, view)),
+        State::Failed { next_attempt: None } => "Failed".into(),
+        State::Cancelled => "Cancelled".into(),
+        State::Other(name) => name.clone(),
+    }
+}
+
+/// How far of the way, rounded down, as `wsyncmgr.log` does; nothing while the end is not known.
+pub fn percent(processed: u64, total: u64) -> Option<u64> {
+    let hundredfold = u128::from(processed.min(total)) * 100;
+    let percent = hundredfold.checked_div(u128::from(total))?;
+    u64::try_from(percent).ok()
+}
+
+fn offline_text(last_seen: Option<jiff::Timestamp>, behind: Option<&str>, view: &View) -> String {
+    let seen = last_seen.map(|time| format!("last seen {}", ago(time, view)));
+    let behind = behind.map(|code| format!("{code} is offline"));
+    match behind.or(seen) {
+        Some(detail) => format!("Offline ({detail})"),
+        None => "Offline (never seen)".into(),
+    }
+}
+
+fn behind_text(behind: Behind) -> String {
+    match behind {
+        Behind::Current => NOTHING_TO_SAY.into(),
+        Behind::By { positions, age: Some(age) } => format!("{} ({})", count(positions), duration(age)),
+        Behind::By { positions, age: None } => count(positions),
+        Behind::Differs => "other content".into(),
+    }
+}
+
+fn position_text(site: &SiteReport) -> String {
+    if site.position > site.verified_position {
+        let (verified, applied) = (count(site.verified_position), count(site.position));
+        format!("{verified} (applied {applied})")
+    } else {
+        count(site.verified_position)
+    }
+}
+
+fn last_success_text(site: &SiteReport, view: &View) -> String {
+    match time(site.last_success.as_ref()) {
+        Some(time) => format!("{} ({})", clock(time, view), ago(time, view)),
+        None => "never".into(),
+    }
+}
+
+fn products_text(products: &[String]) -> String {
+    let shown: Vec<_> = products.iter().take(SHOWN_PRODUCTS).map(String::as_str).collect();
+    let more = products.len().saturating_sub(SHOWN_PRODUCTS);
+    match (shown.is_empty(), more) {
+        (true, _) => NOTHING_TO_SAY.into(),
+        (false, 0) => harmless(&shown.join(", ")).into_owned(),
+        (false, more) => format!("{} and {more} more", harmless(&shown.join(", "))),
+    }
+}
+
+fn state_colour(state: &State) -> Option<Color> {
+    match state {
+        State::Failed { .. } => Some(Color::Red),
+        State::Offline { .. } | State::Cancelled | State::Other(_) => Some(Color::Yellow),
+        State::Running { .. } => Some(Color::Cyan),
+        State::Completed => Some(Color::Green),
+        State::Never => None,
+    }
+}
+
+fn behind_colour(behind: Behind) -> Option<Color> {
+    match behind {
+        Behind::Current => None,
+        Behind::By { .. } => Some(Color::Yellow),
+        Behind::Differs => Some(Color::Red),
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars).collect()
+}
+
+fn or_nothing(text: &str) -> String {
+    if text.is_empty() {
+        NOTHING_TO_SAY.into()
+    } else {
+        harmless(text).into_owned()
+    }
+}
+
+fn site_cell(depth: usize, site: &SiteReport) -> Cell {
+    // The delimiter keeps the indent: a blank at the start of a line would be wrapped away.
+    Cell::new(format!("{}{}", " ".repeat(depth * INDENT), harmless(&site.site_code)))
+}
+
+fn number(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn coloured(cell: Cell, colour: Option<Color>, view: &View) -> Cell {
+    match colour {
+        Some(colour) if view.colour => cell.fg(colour),
+        _ => cell,
+    }
+}
+
+fn table(view: &View) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING.header_separator(LineStyle::none().fill('-')));
+    if view.colour {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    match view.width {
+        Some(width) => table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
+    table
+}
+
+fn heading<const N: usize>(table: &mut Table, names: [&str; N]) {
+    table.set_header(Row::from(names.to_vec()));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+}
+
+fn finished(table: &Table) -> String {
+    let lines = table.lines().map(|line| line.trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests;

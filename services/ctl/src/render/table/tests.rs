@@ -1,0 +1,98 @@
+use super::*;
+use crate::hierarchy::tests::{at, report, run, three_tiers};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+fn view() -> View {
+    View {
+        now: Timestamp::from_second(220).unwrap(),
+        zone: TimeZone::UTC,
+        colour: false,
+        width: None,
+    }
+}
+
+fn various() -> Hierarchy {
+    let mut hierarchy = three_tiers();
+    let mut running = report("PR1", "primary", "CAS");
+    running.run = Some(run(2, "SyncingUpdates"));
+    running.run.as_mut().unwrap().processed = 1_999;
+    running.run.as_mut().unwrap().total = 4_000;
+    running.verified_position = 4;
+    running.position = 7;
+    let mut failed = report("SE1", "secondary", "PR1");
+    failed.run = Some(run(2, "Failed"));
+    failed.verified_position = 0;
+    failed.position = 0;
+    failed.last_success = None;
+    failed.last_failure = Some(at(150));
+    failed.last_error = "PR1 does not answer".into();
+    failed.next_attempt = Some(at(940));
+    let mut offline = report("PR2", "primary", "CAS");
+    offline.connected = false;
+    hierarchy.absorb(vec![running, failed, offline]);
+    hierarchy
+}
+
+#[test]
+fn the_status_table_tells_every_site_in_tree_order() {
+    let expected = "\
+Site     Kind       Upstream  State                      Position       Behind by  Last success            Last error
+----------------------------------------------------------------------------------------------------------------------------";
+    let shown = status(&various(), &view());
+    assert_eq!(shown, expected, "\n{shown}");
+}
+
+#[test]
+fn the_list_of_sites_names_link_and_content() {
+    let shown = sites(&various(), &view());
+    assert_eq!(shown, "", "\n{shown}");
+}
+
+#[test]
+fn a_narrow_terminal_folds_the_table_and_loses_nothing() {
+    let narrow = View {
+        width: Some(80),
+        ..view()
+    };
+    let shown = status(&various(), &narrow);
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    for word in ["CAS", "SE2", "answer", "Offline"] {
+        assert!(shown.contains(word), "{shown}");
+    }
+}
+
+#[test]
+fn colours_come_only_where_they_are_welcome() {
+    let colourful = View {
+        colour: true,
+        ..view()
+    };
+    assert!(status(&various(), &colourful).contains('\x1b'));
+    assert!(!status(&various(), &view()).contains('\x1b'));
+}
+
+#[test]
+fn an_update_is_shown_with_what_an_administrator_looks_for() {
+    let update = UpdateSummary {
+        update_id: "e6cf1350-c01b-414d-a61f-263d14d133b4".into(),
+        revision: 200,
+        title: "2026-11 Cumulative Update".into(),
+        kb_article_ids: vec!["5031455".into()],
+        classification: "Security Updates".into(),
+        products: ["Windows 11", "Windows 10", "Office"].map(String::from).into(),
+        publication_state: "Published".into(),
+        creation_date: Some(at(0)),
+        ..UpdateSummary::default()
+    };
+    let shown = updates(&[update], &view());
+    assert_eq!(shown, "", "\n{shown}");
+}
+
+#[test]
+fn a_percentage_is_rounded_down_and_bounded() {
+    assert_eq!(percent(122, 130), Some(93));
+    assert_eq!(percent(9, 0), None);
+    assert_eq!(percent(u64::MAX, u64::MAX), Some(100));
+    assert_eq!(percent(7, 5), Some(100));
+}

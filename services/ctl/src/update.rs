@@ -1,0 +1,273 @@
+//! `update list` and `update show`: the verified catalog of the site that is asked.
+
+use crate::connection::{Client, ConnectionArgs, explain, question};
+use crate::console::{Console, harmless};
+use crate::hierarchy::time;
+use crate::render::{View, json, table, text};
+use serde::Serialize;
+use std::process::ExitCode;
+use wire::v1::{GetUpdateRequest, GetUpdateResponse, ListUpdatesRequest, UpdateSummary};
+
+/// Updates that are asked for at once.
+const PAGE: u32 = 200;
+/// Most updates that one list shows.
+const MOST_UPDATES: i64 = 1_000_000;
+
+/// The updates of the catalog.
+#[derive(Debug, clap::Args)]
+pub struct Command {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// List updates
+    #[command(after_help = "\
+Examples:
+  headwater update list cumulative --classification \"Security Updates\"
+  headwater update list KB5031455
+  headwater update list --type category --limit 500")]
+    List(List),
+    /// Show everything about one update
+    Show {
+        /// GUID of the update, or GUID.REVISION; without a revision the newest one
+        #[arg(value_name = "GUID[.REVISION]")]
+        id: String,
+        /// Print the update document alone, byte for byte
+        #[arg(long)]
+        document: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Part of the title, or a KB number
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
+    /// Only this classification: its title or GUID
+    #[arg(long, value_name = "TITLE")]
+    classification: Option<String>,
+    /// Only this product: its title or GUID
+    #[arg(long, value_name = "TITLE")]
+    product: Option<String>,
+    /// Only this type; without it what an administrator approves
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    update_type: Option<UpdateType>,
+    /// How many to show
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
+          value_parser = clap::value_parser!(u32).range(1..=MOST_UPDATES))]
+    limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum UpdateType {
+    /// Updates of programs and of Windows
+    Software,
+    /// Drivers
+    Driver,
+    /// Products, product families, companies and classifications
+    Category,
+    /// Conditions that prerequisites point to
+    Detectoid,
+}
+
+impl UpdateType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Software => "Software",
+            Self::Driver => "Driver",
+            Self::Category => "Category",
+            Self::Detectoid => "Detectoid",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Updates<'a> {
+    updates: Vec<json::Update<'a>>,
+    more: bool,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When the site that is asked refuses or does not answer, or knows no such update.
+pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    let console = Console::of_process(command.connection.json);
+    let client = command.connection.connect().await?;
+    match command.action {
+        Action::List(list) => show_list(&console, &client, &list).await?,
+        Action::Show { id, document } => show_one(&console, &client, id, document).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show_list(console: &Console, client: &Client, list: &List) -> anyhow::Result<()> {
+    let (updates, more) = fetch(client, list).await?;
+    if console.json {
+        let updates = updates.iter().map(json::update).collect();
+        return console.json_line(&Updates { updates, more });
+    }
+    if updates.is_empty() {
+        return console.line("No update of the catalog is like that.");
+    }
+    console.line(table::updates(&updates, &View::of_process(console)))?;
+    if more {
+        let shown = updates.len();
+        console.remark(format!(
+            "The first {shown} are shown; --limit shows more, a text or a filter finds fewer."
+        ));
+    }
+    Ok(())
+}
+
+/// The updates asked for, and whether there are more.
+async fn fetch(client: &Client, list: &List) -> anyhow::Result<(Vec<UpdateSummary>, bool)> {
+    let wanted = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let mut updates = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = question(ListUpdatesRequest {
+            text: text(&list.text),
+            classification: text(&list.classification),
+            product: text(&list.product),
+            update_type: list.update_type.map_or("", UpdateType::name).to_owned(),
+            page_size: list.limit.min(PAGE),
+            page_token,
+        });
+        let answer = client.catalog().list_updates(request).await;
+        let answer = answer
+            .map_err(|status| explain(status, &client.server, "listing updates"))?
+            .into_inner();
+        let empty = answer.updates.is_empty();
+        updates.extend(answer.updates);
+        page_token = answer.next_page_token;
+        let more = !page_token.is_empty();
+        if updates.len() >= wanted || !more || empty {
+            let more = more || updates.len() > wanted;
+            updates.truncate(wanted);
+            return Ok((updates, more));
+        }
+    }
+}
+
+async fn show_one(
+    console: &Console,
+    client: &Client,
+    id: String,
+    document: bool,
+) -> anyhow::Result<()> {
+    let doing = format!("reading update {}", harmless(&id));
+    let request = question(GetUpdateRequest {
+        update_id: id,
+        with_document: document,
+    });
+    let answer = client.catalog().get_update(request).await;
+    let answer = answer
+        .map_err(|status| explain(status, &client.server, &doing))?
+        .into_inner();
+    if console.json {
+        return console.json_line(&json::details(&answer));
+    }
+    if document {
+        return console.verbatim(&answer.document);
+    }
+    console.line(details(&answer, &View::of_process(console)))
+}
+
+/// Everything about an update, for people.
+fn details(answer: &GetUpdateResponse, view: &View) -> String {
+    let none = UpdateSummary::default();
+    let summary = answer.summary.as_ref().unwrap_or(&none);
+    let mut lines = vec![harmless(&summary.title).into_owned(), String::new()];
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            lines.push(format!("{name:16}{}", harmless(value)));
+        }
+    };
+    field("Update", &format!("{}.{}", summary.update_id, summary.revision));
+    field("Type", &summary.update_type);
+    field("State", &summary.publication_state);
+    field("Superseded", if summary.superseded { "yes" } else { "" });
+    field("Classification", &summary.classification);
+    field("Products", &summary.products.join(", "));
+    field("KB", &summary.kb_article_ids.join(" "));
+    field("CVE", &answer.cve_ids.join(" "));
+    field("MSRC severity", &summary.msrc_severity);
+    let created = time(summary.creation_date.as_ref());
+    field("Created", &created.map_or_else(String::new, |time| text::date_and_time(time, view)));
+    field("Languages", &answer.languages.join(" "));
+    field("Support", &answer.support_url);
+    field("Position", &text::count(answer.position));
+    if !answer.description.is_empty() {
+        lines.push(String::new());
+        lines.push(harmless(&answer.description).into_owned());
+    }
+    let mut list = |name: &str, entries: Vec<String>| {
+        if !entries.is_empty() {
+            lines.push(String::new());
+            lines.push(format!("{name} ({})", entries.len()));
+            lines.extend(entries.iter().map(|entry| format!("  {}", harmless(entry))));
+        }
+    };
+    list("Prerequisites", answer.prerequisites.clone());
+    list("Bundled updates", answer.bundled.clone());
+    list("Supersedes", answer.supersedes.clone());
+    let files = answer.files.iter();
+    let files = files.map(|file| format!("{}  {}", file.name, text::size(file.size)));
+    list("Files", files.collect());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+    use wire::v1::UpdateFile;
+
+    #[test]
+    fn details_show_what_is_there_and_nothing_else() {
+        let view = View {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            zone: TimeZone::UTC,
+            colour: false,
+            width: None,
+        };
+        let answer = GetUpdateResponse {
+            summary: Some(UpdateSummary {
+                update_id: "e6cf1350-c01b-414d-a61f-263d14d133b4".into(),
+                revision: 200,
+                title: "Cumulative\x07 Update".into(),
+                kb_article_ids: vec!["5031455".into()],
+                products: vec!["Windows 11".into(), "Windows 10".into()],
+                ..UpdateSummary::default()
+            }),
+            prerequisites: vec!["one of: a, b".into()],
+            files: vec![UpdateFile {
+                name: "a.cab".into(),
+                size: 2048,
+                ..UpdateFile::default()
+            }],
+            position: 1200,
+            ..GetUpdateResponse::default()
+        };
+        let expected = "\
+Cumulative  Update
+
+Update          e6cf1350-c01b-414d-a61f-263d14d133b4.200
+Products        Windows 11, Windows 10
+KB              5031455
+Position        1,200
+
+Prerequisites (1)
+  one of: a, b
+
+Files (1)
+  a.cab  2.0 KB";
+        assert_eq!(details(&answer, &view), expected);
+    }
+}

@@ -1,0 +1,420 @@
+//! The child's end of the link: dials the parent, keeps the conversation, and dials again when it ends.
+//! Reports and status messages go up; sync requests, cancels and log requests come down.
+
+use crate::VERSION;
+use crate::children::{Children, STATUS_PER_BATCH};
+use crate::dial::{self, Connector, explain_status};
+use crate::log_route::LogRouter;
+use crate::pull::ParentUpstream;
+use crate::site::{BoxFuture, Site};
+use catalog::SiteCode;
+use futures::StreamExt as _;
+use journal::StatusId;
+use rustls::ClientConfig;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use sync::{Request, Trigger};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Streaming;
+use wire::convert;
+use wire::v1::attach_request::Message as ToParent;
+use wire::v1::attach_response::Message as FromParent;
+use wire::v1::{
+    AttachRequest, AttachResponse, Hello, LogLines, LogRequest, SiteReport, StatusBatch,
+    StatusMessage, SyncRequest,
+};
+
+/// Wait after the first dial that did not succeed; doubles with each further one.
+const REDIAL_FIRST: Duration = Duration::from_secs(1);
+/// Longest wait between dials.
+const REDIAL_MOST: Duration = Duration::from_secs(60);
+/// How long a parent may take to say welcome.
+const WELCOME: Duration = Duration::from_secs(15);
+/// Messages that wait for a slow parent.
+const BUFFER: usize = 256;
+/// Reports are gathered this long, so that a fast run does not flood the link.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// Logs that the parent may read at a time.
+const MAX_LOGS: usize = 64;
+
+/// What a primary site does when its parent says that a site was removed.
+pub trait RemovalSink: Send + Sync + 'static {
+    /// Notes that a site was removed from the hierarchy.
+    fn removed(&self, site: SiteCode) -> BoxFuture<'_, ()>;
+}
+
+/// The attachment of a site to its parent.
+pub struct Attachment {
+    /// The site.
+    pub site: Site,
+    /// The parent's code.
+    pub parent: SiteCode,
+    /// The parent's address.
+    pub url: String,
+    /// TLS towards the parent: our certificate, and whom we accept.
+    pub tls: Arc<ClientConfig>,
+    /// How streams to the parent are opened.
+    pub connector: Arc<dyn Connector>,
+    /// The upstream, which borrows the connection.
+    pub upstream: Arc<ParentUpstream>,
+    /// The site's own children.
+    pub children: Arc<Children>,
+    /// Finds logs.
+    pub logs: LogRouter,
+    /// Who is told of removed sites.
+    pub removals: Arc<dyn RemovalSink>,
+    /// Owner of the tasks beside the conversation.
+    pub tasks: TaskTracker,
+}
+
+/// A conversation's own state.
+struct Conversation<'a> {
+    attachment: &'a Attachment,
+    sender: mpsc::Sender<AttachRequest>,
+    reported: BTreeMap<SiteCode, SiteReport>,
+    /// End of the batch of status messages that waits for its acknowledgement.
+    unacknowledged: Option<u64>,
+    logs: HashMap<u64, CancellationToken>,
+}
+
+impl Attachment {
+    /// Keeps the site attached until `stop` is told.
+    pub async fn keep(self, stop: CancellationToken) {
+        let mut failures: u32 = 0;
+        let mut told = None;
+        loop {
+            let (was_up, why) = tokio::select! {
+                ended = self.converse() => ended,
+                () = stop.cancelled() => return,
+            };
+            self.upstream.set_channel(None);
+            failures = if was_up {
+                0
+            } else {
+                failures.saturating_add(1)
+            };
+            // The same reason again and again is told once.
+            if was_up || told.as_ref() != Some(&why) {
+                self.site
+                    .journal
+                    .record(
+                        StatusId::LinkDown,
+                        None,
+                        vec![self.parent.to_string(), why.clone()],
+                    )
+                    .await;
+                told = Some(why);
+            }
+            let doubled =
+                REDIAL_FIRST.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(1));
+            let delay = self.site.ambient.jitter(doubled.min(REDIAL_MOST));
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Dials and talks until the conversation ends: whether it came about, and why it ended.
+    async fn converse(&self) -> (bool, String) {
+        let dialled = dial::channel(
+            &self.url,
+            Arc::clone(&self.tls),
+            Arc::clone(&self.connector),
+        )
+        .await;
+        let channel = match dialled {
+            Ok(channel) => channel,
+            Err(error) => return (false, error.to_string()),
+        };
+        self.upstream.set_channel(Some(channel));
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        let positions = self.site.store.positions();
+        let hello = AttachRequest {
+            message: Some(ToParent::Hello(Hello {
+                version: VERSION.to_owned(),
+                epoch: positions.epoch.as_bytes().to_vec(),
+                position: positions.verified,
+            })),
+        };
+        // The channel is empty and open: the first message always fits.
+        sender.try_send(hello).ok();
+        let mut client = match self.upstream.client() {
+            Ok(client) => client,
+            Err(failure) => return (false, failure.message),
+        };
+        let mut inbound = match client.attach(ReceiverStream::new(receiver)).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return (false, explain_status(&status)),
+        };
+        let welcome = match tokio::time::timeout(WELCOME, inbound.message()).await {
+            Ok(Ok(Some(AttachResponse {
+                message: Some(FromParent::Welcome(welcome)),
+            }))) => welcome,
+            Ok(Ok(_)) => return (false, "the parent did not say welcome".to_owned()),
+            Ok(Err(status)) => return (false, explain_status(&status)),
+            Err(_) => return (false, "the parent did not answer in time".to_owned()),
+        };
+        self.site
+            .journal
+            .record(StatusId::LinkUp, None, vec![self.parent.to_string()])
+            .await;
+        let behind = welcome.position > 0
+            && (welcome.epoch[..] != positions.epoch.as_bytes()[..]
+                || welcome.position != positions.verified);
+        let state = self.site.engine.state();
+        let unfinished = state.last_failure.is_some() || positions.head != positions.verified;
+        if (behind || unfinished) && !state.running() {
+            self.site.engine.request(Request {
+                target: behind.then_some(welcome.position),
+                ..Request::new(Trigger::Poll)
+            });
+        }
+        let conversation = Conversation {
+            attachment: self,
+            sender,
+            reported: BTreeMap::new(),
+            unacknowledged: None,
+            logs: HashMap::new(),
+        };
+        (true, conversation.talk(&mut inbound).await)
+    }
+}
+
+impl Conversation<'_> {
+    /// Talks until one side leaves; why it ended.
+    async fn talk(mut self, inbound: &mut Streaming<AttachResponse>) -> String {
+        let site = &self.attachment.site;
+        let mut reports = site.reports.watch();
+        reports.mark_changed();
+        let mut outbox = site.journal.watch_outbox();
+        outbox.mark_changed();
+        let why = loop {
+            tokio::select! {
+                message = inbound.message() => match message {
+                    Ok(Some(AttachResponse { message: Some(message) })) => {
+                        if let Err(why) = self.take(message).await {
+                            break why;
+                        }
+                    }
+                    Ok(Some(AttachResponse { message: None })) => {}
+                    Ok(None) => break "the parent hung up".to_owned(),
+                    Err(status) => break explain_status(&status),
+                },
+                changed = reports.changed() => {
+                    if changed.is_err() {
+                        break "the site is stopping".to_owned();
+                    }
+                    tokio::time::sleep(REPORT_INTERVAL).await;
+                    reports.mark_unchanged();
+                    if self.send_reports().await.is_err() {
+                        break "the parent hung up".to_owned();
+                    }
+                }
+                changed = outbox.changed(), if self.unacknowledged.is_none() => {
+                    if changed.is_err() {
+                        break "the site is stopping".to_owned();
+                    }
+                    if let Err(why) = self.send_status().await {
+                        break why;
+                    }
+                }
+            }
+        };
+        for log in self.logs.values() {
+            log.cancel();
+        }
+        why
+    }
+
+    async fn send(&self, message: ToParent) -> Result<(), String> {
+        let message = AttachRequest {
+            message: Some(message),
+        };
+        self.sender
+            .send(message)
+            .await
+            .map_err(|_| "the parent hung up".to_owned())
+    }
+
+    async fn send_reports(&mut self) -> Result<(), String> {
+        for report in self.attachment.site.reports.all() {
+            let Ok(code) = report.site_code.parse() else {
+                continue;
+            };
+            if self.reported.get(&code) != Some(&report) {
+                self.reported.insert(code, report.clone());
+                self.send(ToParent::Report(report)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the oldest messages of the outbox. The next follow when these are acknowledged.
+    async fn send_status(&mut self) -> Result<(), String> {
+        let most = u32::try_from(STATUS_PER_BATCH).unwrap_or(u32::MAX);
+        let waiting = async {
+            let mut read = self.attachment.site.store.read().await?;
+            read.outbox(most).await
+        };
+        let waiting = waiting
+            .await
+            .map_err(|error| format!("the outbox cannot be read: {error}"))?;
+        let Some((through, _)) = waiting.last() else {
+            return Ok(());
+        };
+        let through = *through;
+        let messages = waiting
+            .into_iter()
+            .map(|(_, row)| StatusMessage {
+                site_code: row.site.to_string(),
+                number: row.number,
+                time: Some(convert::from_timestamp(row.time)),
+                status_id: row.status_id,
+                run: row
+                    .run
+                    .map(|run| run.as_bytes().to_vec())
+                    .unwrap_or_default(),
+                inserts: row.inserts,
+            })
+            .collect();
+        self.unacknowledged = Some(through);
+        self.send(ToParent::Status(StatusBatch { messages, through }))
+            .await
+    }
+
+    async fn take(&mut self, message: FromParent) -> Result<(), String> {
+        let site = &self.attachment.site;
+        match message {
+            FromParent::Welcome(_) => {}
+            FromParent::Sync(request) => self.take_sync(&request)?,
+            FromParent::Cancel(request) => {
+                site.engine.cancel();
+                let run = convert::optional_uuid("run", &request.run).unwrap_or_default();
+                self.attachment.children.cancel(run.unwrap_or_default());
+            }
+            FromParent::Acknowledgement(acknowledgement) => {
+                if self.unacknowledged == Some(acknowledgement.through) {
+                    let acknowledged = async {
+                        let mut tx = site.store.begin().await?;
+                        tx.acknowledge_status(acknowledgement.through).await?;
+                        tx.commit().await
+                    };
+                    acknowledged
+                        .await
+                        .map_err(|error| format!("the outbox cannot be written: {error}"))?;
+                    self.unacknowledged = None;
+                    self.send_status().await?;
+                }
+            }
+            FromParent::LogRequest(request) => self.take_log_request(&request).await?,
+            FromParent::Removed(removed) => {
+                let code = convert::site_code("site_code", &removed.site_code)
+                    .map_err(|error| error.to_string())?;
+                self.attachment.removals.removed(code).await;
+                self.attachment.children.tell_removed(code);
+                site.reports.remove(code);
+                if code == site.code {
+                    return Err("this site was removed from the hierarchy".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_sync(&self, request: &SyncRequest) -> Result<(), String> {
+        let bad = |error: convert::Error| format!("the parent sent nonsense: {error}");
+        let run = convert::optional_uuid("run", &request.run).map_err(bad)?;
+        self.attachment.site.engine.request(Request {
+            run: run.filter(|run| !run.is_nil()),
+            trigger: Trigger::Parent,
+            full: request.full,
+            target: Some(request.target_position),
+        });
+        Ok(())
+    }
+
+    async fn take_log_request(&mut self, request: &LogRequest) -> Result<(), String> {
+        if let Some(log) = self.logs.remove(&request.request) {
+            log.cancel();
+        }
+        if request.stop {
+            return Ok(());
+        }
+        self.logs.retain(|_, log| !log.is_cancelled());
+        let number = request.request;
+        let refused = |error: String| LogLines {
+            request: number,
+            lines: vec![],
+            end: true,
+            error,
+        };
+        let site = match convert::site_code("site_code", &request.site_code) {
+            Ok(site) if self.logs.len() < MAX_LOGS => site,
+            Ok(_) => {
+                let busy = refused("too many logs are being read at once".to_owned());
+                return self.send(ToParent::LogLines(busy)).await;
+            }
+            Err(error) => {
+                let refused = refused(error.to_string());
+                return self.send(ToParent::LogLines(refused)).await;
+            }
+        };
+        let done = CancellationToken::new();
+        self.logs.insert(number, done.clone());
+        let (logs, sender) = (self.attachment.logs.clone(), self.sender.clone());
+        let (last, follow) = (request.last, request.follow);
+        self.attachment.tasks.spawn(async move {
+            let forward = forward_log(logs, sender, number, site, last, follow);
+            tokio::select! {
+                () = forward => {}
+                () = done.cancelled() => {}
+            }
+            done.cancel();
+        });
+        Ok(())
+    }
+}
+
+async fn forward_log(
+    logs: LogRouter,
+    sender: mpsc::Sender<AttachRequest>,
+    request: u64,
+    site: SiteCode,
+    last: u32,
+    follow: bool,
+) {
+    let answer = |lines, end, error| AttachRequest {
+        message: Some(ToParent::LogLines(LogLines {
+            request,
+            lines,
+            end,
+            error,
+        })),
+    };
+    let mut error = String::new();
+    match logs.read(site, last, follow).await {
+        Ok(mut lines) => {
+            while let Some(next) = lines.next().await {
+                match next {
+                    Ok(lines) => {
+                        if sender
+                            .send(answer(lines, false, String::new()))
+                            .await
+                            .is_err()
+                        {
+                            return;
+                        }
+                    }
+                    Err(status) => status.message().clone_into(&mut error),
+                }
+            }
+        }
+        Err(status) => status.message().clone_into(&mut error),
+    }
+    sender.send(answer(vec![], true, error)).await.ok();
+}

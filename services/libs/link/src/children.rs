@@ -1,0 +1,438 @@
+//! The parent's end of the link: a conversation with each child that is attached.
+
+use crate::VERSION;
+use crate::log_route::LogRouter;
+use crate::peer::Peer;
+use crate::serve_pull::PullServer;
+use crate::site::{Announcement, SharedAdmission, Site};
+use catalog::SiteCode;
+use futures::Stream;
+use journal::StatusId;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use store::status::StatusRow;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+use wire::convert;
+use wire::v1::attach_request::Message as FromChild;
+use wire::v1::attach_response::Message as ToChild;
+use wire::v1::site_link_service_server::SiteLinkService;
+use wire::v1::{
+    AttachRequest, AttachResponse, CancelRequest, PullRequest, PullResponse, Removed,
+    RenewCertificateRequest, RenewCertificateResponse, SiteReport, StatusAcknowledgement,
+    StatusBatch, SyncRequest, Welcome,
+};
+
+/// Messages that wait for a slow child. One that lets more pile up is cut off and comes back.
+const BUFFER: usize = 256;
+/// How long a child may take to say who it is.
+const HELLO: Duration = Duration::from_secs(15);
+/// Status messages in one batch.
+pub const STATUS_PER_BATCH: usize = 500;
+/// Longest insert of a status message that is taken, in bytes.
+const MAX_INSERT_BYTES: usize = 8192;
+/// Inserts of a status message that are taken.
+const MAX_INSERTS: usize = 10;
+/// Longest text of a report, in bytes.
+const MAX_REPORT_TEXT: usize = 8192;
+
+/// The children of a site that are attached.
+pub struct Children {
+    connected: Mutex<Connected>,
+}
+
+#[derive(Default)]
+struct Connected {
+    /// Counts attachments, so that an old conversation does not end a new one.
+    last: u64,
+    children: BTreeMap<SiteCode, (u64, mpsc::Sender<Result<AttachResponse, Status>>)>,
+}
+
+impl Default for Children {
+    fn default() -> Self {
+        Self {
+            connected: Mutex::new(Connected::default()),
+        }
+    }
+}
+
+impl Children {
+    fn connected(&self) -> MutexGuard<'_, Connected> {
+        // Each change is one insertion or removal.
+        self.connected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a message to a child; false when it is not attached or does not keep up.
+    pub fn send(&self, child: SiteCode, message: ToChild) -> bool {
+        let mut connected = self.connected();
+        let Some((_, sender)) = connected.children.get(&child) else {
+            return false;
+        };
+        let message = AttachResponse {
+            message: Some(message),
+        };
+        let sent = sender.try_send(Ok(message)).is_ok();
+        if !sent {
+            connected.children.remove(&child);
+        }
+        sent
+    }
+
+    /// Codes of the children that are attached.
+    pub fn attached(&self) -> Vec<SiteCode> {
+        self.connected().children.keys().copied().collect()
+    }
+
+    /// Cancels the run under way at every child, and below.
+    pub fn cancel(&self, run: Uuid) {
+        for child in self.attached() {
+            let run = run.as_bytes().to_vec();
+            self.send(child, ToChild::Cancel(CancelRequest { run }));
+        }
+    }
+
+    /// Tells children that a site was removed: the child itself, or one below it. A child that is
+    /// removed is cut off.
+    pub fn tell_removed(&self, site: SiteCode) {
+        for child in self.attached() {
+            let site_code = site.to_string();
+            self.send(child, ToChild::Removed(Removed { site_code }));
+        }
+        self.connected().children.remove(&site);
+    }
+
+    fn attach(&self, child: SiteCode, sender: mpsc::Sender<Result<AttachResponse, Status>>) -> u64 {
+        let mut connected = self.connected();
+        connected.last += 1;
+        let number = connected.last;
+        connected.children.insert(child, (number, sender));
+        number
+    }
+
+    /// Whether the attachment was still the newest of its child.
+    fn detach(&self, child: SiteCode, number: u64) -> bool {
+        let mut connected = self.connected();
+        let newest = connected
+            .children
+            .get(&child)
+            .is_none_or(|(held, _)| *held == number);
+        if newest {
+            connected.children.remove(&child);
+        }
+        newest
+    }
+}
+
+/// The service that children call.
+#[derive(Clone)]
+pub struct LinkService {
+    site: Site,
+    children: Arc<Children>,
+    admission: SharedAdmission,
+    pulls: Arc<PullServer>,
+    logs: Arc<OnceLock<LogRouter>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl LinkService {
+    /// The service of a site.
+    pub fn new(
+        site: Site,
+        children: Arc<Children>,
+        admission: SharedAdmission,
+        logs: LogRouter,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            pulls: PullServer::new(site.clone()),
+            site,
+            children,
+            admission,
+            logs: Arc::new(OnceLock::from(logs)),
+            tasks,
+            stop,
+        }
+    }
+
+    /// The child that calls, if it may.
+    async fn child<T>(&self, request: &Request<T>) -> Result<SiteCode, Status> {
+        let peer = Peer::of(request)?;
+        let child = peer.site_code()?;
+        if let Err(refused) = self.admission.admit(child).await {
+            tracing::warn!(site = %child, reason = refused.message(), "a site was refused");
+            return Err(refused);
+        }
+        Ok(child)
+    }
+}
+
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl SiteLinkService for LinkService {
+    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
+    type PullStream = Answers<PullResponse>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let child = self.child(&request).await?;
+        let inbound = request.into_inner();
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        let conversation = Conversation {
+            child,
+            service: self.clone(),
+        };
+        self.tasks
+            .spawn(async move { conversation.hold(inbound, sender).await });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn pull(
+        &self,
+        request: Request<PullRequest>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        self.child(&request).await?;
+        let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        let child = self.child(&request).await?;
+        let request = request.into_inner();
+        // A parent asks for its child too, under the child's name.
+        let site = match convert::optional_site_code("site_code", &request.site_code)? {
+            Some(site) if site != child => {
+                if !self.admission.may_speak_for(child, site).await {
+                    return Err(Status::permission_denied("that site is not below you"));
+                }
+                site
+            }
+            Some(_) | None => child,
+        };
+        let certificate_chain = self
+            .admission
+            .renew(site, &request.certificate_request)
+            .await?;
+        Ok(Response::new(RenewCertificateResponse {
+            certificate_chain,
+        }))
+    }
+}
+
+/// The conversation with one child, from its hello to its end.
+struct Conversation {
+    child: SiteCode,
+    service: LinkService,
+}
+
+impl Conversation {
+    fn site(&self) -> &Site {
+        &self.service.site
+    }
+
+    async fn hold(
+        self,
+        mut inbound: Streaming<AttachRequest>,
+        sender: mpsc::Sender<Result<AttachResponse, Status>>,
+    ) {
+        let hello = tokio::time::timeout(HELLO, inbound.message()).await;
+        let greeted = matches!(
+            hello,
+            Ok(Ok(Some(AttachRequest {
+                message: Some(FromChild::Hello(_))
+            })))
+        );
+        if !greeted {
+            let status = Status::invalid_argument("a conversation begins with a hello");
+            sender.send(Err(status)).await.ok();
+            return;
+        }
+        let mut announcements = self.site().announcements.subscribe();
+        announcements.mark_unchanged();
+        if sender.send(Ok(self.welcome())).await.is_err() {
+            return;
+        }
+        let number = self.service.children.attach(self.child, sender.clone());
+        for site in self.service.admission.removed_below(self.child).await {
+            let site_code = site.to_string();
+            self.service
+                .children
+                .send(self.child, ToChild::Removed(Removed { site_code }));
+        }
+        self.tell(StatusId::LinkUp, vec![self.child.to_string()])
+            .await;
+        let why = self.listen(&mut inbound, &mut announcements, &sender).await;
+        if self.service.children.detach(self.child, number) {
+            self.site().reports.disconnected(self.child);
+            if !self.service.stop.is_cancelled() {
+                self.tell(StatusId::LinkDown, vec![self.child.to_string(), why])
+                    .await;
+            }
+        }
+    }
+
+    async fn tell(&self, id: StatusId, inserts: Vec<String>) {
+        self.site().journal.record(id, None, inserts).await;
+    }
+
+    fn welcome(&self) -> AttachResponse {
+        let positions = self.site().store.positions();
+        AttachResponse {
+            message: Some(ToChild::Welcome(Welcome {
+                version: VERSION.to_owned(),
+                site_code: self.site().code.to_string(),
+                epoch: positions.epoch.as_bytes().to_vec(),
+                position: positions.verified,
+            })),
+        }
+    }
+
+    /// Talks until one side leaves; why it ended.
+    async fn listen(
+        &self,
+        inbound: &mut Streaming<AttachRequest>,
+        announcements: &mut tokio::sync::watch::Receiver<Announcement>,
+        sender: &mpsc::Sender<Result<AttachResponse, Status>>,
+    ) -> String {
+        loop {
+            tokio::select! {
+                message = inbound.message() => match message {
+                    Ok(Some(AttachRequest { message: Some(message) })) => {
+                        if let Err(status) = self.take(message).await {
+                            let why = status.message().to_owned();
+                            sender.send(Err(status)).await.ok();
+                            return why;
+                        }
+                    }
+                    Ok(Some(AttachRequest { message: None })) => {}
+                    Ok(None) => return "the site hung up".to_owned(),
+                    Err(status) => return crate::dial::explain_status(&status),
+                },
+                changed = announcements.changed() => {
+                    if changed.is_err() {
+                        return "the site is stopping".to_owned();
+                    }
+                    let announcement = *announcements.borrow_and_update();
+                    self.service.children.send(self.child, ToChild::Sync(SyncRequest {
+                        run: announcement.run.as_bytes().to_vec(),
+                        epoch: announcement.epoch.as_bytes().to_vec(),
+                        target_position: announcement.target,
+                        full: announcement.full,
+                    }));
+                }
+                () = sender.closed() => return "the site hung up".to_owned(),
+                () = self.service.stop.cancelled() => return "this site is stopping".to_owned(),
+            }
+        }
+    }
+
+    async fn take(&self, message: FromChild) -> Result<(), Status> {
+        match message {
+            FromChild::Hello(_) => Ok(()),
+            FromChild::Report(report) => self.take_report(report).await,
+            FromChild::Status(batch) => self.take_status(batch).await,
+            FromChild::LogLines(lines) => {
+                if let Some(logs) = self.service.logs.get() {
+                    logs.answered(self.child, lines).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn take_report(&self, mut report: SiteReport) -> Result<(), Status> {
+        let site = convert::site_code("site_code", &report.site_code)?;
+        convert::site_kind("site_kind", &report.site_kind)?;
+        for text in [&mut report.last_error, &mut report.upstream] {
+            let end = text.floor_char_boundary(MAX_REPORT_TEXT);
+            text.truncate(end);
+        }
+        if !self.service.admission.may_speak_for(self.child, site).await {
+            self.refuse(format!("a report for site {site}")).await;
+            return Ok(());
+        }
+        if site == self.child {
+            report.connected = true;
+            report.parent = self.site().code.to_string();
+        }
+        self.site().reports.put(site, report);
+        Ok(())
+    }
+
+    async fn take_status(&self, batch: StatusBatch) -> Result<(), Status> {
+        if batch.messages.len() > STATUS_PER_BATCH {
+            return Err(Status::invalid_argument("too many status messages at once"));
+        }
+        let mut rows = Vec::with_capacity(batch.messages.len());
+        for message in batch.messages {
+            let row = status_row(message)?;
+            if self
+                .service
+                .admission
+                .may_speak_for(self.child, row.site)
+                .await
+            {
+                rows.push(row);
+            } else {
+                self.refuse(format!("a status message of site {}", row.site))
+                    .await;
+            }
+        }
+        self.site().journal.relay(&rows).await.map_err(|error| {
+            tracing::error!(%error, "status messages could not be stored");
+            Status::unavailable("the status messages could not be stored")
+        })?;
+        let through = batch.through;
+        self.service.children.send(
+            self.child,
+            ToChild::Acknowledgement(StatusAcknowledgement { through }),
+        );
+        Ok(())
+    }
+
+    async fn refuse(&self, what: String) {
+        self.tell(StatusId::StatusRefused, vec![self.child.to_string(), what])
+            .await;
+    }
+}
+
+fn status_row(message: wire::v1::StatusMessage) -> Result<StatusRow, Status> {
+    if message.inserts.len() > MAX_INSERTS {
+        return Err(Status::invalid_argument(
+            "a status message has ten inserts at most",
+        ));
+    }
+    let inserts = message
+        .inserts
+        .into_iter()
+        .map(|insert| convert::text("inserts", insert, MAX_INSERT_BYTES))
+        .collect::<Result<_, _>>()?;
+    let time = message
+        .time
+        .as_ref()
+        .ok_or(convert::Error::Missing { field: "time" })?;
+    Ok(StatusRow {
+        site: convert::site_code("site_code", &message.site_code)?,
+        number: message.number,
+        time: convert::timestamp("time", time)?,
+        status_id: message.status_id,
+        run: convert::optional_uuid("run", &message.run)?,
+        inserts,
+    })
+}

@@ -1,0 +1,198 @@
+//! Dialling a site: a gRPC channel over TLS to an address. The address is only a locator; which site
+//! answers is decided by its certificate.
+
+use crate::site::BoxFuture;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use trust::tls::HandshakeProblem;
+
+/// How long connecting and the handshake may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// An idle connection is asked for a sign of life this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a sign of life may take.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes that a peer may send ahead of what was read, on a stream and on a connection.
+const WINDOW: u32 = 4 << 20;
+/// Port where an address names none.
+const DEFAULT_PORT: u16 = 8540;
+
+/// A byte stream to a peer.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// Opens byte streams: over TCP, or over a simulated network.
+pub trait Connector: Send + Sync + 'static {
+    /// A stream to a host and port.
+    fn connect(&self, host: String, port: u16) -> BoxFuture<'static, io::Result<Box<dyn Io>>>;
+}
+
+/// Opens TCP connections.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpConnector;
+
+impl Connector for TcpConnector {
+    fn connect(&self, host: String, port: u16) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
+        Box::pin(async move {
+            let stream = tokio::net::TcpStream::connect((host.as_str(), port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        })
+    }
+}
+
+/// An address that cannot be dialled, or a site that could not be reached there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not an address.
+    #[error("{0:?} is not the address of a site: use https://host:port")]
+    Address(String),
+    /// Plain text is not spoken between sites.
+    #[error("{0:?} is a plain-text address: sites speak TLS only, use https://")]
+    PlainText(String),
+    /// Nobody answered, or not as a site does.
+    #[error("cannot reach {url}: {why}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// Why, for people.
+        why: String,
+    },
+}
+
+/// Host and port of an address.
+///
+/// # Errors
+/// When it is none, or a plain-text one.
+pub fn host_and_port(url: &str) -> Result<(String, u16), Error> {
+    let bad = || Error::Address(url.to_owned());
+    let uri: Uri = url.parse().map_err(|_| bad())?;
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") => return Err(Error::PlainText(url.to_owned())),
+        _ => return Err(bad()),
+    }
+    let host = uri.host().ok_or_else(bad)?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(DEFAULT_PORT)))
+}
+
+/// A channel to a site, connected. It connects again by itself when it has to.
+///
+/// # Errors
+/// When the address is none, or the site cannot be reached there.
+pub async fn channel(
+    url: &str,
+    tls: Arc<ClientConfig>,
+    connector: Arc<dyn Connector>,
+) -> Result<Channel, Error> {
+    let (host, port) = host_and_port(url)?;
+    let endpoint = Endpoint::from_static("http://site")
+        .origin(Uri::from_static("https://site"))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true);
+    let dial = tower::service_fn(move |_: Uri| {
+        let (host, tls, connector) = (host.clone(), Arc::clone(&tls), Arc::clone(&connector));
+        async move {
+            let handshake = connect_tls(host, port, tls, connector);
+            let stream = tokio::time::timeout(CONNECT_TIMEOUT, handshake)
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "nobody answered"))??;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    endpoint
+        .connect_with_connector(dial)
+        .await
+        .map_err(|error| Error::Unreachable {
+            url: url.to_owned(),
+            why: explain(&error),
+        })
+}
+
+async fn connect_tls(
+    host: String,
+    port: u16,
+    tls: Arc<ClientConfig>,
+    connector: Arc<dyn Connector>,
+) -> io::Result<tokio_rustls::client::TlsStream<Box<dyn Io>>> {
+    let name = ServerName::try_from(host.clone())
+        .or_else(|_| ServerName::try_from("site"))
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let stream = connector.connect(host, port).await?;
+    let stream = TlsConnector::from(tls)
+        .connect(name, stream)
+        .await
+        .map_err(handshake_failed)?;
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(io::Error::other("the other side does not speak HTTP/2"));
+    }
+    Ok(stream)
+}
+
+fn handshake_failed(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), HandshakeProblem::from_io(&error).to_string())
+}
+
+/// The innermost cause of a failure, which is the one that says something.
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // A TLS alert that arrives after the handshake shows only here.
+        text = match error.downcast_ref::<io::Error>() {
+            Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+                HandshakeProblem::from_io(io).to_string()
+            }
+            _ => error.to_string(),
+        };
+        cause = error.source();
+    }
+    text
+}
+
+/// What a call that failed says to people: the other side's words, or why it was not reached.
+pub fn explain_status(status: &tonic::Status) -> String {
+    let source = std::error::Error::source(status);
+    match source {
+        Some(source) => explain(source),
+        None if status.message().is_empty() => status.code().description().to_owned(),
+        None => status.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_https_with_a_host() {
+        assert_eq!(
+            host_and_port("https://cas.example:9000").unwrap(),
+            ("cas.example".to_owned(), 9000)
+        );
+        assert_eq!(host_and_port("https://cas").unwrap().1, DEFAULT_PORT);
+        assert_eq!(host_and_port("https://[::1]:1").unwrap().0, "::1");
+        assert!(matches!(
+            host_and_port("http://cas:8540"),
+            Err(Error::PlainText(_))
+        ));
+        for text in ["", "cas", "ftp://cas", "https://"] {
+            assert!(
+                matches!(host_and_port(text), Err(Error::Address(_))),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Listening: one TLS port for the site link, the admin API, health, reflection and plain HTTP.
+//!
+//! Whoever shows a certificate must have it from this hierarchy. What does not speak TLS is told so,
+//! refused and journaled.
+
+use crate::peer::Peer;
+use crate::site::BoxFuture;
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use journal::{Journal, StatusId};
+use rustls::ServerConfig;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Semaphore;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+use trust::SiteIdentity;
+use trust::tls::HandshakeProblem;
+
+use crate::dial::Io;
+
+/// Connections at a time.
+pub const MAX_CONNECTIONS: usize = 2048;
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long open calls may go on after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Wait after an accept that did not succeed, for instance because files ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Refused connections that are journaled in a minute; the rest are only counted.
+const JOURNALED_PER_MINUTE: u32 = 10;
+/// Bytes that a peer may send ahead of what was read, on a stream and on a connection.
+const WINDOW: u32 = 1 << 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Streams at a time on a connection.
+const MAX_STREAMS: u32 = 256;
+
+/// What is said to someone who speaks HTTP without TLS.
+const PLAIN_TEXT_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+Content-Length: 53\r\nConnection: close\r\n\r\nThis port speaks TLS only: use https in the address.\n";
+
+/// Takes connections in: from TCP, or from a simulated network.
+pub trait Acceptor: Send + 'static {
+    /// The next connection, and where it comes from.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Io>, String)>>;
+}
+
+impl Acceptor for tokio::net::TcpListener {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<(Box<dyn Io>, String)>> {
+        Box::pin(async move {
+            let (stream, address) = tokio::net::TcpListener::accept(self).await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as Box<dyn Io>, address.to_string()))
+        })
+    }
+}
+
+struct Context {
+    router: Router,
+    tls: Arc<ServerConfig>,
+    journal: Journal,
+    refusals: RefusalBudget,
+}
+
+/// Serves a router until `stop` is told, then lets open calls end.
+pub async fn serve(
+    mut acceptor: impl Acceptor,
+    tls: Arc<ServerConfig>,
+    router: Router,
+    journal: Journal,
+    stop: CancellationToken,
+) {
+    let context = Arc::new(Context {
+        router,
+        tls,
+        journal,
+        refusals: RefusalBudget::default(),
+    });
+    let tasks = TaskTracker::new();
+    let graceful = Arc::new(GracefulShutdown::new());
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let place = tokio::select! {
+            place = Arc::clone(&places).acquire_owned() => place,
+            () = stop.cancelled() => break,
+        };
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            accepted = acceptor.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken in");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let context = Arc::clone(&context);
+        let watcher = graceful.watcher();
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            let _place = place;
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake(&context, stream));
+            let stream = tokio::select! {
+                stream = handshake => stream,
+                () = stop.cancelled() => return,
+            };
+            match stream {
+                Ok(Ok(stream)) => connection(&context, stream, address, watcher).await,
+                Ok(Err(problem)) => refuse(&context, &address, &problem).await,
+                Err(_) => tracing::debug!(address, "a handshake took too long"),
+            }
+        });
+    }
+    tasks.close();
+    let graceful = Arc::try_unwrap(graceful);
+    let drain = async {
+        if let Ok(graceful) = graceful {
+            graceful.shutdown().await;
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(DRAIN, drain).await.is_err() {
+        tracing::debug!("some calls did not end in time and were cut off");
+    }
+}
+
+type TlsStream = tokio_rustls::server::TlsStream<Box<dyn Io>>;
+
+async fn handshake(context: &Context, stream: Box<dyn Io>) -> Result<TlsStream, HandshakeProblem> {
+    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+    tokio::pin!(acceptor);
+    match acceptor.as_mut().await {
+        Ok(start) => start
+            .into_stream(Arc::clone(&context.tls))
+            .await
+            .map_err(|error| HandshakeProblem::from_io(&error)),
+        Err(error) => {
+            let problem = HandshakeProblem::from_io(&error);
+            if problem == HandshakeProblem::PlainText
+                && let Some(mut stream) = acceptor.take_io()
+            {
+                // The other side may be gone already.
+                stream.write_all(PLAIN_TEXT_ANSWER).await.ok();
+                stream.shutdown().await.ok();
+            }
+            Err(problem)
+        }
+    }
+}
+
+async fn refuse(context: &Context, address: &str, problem: &HandshakeProblem) {
+    let (id, inserts) = match problem {
+        HandshakeProblem::PlainText => (StatusId::PlainTextRefused, vec![address.to_owned()]),
+        HandshakeProblem::Closed => return,
+        HandshakeProblem::Incompatible
+        | HandshakeProblem::Expired(_)
+        | HandshakeProblem::NotValidYet(_)
+        | HandshakeProblem::OtherHierarchy
+        | HandshakeProblem::Refused(_)
+        | HandshakeProblem::BadCertificate(_)
+        | HandshakeProblem::OurCertificateExpired
+        | HandshakeProblem::OurCertificateForeign
+        | HandshakeProblem::OurCertificateRefused(_)
+        | HandshakeProblem::NoTime
+        | HandshakeProblem::Other(_) => (
+            StatusId::CertificateRefused,
+            vec![address.to_owned(), problem.to_string()],
+        ),
+    };
+    tracing::warn!(address, %problem, "a connection was refused");
+    if context.refusals.take() {
+        context.journal.record(id, None, inserts).await;
+    }
+}
+
+async fn connection(
+    context: &Context,
+    stream: TlsStream,
+    address: String,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let site = match stream.get_ref().1.peer_certificates() {
+        None | Some([]) => None,
+        Some([certificate, ..]) => match SiteIdentity::from_certificate_der(certificate) {
+            Ok(site) => Some(site),
+            Err(error) => {
+                let problem = HandshakeProblem::BadCertificate(error.to_string());
+                refuse(context, &address, &problem).await;
+                return;
+            }
+        },
+    };
+    let peer = Peer {
+        address: address.clone(),
+        site,
+    };
+    let router = context.router.clone();
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request.map(axum::body::Body::new))
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_concurrent_streams(MAX_STREAMS);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(address, error = %error, "a connection ended");
+    }
+}
+
+/// Bounds how many refused connections are journaled: a port scan must not fill the journal.
+#[derive(Debug, Default)]
+struct RefusalBudget(std::sync::Mutex<Option<(tokio::time::Instant, u32)>>);
+
+impl RefusalBudget {
+    fn take(&self) -> bool {
+        let now = tokio::time::Instant::now();
+        let mut window = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (began, used) = match *window {
+            Some((began, used)) if now - began < Duration::from_secs(60) => (began, used),
+            _ => (now, 0),
+        };
+        *window = Some((began, used + 1));
+        used < JOURNALED_PER_MINUTE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_journaled_up_to_a_bound() {
+        let budget = RefusalBudget::default();
+        let journaled = (0..100).filter(|_| budget.take()).count();
+        assert_eq!(journaled, 10);
+        tokio::time::advance(Duration::from_secs(61)).await;
+        assert!(budget.take());
+    }
+
+    #[test]
+    fn the_answer_to_plain_text_has_the_length_that_it_states() {
+        let text = std::str::from_utf8(PLAIN_TEXT_ANSWER).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+    }
+}

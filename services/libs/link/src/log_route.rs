@@ -1,0 +1,240 @@
+//! Reading the log of any site: here, or by way of the child that the site is reached through.
+
+use crate::children::Children;
+use crate::site::Site;
+use catalog::SiteCode;
+use futures::{Stream, StreamExt as _};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+use wire::v1::attach_response::Message;
+use wire::v1::{LogLines, LogRequest};
+
+/// Lines that may be asked for at once.
+pub const MAX_LINES: u32 = 10_000;
+/// Lines in one message.
+const LINES_PER_MESSAGE: usize = 500;
+/// Requests to children that may be open at a time.
+const MAX_OPEN: usize = 64;
+/// Messages that wait for a slow reader.
+const BUFFER: usize = 64;
+/// How long a site may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Lines of a log as they come.
+pub type Lines = Pin<Box<dyn Stream<Item = Result<Vec<String>, Status>> + Send>>;
+
+/// Finds the log of any site of the subtree. Cheap to clone.
+#[derive(Clone)]
+pub struct LogRouter {
+    site: Site,
+    children: Arc<Children>,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Default)]
+struct Open {
+    last: u64,
+    requests: HashMap<u64, (SiteCode, mpsc::Sender<LogLines>)>,
+}
+
+/// A request to a child; dropping it tells the child to stop.
+struct Request {
+    number: u64,
+    child: SiteCode,
+    site: SiteCode,
+    router: LogRouter,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.router.open().requests.remove(&self.number);
+        let stop = LogRequest {
+            request: self.number,
+            site_code: self.site.to_string(),
+            last: 0,
+            follow: false,
+            stop: true,
+        };
+        self.router
+            .children
+            .send(self.child, Message::LogRequest(stop));
+    }
+}
+
+impl LogRouter {
+    /// A router for a site and its children.
+    pub fn new(site: Site, children: Arc<Children>) -> Self {
+        Self {
+            site,
+            children,
+            open: Arc::default(),
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        // Each change is one insertion or removal.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last lines of a site's log, and with `follow` those that are written from now on.
+    ///
+    /// # Errors
+    /// When the site is unknown, or cannot be reached.
+    pub async fn read(&self, site: SiteCode, last: u32, follow: bool) -> Result<Lines, Status> {
+        let last = last.min(MAX_LINES);
+        if site == self.site.code {
+            return self.own(last, follow);
+        }
+        let child = self.child_towards(site).ok_or_else(|| {
+            Status::not_found(format!("site {site} is not below site {}", self.site.code))
+        })?;
+        let (sender, mut receiver) = mpsc::channel(BUFFER);
+        let number = {
+            let mut open = self.open();
+            if open.requests.len() >= MAX_OPEN {
+                return Err(Status::resource_exhausted(
+                    "too many logs are being read at once; close some",
+                ));
+            }
+            open.last += 1;
+            let number = open.last;
+            open.requests.insert(number, (child, sender));
+            number
+        };
+        let request = Request {
+            number,
+            child,
+            site,
+            router: self.clone(),
+        };
+        let message = LogRequest {
+            request: number,
+            site_code: site.to_string(),
+            last,
+            follow,
+            stop: false,
+        };
+        if !self.children.send(child, Message::LogRequest(message)) {
+            return Err(Status::unavailable(format!(
+                "site {child} is not connected; its log can be read when it is back"
+            )));
+        }
+        let first = tokio::time::timeout(ANSWER, receiver.recv())
+            .await
+            .map_err(|_| Status::deadline_exceeded(format!("site {site} did not answer in time")))?
+            .ok_or_else(|| Status::unavailable(format!("the link to site {child} went down")))?;
+        let rest = ReceiverStream::new(receiver);
+        let answers = futures::stream::once(async { first }).chain(rest);
+        let lines = answers
+            .scan((request, false), |(_, ended), answer| {
+                let step = if *ended {
+                    None
+                } else if answer.error.is_empty() {
+                    *ended = answer.end;
+                    Some(Ok(answer.lines))
+                } else {
+                    *ended = true;
+                    Some(Err(Status::unavailable(answer.error)))
+                };
+                futures::future::ready(step)
+            })
+            .boxed();
+        Ok(lines)
+    }
+
+    fn own(&self, last: u32, follow: bool) -> Result<Lines, Status> {
+        let mut live = self.site.journal.follow();
+        let lines = self
+            .site
+            .journal
+            .tail(usize::try_from(last).unwrap_or(usize::MAX))
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let chunks: Vec<_> = lines
+            .chunks(LINES_PER_MESSAGE)
+            .map(|chunk| Ok(chunk.to_vec()))
+            .collect();
+        let past = futures::stream::iter(chunks);
+        if !follow {
+            return Ok(past.boxed());
+        }
+        let live = async_lines(move || {
+            let next = live.try_recv();
+            match next {
+                Ok(line) => Some(Ok(line.to_string())),
+                Err(broadcast::error::TryRecvError::Lagged(lost)) => {
+                    Some(Ok(format!("({lost} lines were left out)")))
+                }
+                Err(broadcast::error::TryRecvError::Empty) => None,
+                Err(broadcast::error::TryRecvError::Closed) => Some(Err(())),
+            }
+        });
+        Ok(past.chain(live).boxed())
+    }
+
+    /// The child through which a site is reached.
+    fn child_towards(&self, site: SiteCode) -> Option<SiteCode> {
+        let mut at = site;
+        // A hierarchy has three tiers; more steps would be a loop.
+        for _ in 0..8 {
+            let report = self.site.reports.get(at)?;
+            if report.parent == self.site.code.as_str() {
+                return Some(at);
+            }
+            at = report.parent.parse().ok()?;
+        }
+        None
+    }
+
+    /// Takes lines that a child sent in.
+    pub(crate) async fn answered(&self, child: SiteCode, lines: LogLines) {
+        let sender = {
+            let open = self.open();
+            open.requests
+                .get(&lines.request)
+                .filter(|(asked, _)| *asked == child)
+                .map(|(_, sender)| sender.clone())
+        };
+        if let Some(sender) = sender {
+            // A reader that left has no need of them.
+            sender.send(lines).await.ok();
+        }
+    }
+}
+
+/// How often a log that is followed is looked at for new lines.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Lines as `next` gives them, gathered a few times a second. `Some(Err(()))` ends the stream.
+fn async_lines(
+    next: impl FnMut() -> Option<Result<String, ()>> + Send + 'static,
+) -> impl Stream<Item = Result<Vec<String>, Status>> + Send {
+    futures::stream::unfold(Some(next), |state| async move {
+        let mut next = state?;
+        loop {
+            let mut lines = Vec::new();
+            let mut ended = false;
+            while lines.len() < LINES_PER_MESSAGE {
+                match next() {
+                    Some(Ok(line)) => lines.push(line),
+                    Some(Err(())) => {
+                        ended = true;
+                        break;
+                    }
+                    None => break,
+                }
+            }
+            if ended {
+                return (!lines.is_empty()).then_some((Ok(lines), None));
+            }
+            if !lines.is_empty() {
+                return Some((Ok(lines), Some(next)));
+            }
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+        }
+    })
+}

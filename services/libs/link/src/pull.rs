@@ -1,0 +1,359 @@
+//! Pulling: the parent as an upstream. Each batch and the position it reaches are one unit of work;
+//! nothing is shown before the statement that covers it was verified.
+
+use crate::dial::explain_status;
+use crate::site::Site;
+use bytes::Bytes;
+use catalog::SiteCode;
+use journal::StatusId;
+use journal::phrases;
+use prost::Message as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use store::log::{ChangeRow, LogSlice};
+use sync::{Failure, Phase, RunHandle, Upstream};
+use tokio::sync::OnceCell;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use trust::statement::{SignedStatement, Statement};
+use uuid::Uuid;
+use wire::v1::pull_response::Message;
+use wire::v1::site_link_service_client::SiteLinkServiceClient;
+use wire::v1::{ChangeBatch, PullPlan, PullRequest, PullResponse};
+
+/// Largest message of a pull: a batch with one very large document.
+pub const MAX_MESSAGE_BYTES: usize = 192 << 20;
+/// How long a parent may say nothing in the middle of a pull.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Times that a pull begins anew in one run because the parent's log changed under it.
+const ATTEMPTS: u32 = 3;
+
+const ORIGIN: &str = "SiteLink.Pull";
+
+/// The parent of a site, as its upstream.
+pub struct ParentUpstream {
+    parent: SiteCode,
+    /// The site itself; set once, because its engine is made from this upstream.
+    site: OnceCell<Site>,
+    channel: Mutex<Option<Channel>>,
+}
+
+impl ParentUpstream {
+    /// The upstream of a site below `parent`.
+    pub fn new(parent: SiteCode) -> Arc<Self> {
+        Arc::new(Self {
+            parent,
+            site: OnceCell::new(),
+            channel: Mutex::new(None),
+        })
+    }
+
+    /// Names the site whose upstream this is.
+    pub fn belongs_to(&self, site: Site) {
+        // Told once, where the site is put together.
+        drop(self.site.set(site));
+    }
+
+    /// The connection to the parent, or none while it is down.
+    pub fn set_channel(&self, channel: Option<Channel>) {
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+    }
+
+    /// A client of the parent's link.
+    ///
+    /// # Errors
+    /// When the link is down.
+    pub fn client(&self) -> Result<SiteLinkServiceClient<Channel>, Failure> {
+        let channel = self
+            .channel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let channel = channel.ok_or_else(|| {
+            Failure::message(
+                ORIGIN,
+                format!(
+                    "the link to parent {} is down; the run goes on when it is up",
+                    self.parent
+                ),
+            )
+        })?;
+        Ok(SiteLinkServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
+    }
+}
+
+/// How one pull ended.
+enum Ended {
+    At(u64),
+    /// What was applied but not verified was thrown away; pull again.
+    Again,
+}
+
+impl Upstream for ParentUpstream {
+    fn name(&self) -> String {
+        self.parent.to_string()
+    }
+
+    fn parent(&self) -> Option<SiteCode> {
+        Some(self.parent)
+    }
+
+    async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
+        run.enter(Phase::Connecting);
+        let site = self
+            .site
+            .get()
+            .ok_or_else(|| Failure::message(ORIGIN, "the site is not ready yet"))?;
+        for _ in 0..ATTEMPTS {
+            let pull = PullRun {
+                parent: self.parent,
+                site,
+                run,
+            };
+            match pull.once(self.client()?).await? {
+                Ended::At(position) => return Ok(position),
+                Ended::Again => {}
+            }
+        }
+        Err(Failure::message(
+            ORIGIN,
+            format!("the log of parent {} changed again and again", self.parent),
+        ))
+    }
+}
+
+struct PullRun<'a> {
+    parent: SiteCode,
+    site: &'a Site,
+    run: &'a RunHandle,
+}
+
+impl PullRun<'_> {
+    fn failed(&self, status: &Status) -> Failure {
+        Failure::message(
+            ORIGIN,
+            format!(
+                "parent {} did not answer the pull: {}",
+                self.parent,
+                explain_status(status)
+            ),
+        )
+    }
+
+    /// What the parent sent is not what the hierarchy's authority signed.
+    fn refused(&self, reason: impl std::fmt::Display) -> Failure {
+        let reason = reason.to_string();
+        Failure::message(
+            ORIGIN,
+            format!(
+                "the catalog that parent {} sent was refused: {reason}",
+                self.parent
+            ),
+        )
+        .with_status(
+            StatusId::StatementRefused,
+            vec![self.parent.to_string(), reason],
+        )
+    }
+
+    async fn once(&self, mut client: SiteLinkServiceClient<Channel>) -> Result<Ended, Failure> {
+        let positions = self.site.store.positions();
+        let request = PullRequest {
+            epoch: if positions.epoch.is_nil() {
+                Vec::new()
+            } else {
+                positions.epoch.as_bytes().to_vec()
+            },
+            after_position: positions.head,
+        };
+        let mut stream = match client.pull(request).await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return self.broken_off(&status).await,
+        };
+        let plan = match self.next(&mut stream).await {
+            Ok(Some(Message::Plan(plan))) => plan,
+            Ok(_) => return Err(self.refused("it does not begin with a plan")),
+            Err(status) => return self.broken_off(&status).await,
+        };
+        let Some(epoch) = wire::convert::optional_uuid("epoch", &plan.epoch)
+            .map_err(|error| self.refused(error))?
+        else {
+            // The parent has nothing yet, and so have we.
+            return Ok(Ended::At(positions.verified));
+        };
+        if epoch != positions.epoch || plan.start_over {
+            self.start_over(epoch, &plan).await?;
+        }
+        self.run.enter(Phase::SyncingCategories);
+        self.run.enter(Phase::SyncingUpdates);
+        self.run.line(phrases::delta_run(format_args!(
+            "position {}",
+            positions.head
+        )));
+        self.site
+            .announce(self.run.id(), plan.target_position, self.run.full());
+        let mut total = plan.changes;
+        let mut done = 0;
+        loop {
+            match self.next(&mut stream).await {
+                Ok(Some(Message::Batch(batch))) => {
+                    done += self.apply(batch).await?;
+                    total = total.max(done);
+                    self.run.progress(done, total);
+                }
+                Ok(Some(Message::Statement(statement))) => {
+                    self.run.progress(done, done);
+                    return self.verify(&statement, done).await.map(Ended::At);
+                }
+                Ok(Some(Message::Plan(_))) => {
+                    return Err(self.refused("it sent two plans"));
+                }
+                Ok(None) => {
+                    return Err(self.refused("it ended before its statement"));
+                }
+                Err(status) => return self.broken_off(&status).await,
+            }
+        }
+    }
+
+    async fn next(
+        &self,
+        stream: &mut tonic::Streaming<PullResponse>,
+    ) -> Result<Option<Message>, Status> {
+        let next = tokio::time::timeout(SILENCE, stream.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("it fell silent in the middle of a pull"))??;
+        match next {
+            None => Ok(None),
+            Some(PullResponse { message: None }) => {
+                Err(Status::invalid_argument("it sent an empty message"))
+            }
+            Some(PullResponse { message }) => Ok(message),
+        }
+    }
+
+    /// The parent ended the pull. Where its log no longer holds what we applied but did not verify,
+    /// that is thrown away.
+    async fn broken_off(&self, status: &Status) -> Result<Ended, Failure> {
+        let positions = self.site.store.positions();
+        let lost = matches!(status.code(), Code::Aborted | Code::FailedPrecondition);
+        if lost && positions.head > positions.verified {
+            let mut tx = self.site.store.begin().await?;
+            tx.roll_back_unverified().await?;
+            tx.commit().await?;
+            return Ok(Ended::Again);
+        }
+        Err(self.failed(status))
+    }
+
+    /// The parent's log is another than ours. That is believed of the hierarchy's authority alone.
+    async fn start_over(&self, epoch: Uuid, plan: &PullPlan) -> Result<(), Failure> {
+        let positions = self.site.store.positions();
+        if positions.verified > 0 {
+            let statement = SignedStatement::from_bytes(&plan.statement)
+                .map_err(|error| self.refused(error))?;
+            let statement = self.signed(&statement)?;
+            let held = self.held_statement().await?;
+            if let Some(held) = &held {
+                statement
+                    .may_follow(held)
+                    .map_err(|error| self.refused(error))?;
+            }
+            if statement.epoch != epoch {
+                return Err(self.refused("its statement is of another epoch than its changes"));
+            }
+            self.run
+                .journal()
+                .record(
+                    StatusId::EpochChanged,
+                    Some(self.run.id()),
+                    vec![positions.epoch.to_string(), epoch.to_string()],
+                )
+                .await;
+        }
+        let mut tx = self.site.store.begin().await?;
+        tx.start_epoch(epoch).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    fn signed<'s>(&self, statement: &'s SignedStatement) -> Result<&'s Statement, Failure> {
+        statement
+            .verify(&self.site.statement_key, self.site.hierarchy)
+            .map_err(|error| self.refused(error))
+    }
+
+    async fn held_statement(&self) -> Result<Option<Statement>, Failure> {
+        let held = self.site.store.read().await?.statement().await?;
+        Ok(held
+            .and_then(|bytes| SignedStatement::from_bytes(&bytes).ok())
+            .map(|signed| signed.claimed().clone()))
+    }
+
+    async fn apply(&self, batch: Bytes) -> Result<u64, Failure> {
+        let batch = ChangeBatch::decode(batch)
+            .map_err(|error| self.refused(format_args!("a batch cannot be read: {error}")))?;
+        let through = batch.changes.last().map_or(0, |change| change.position);
+        let changes = batch
+            .changes
+            .into_iter()
+            .map(|change| ChangeRow {
+                position: change.position,
+                key: change.key.into(),
+                header: change.header.into(),
+                document: change.document.into(),
+                removed: change.removed,
+            })
+            .collect();
+        let slice = LogSlice { changes, through };
+        let mut tx = self.site.store.begin().await?;
+        let applied = match tx.apply(slice, self.site.ambient.now()).await {
+            Ok(applied) => applied,
+            Err(error @ (store::Error::Malformed { .. } | store::Error::OutOfOrder { .. })) => {
+                return Err(self.refused(error));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    /// Goes over to what was pulled, if the statement covers it; else throws it away.
+    async fn verify(&self, encoded: &[u8], done: u64) -> Result<u64, Failure> {
+        self.run.enter(Phase::Verifying);
+        match self.try_verify(encoded).await {
+            Ok(statement) => {
+                self.run.count(|counts| counts.added += done);
+                self.run
+                    .line(phrases::verified(statement.position, &statement.root));
+                Ok(statement.position)
+            }
+            Err(failure) => {
+                let mut tx = self.site.store.begin().await?;
+                tx.roll_back_unverified().await?;
+                tx.commit().await?;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn try_verify(&self, encoded: &[u8]) -> Result<Statement, Failure> {
+        let signed = SignedStatement::from_bytes(encoded).map_err(|error| self.refused(error))?;
+        let statement = self.signed(&signed)?;
+        if let Some(held) = self.held_statement().await? {
+            statement
+                .may_follow(&held)
+                .map_err(|error| self.refused(error))?;
+        }
+        let mut tx = self.site.store.begin().await?;
+        match tx.accept(statement, encoded).await {
+            Ok(()) => {}
+            Err(error @ (store::Error::Mismatch(_) | store::Error::Older { .. })) => {
+                return Err(self.refused(error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tx.commit().await?;
+        Ok(statement.clone())
+    }
+}

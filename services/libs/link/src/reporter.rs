@@ -1,0 +1,166 @@
+//! The report that a site makes of itself, whenever something about it changes.
+
+use crate::VERSION;
+use crate::site::Site;
+use std::time::Duration;
+use sync::{EngineState, State};
+use tokio_util::sync::CancellationToken;
+use trust::statement::SignedStatement;
+use wire::convert::from_timestamp;
+use wire::v1::{RunReport, SiteReport};
+
+/// Reports are made no more often than this.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Reports are kept in the database no more often than this, so that a restart shows the last known state.
+const KEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a report says that does not change while the process runs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Code of the parent; empty at a top-level site.
+    pub parent: String,
+    /// Where the catalog comes from, for people.
+    pub upstream: String,
+}
+
+/// Makes the site's report whenever its engine or its catalog moved, until `stop` is told.
+pub async fn report(site: Site, place: Place, stop: CancellationToken) {
+    let mut engine = site.engine.watch();
+    let mut positions = site.store.watch_positions();
+    let mut statement = None;
+    let mut sequence = site
+        .reports
+        .get(site.code)
+        .map_or(0, |report| report.sequence);
+    loop {
+        let verified = positions.borrow_and_update().verified;
+        let state = engine.borrow_and_update().clone();
+        if statement.as_ref().map(|(at, _, _)| *at) != Some(verified) {
+            statement = read_statement(&site, verified).await;
+        }
+        let (root, items) = statement
+            .as_ref()
+            .map_or((Vec::new(), 0), |(_, root, items)| (root.clone(), *items));
+        let now = site.ambient.now();
+        sequence = (sequence + 1).max(u64::try_from(now.as_millisecond()).unwrap_or(0));
+        let positions_now = site.store.positions();
+        let report = SiteReport {
+            site_code: site.code.to_string(),
+            site_kind: site.kind.name().to_owned(),
+            parent: place.parent.clone(),
+            sequence,
+            version: VERSION.to_owned(),
+            epoch: positions_now.epoch.as_bytes().to_vec(),
+            position: positions_now.head,
+            verified_position: verified,
+            root,
+            items,
+            run: run_report(&state),
+            last_success: state.last_success.map(from_timestamp),
+            last_failure: state
+                .last_failure
+                .as_ref()
+                .map(|(at, _)| from_timestamp(*at)),
+            last_error: state
+                .last_failure
+                .map(|(_, error)| error)
+                .unwrap_or_default(),
+            next_attempt: state.next_attempt.map(from_timestamp),
+            reported: Some(from_timestamp(now)),
+            upstream: place.upstream.clone(),
+            connected: true,
+            target_position: state.target,
+        };
+        site.reports.put(site.code, report);
+        tokio::select! {
+            changed = engine.changed() => if changed.is_err() { return },
+            changed = positions.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn read_statement(site: &Site, verified: u64) -> Option<(u64, Vec<u8>, u64)> {
+    let read = async { site.store.read().await?.statement().await };
+    let bytes = match read.await {
+        Ok(bytes) => bytes?,
+        Err(error) => {
+            tracing::error!(%error, "the statement cannot be read");
+            return None;
+        }
+    };
+    let statement = SignedStatement::from_bytes(&bytes).ok()?;
+    let claimed = statement.claimed();
+    (claimed.position == verified).then(|| (verified, claimed.root.to_vec(), claimed.items))
+}
+
+fn run_report(state: &EngineState) -> Option<RunReport> {
+    let run = state.run.as_ref()?;
+    let error = match &run.state {
+        State::Failed { error, .. } => error.clone(),
+        State::Requested
+        | State::Running { .. }
+        | State::Completed { .. }
+        | State::Cancelled { .. } => String::new(),
+    };
+    Some(RunReport {
+        id: run.id.as_bytes().to_vec(),
+        state: run.state.name().to_owned(),
+        started: Some(from_timestamp(run.started)),
+        finished: run.state.finished().map(from_timestamp),
+        processed: run.processed,
+        total: run.total,
+        full: run.full,
+        error,
+    })
+}
+
+/// Loads the reports that were kept, all of them as not connected: who is will say so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn load(site: &Site) -> Result<(), store::Error> {
+    use prost::Message as _;
+    let kept = site.store.read().await?.site_reports().await?;
+    for (code, _, bytes) in kept {
+        if let Ok(mut report) = SiteReport::decode(bytes.as_slice()) {
+            report.connected = false;
+            site.reports.put(code, report);
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the reports in the database, until `stop` is told.
+pub async fn keep(site: Site, stop: CancellationToken) {
+    use prost::Message as _;
+    let mut changes = site.reports.watch();
+    let mut kept = std::collections::BTreeMap::new();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let written = async {
+            let mut tx = site.store.begin().await?;
+            for report in site.reports.all() {
+                let Ok(code) = report.site_code.parse() else {
+                    continue;
+                };
+                if kept.insert(code, report.sequence) != Some(report.sequence) {
+                    tx.put_site_report(code, report.sequence, report.encode_to_vec())
+                        .await?;
+                }
+            }
+            tx.commit().await
+        };
+        if let Err(error) = written.await {
+            tracing::error!(%error, "the reports of sites could not be kept");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(KEEP_INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Serving pulls: everything after a position, in order, then the statement that covers it.
+//!
+//! A site whose own run is under way hands changes on as they are applied, before they are verified:
+//! a chain of sites fills like a pipe. Its children verify for themselves. All children ask for the
+//! same positions, so encoded batches are shared between them.
+
+use crate::site::Site;
+use bytes::Bytes;
+use futures::Stream;
+use prost::Message as _;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Positions;
+use store::log::LogSlice;
+use tokio::sync::{Mutex, watch};
+use tonic::Status;
+use uuid::Uuid;
+use wire::v1::pull_response::Message;
+use wire::v1::{Change, ChangeBatch, PullPlan, PullRequest, PullResponse};
+
+/// Changes in a batch. A batch is a unit of work at the child: the most that a break costs.
+pub const CHANGES_PER_BATCH: usize = 1000;
+/// Bytes in a batch, unless a single change is larger.
+pub const BYTES_PER_BATCH: u64 = 1 << 20;
+/// Bytes of encoded batches that are kept for other children.
+const CACHE_BYTES: usize = 8 << 20;
+/// How long a child waits on us while our own run brings nothing.
+const STALL: Duration = Duration::from_secs(60);
+
+/// Serves the pulls of all children of a site.
+pub struct PullServer {
+    site: Site,
+    cache: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    batches: VecDeque<(Key, Batch)>,
+    bytes: usize,
+}
+
+/// What a batch is found by: the log, its generation, and where it begins. A generation ends when a
+/// site throws changes away.
+type Key = (Uuid, u64, u64);
+
+#[derive(Clone)]
+struct Batch {
+    through: u64,
+    encoded: Bytes,
+}
+
+impl Cache {
+    fn get(&self, key: &Key) -> Option<Batch> {
+        self.batches
+            .iter()
+            .find(|(held, _)| held == key)
+            .map(|(_, batch)| batch.clone())
+    }
+
+    fn put(&mut self, key: Key, batch: Batch) {
+        self.bytes += batch.encoded.len();
+        self.batches.push_back((key, batch));
+        while self.bytes > CACHE_BYTES {
+            match self.batches.pop_front() {
+                Some((_, oldest)) => self.bytes -= oldest.encoded.len(),
+                None => break,
+            }
+        }
+    }
+}
+
+/// A pull that is being served.
+struct Pull {
+    server: Arc<PullServer>,
+    positions: watch::Receiver<Positions>,
+    /// The log that this pull is of.
+    epoch: Uuid,
+    generation: u64,
+    sent: u64,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Plan { start_over: bool },
+    Changes,
+    Done,
+}
+
+impl PullServer {
+    /// A server for the children of a site.
+    pub fn new(site: Site) -> Arc<Self> {
+        Arc::new(Self {
+            site,
+            cache: Mutex::default(),
+        })
+    }
+
+    /// How far a pull may go now: to the end of what is applied while our own run is under way, else
+    /// to what is verified. The top-level site shows nothing before it is signed.
+    fn limit(&self, positions: &Positions) -> u64 {
+        if self.site.journal.has_parent() && self.site.engine.state().running() {
+            positions.head
+        } else {
+            positions.verified
+        }
+    }
+
+    /// The answer to a pull.
+    ///
+    /// # Errors
+    /// When the request is malformed, or asks for more than there is.
+    pub async fn pull(
+        self: Arc<Self>,
+        request: &PullRequest,
+    ) -> Result<impl Stream<Item = Result<PullResponse, Status>> + Send + use<>, Status> {
+        let asked = wire::convert::optional_uuid("epoch", &request.epoch)?.unwrap_or_default();
+        let mut watched = self.site.store.watch_positions();
+        let positions = *watched.borrow_and_update();
+        let floor = {
+            let mut read = self.site.store.read().await.map_err(internal)?;
+            read.floor().await.map_err(internal)?
+        };
+        let after = request.after_position;
+        let start_over = asked != positions.epoch || (after > 0 && after < floor);
+        let sent = if start_over { 0 } else { after };
+        if sent > self.limit(&positions) && sent > positions.head {
+            return Err(Status::failed_precondition(format!(
+                "site {} is only at position {}, you are at {sent}",
+                self.site.code, positions.head
+            )));
+        }
+        let pull = Pull {
+            server: self,
+            positions: watched,
+            epoch: positions.epoch,
+            generation: positions.generation,
+            sent,
+            step: Step::Plan { start_over },
+        };
+        Ok(futures::stream::unfold(pull, |mut pull| async move {
+            let next = pull.next().await?;
+            if next.is_err() {
+                pull.step = Step::Done;
+            }
+            Some((next, pull))
+        }))
+    }
+
+    async fn batch(&self, key: Key, limit: u64) -> Result<Batch, Status> {
+        // Held while the database is read, so that children who ask at once share one read.
+        let mut cache = self.cache.lock().await;
+        if let Some(batch) = cache.get(&key) {
+            return Ok(batch);
+        }
+        let slice = {
+            let mut read = self.site.store.read().await.map_err(internal)?;
+            read.changes_after(key.2, limit, CHANGES_PER_BATCH, BYTES_PER_BATCH)
+                .await
+                .map_err(internal)?
+        };
+        let batch = Batch {
+            through: slice.through,
+            encoded: encode(slice),
+        };
+        cache.put(key, batch.clone());
+        Ok(batch)
+    }
+}
+
+fn encode(slice: LogSlice) -> Bytes {
+    let changes = slice
+        .changes
+        .into_iter()
+        .map(|change| Change {
+            position: change.position,
+            key: change.key.into(),
+            header: change.header.into(),
+            document: change.document.into(),
+            removed: change.removed,
+        })
+        .collect();
+    ChangeBatch { changes }.encode_to_vec().into()
+}
+
+fn internal(error: store::Error) -> Status {
+    tracing::error!(%error, "a pull could not be served");
+    Status::internal("the site's database failed; its journal says more")
+}
+
+fn response(message: Message) -> PullResponse {
+    PullResponse {
+        message: Some(message),
+    }
+}
+
+impl Pull {
+    async fn next(&mut self) -> Option<Result<PullResponse, Status>> {
+        match self.step {
+            Step::Done => None,
+            Step::Plan { start_over } => Some(self.plan(start_over).await),
+            Step::Changes => Some(self.changes().await),
+        }
+    }
+
+    async fn plan(&mut self, start_over: bool) -> Result<PullResponse, Status> {
+        let site = &self.server.site;
+        let positions = *self.positions.borrow();
+        let limit = self.server.limit(&positions);
+        let (statement, changes) = {
+            let mut read = site.store.read().await.map_err(internal)?;
+            (
+                read.statement().await.map_err(internal)?,
+                read.count_after(self.sent, limit).await.map_err(internal)?,
+            )
+        };
+        let empty = self.epoch.is_nil() || limit == 0;
+        self.step = if empty { Step::Done } else { Step::Changes };
+        Ok(response(Message::Plan(PullPlan {
+            epoch: if empty {
+                Bytes::new().into()
+            } else {
+                self.epoch.as_bytes().to_vec()
+            },
+            target_position: limit,
+            changes,
+            start_over: start_over && !empty,
+            statement: statement.unwrap_or_default(),
+        })))
+    }
+
+    async fn changes(&mut self) -> Result<PullResponse, Status> {
+        loop {
+            let positions = *self.positions.borrow_and_update();
+            if positions.epoch != self.epoch || positions.generation != self.generation {
+                return Err(Status::aborted(format!(
+                    "site {} threw changes away that it could not verify; ask again",
+                    self.server.site.code
+                )));
+            }
+            let limit = self.server.limit(&positions);
+            if self.sent < limit {
+                let key = (self.epoch, self.generation, self.sent);
+                let batch = self.server.batch(key, limit).await?;
+                if batch.through > self.sent {
+                    self.sent = batch.through;
+                    return Ok(response(Message::Batch(batch.encoded)));
+                }
+                // The last positions were compacted away; nothing is left to send up to the limit.
+                self.sent = limit;
+                continue;
+            }
+            if self.sent == positions.verified {
+                let statement = self.statement().await?;
+                self.step = Step::Done;
+                return Ok(response(Message::Statement(statement)));
+            }
+            // Our own run is under way: more comes, or the statement.
+            match tokio::time::timeout(STALL, self.positions.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Status::unavailable("the site is stopping")),
+                Err(_) => {
+                    return Err(Status::unavailable(format!(
+                        "site {} has not verified position {} yet; it is waiting for its own parent",
+                        self.server.site.code, self.sent
+                    )));
+                }
+            }
+        }
+    }
+
+    async fn statement(&self) -> Result<Bytes, Status> {
+        let mut read = self.server.site.store.read().await.map_err(internal)?;
+        let statement = read.statement().await.map_err(internal)?;
+        statement
+            .map(Bytes::from)
+            .ok_or_else(|| Status::internal("the site has no statement for what it verified"))
+    }
+}

@@ -1,0 +1,108 @@
+//! What the link needs to know of the site that it belongs to.
+
+use crate::reports::Reports;
+use catalog::{SiteCode, SiteKind};
+use daemon::Ambient;
+use journal::Journal;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use store::Store;
+use sync::EngineHandle;
+use tokio::sync::watch;
+use tonic::Status;
+use trust::{HierarchyId, StatementPublicKey};
+use uuid::Uuid;
+
+/// A future of a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A site, as its link sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    /// Its code.
+    pub code: SiteCode,
+    /// Its kind.
+    pub kind: SiteKind,
+    /// The hierarchy that it belongs to.
+    pub hierarchy: HierarchyId,
+    /// The key that statements are signed with.
+    pub statement_key: StatementPublicKey,
+    /// Its database.
+    pub store: Store,
+    /// Its journal.
+    pub journal: Journal,
+    /// Its engine.
+    pub engine: EngineHandle,
+    /// Time, identifiers, randomness.
+    pub ambient: Ambient,
+    /// What it knows of itself and of the sites below it.
+    pub reports: Reports,
+    /// What its children are told to reach.
+    pub announcements: watch::Sender<Announcement>,
+}
+
+/// What children are told to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Announcement {
+    /// Grows with every announcement; 0 means that there was none.
+    pub sequence: u64,
+    /// The run of the top-level site that it comes from.
+    pub run: Uuid,
+    /// The log that the position counts in.
+    pub epoch: Uuid,
+    /// Position to reach.
+    pub target: u64,
+    /// Whether children shall compare everything.
+    pub full: bool,
+}
+
+impl Site {
+    /// Tells the children of this site what to reach. A parent that is itself still pulling announces
+    /// too: its children then follow it batch by batch.
+    pub fn announce(&self, run: Uuid, target: u64, full: bool) {
+        let epoch = self.store.positions().epoch;
+        self.announcements.send_modify(|announcement| {
+            *announcement = Announcement {
+                sequence: announcement.sequence + 1,
+                run,
+                epoch,
+                target,
+                full,
+            };
+        });
+    }
+}
+
+/// Who may attach to a site, speak for whom, and become part of the hierarchy. The top-level site
+/// decides by its database, a primary site by what the top-level site told it.
+pub trait Admission: Send + Sync + 'static {
+    /// Whether the site may attach here and pull from here.
+    ///
+    /// The error says why not.
+    fn admit(&self, child: SiteCode) -> BoxFuture<'_, Result<(), Status>>;
+
+    /// Whether a child may report for a site: itself or one below it.
+    fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
+
+    /// The sites below a child that were removed, or the child itself.
+    fn removed_below(&self, child: SiteCode) -> BoxFuture<'_, Vec<SiteCode>>;
+
+    /// A certificate for a site that presents a join token. `via` is the site that it dialled.
+    fn join<'a>(
+        &'a self,
+        request: wire::v1::JoinRequest,
+        via: SiteCode,
+        address: &'a str,
+    ) -> BoxFuture<'a, Result<wire::v1::JoinResponse, Status>>;
+
+    /// A new certificate for a site whose old one is valid.
+    fn renew<'a>(
+        &'a self,
+        site: SiteCode,
+        certificate_request: &'a str,
+    ) -> BoxFuture<'a, Result<String, Status>>;
+}
+
+/// An [`Admission`] that the services of a site share.
+pub type SharedAdmission = Arc<dyn Admission>;

@@ -1,0 +1,243 @@
+//! One request, one answer, over HTTP.
+
+use super::{ClientSettings, Error};
+use crate::message::{DecodeError, Operation, Request, Response, SoapVersion};
+use http::{HeaderValue, header};
+use reqwest::{Certificate, Url};
+use std::time::Duration;
+
+/// Largest answer that is read. A list of a million revisions has 140 MB.
+pub const MAX_RESPONSE_BYTES: usize = 256 << 20;
+
+/// Largest answer that is read where the status is not success: a fault, or the page of a proxy.
+const MAX_ERROR_BYTES: usize = 1 << 20;
+
+/// Answers longer than this are decoded on a thread where that may take time.
+const DECODE_ASIDE_BYTES: usize = 1 << 20;
+
+/// How long opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Path of the server synchronization service.
+const SERVER_SYNC_PATH: &str = "ServerSyncWebService/ServerSyncWebService.asmx";
+
+/// A proxy for the upstream connection.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Address, such as `http://proxy.example:8080`.
+    pub url: String,
+    /// User name and password, where the proxy asks for them.
+    pub credentials: Option<(String, String)>,
+}
+
+pub(super) struct Transport {
+    http: reqwest::Client,
+    root: Url,
+}
+
+impl Transport {
+    pub fn new(settings: &ClientSettings, proxy: Option<&Proxy>) -> Result<Self, Error> {
+        let root = root_of(&settings.url)?;
+        let setup = |reason: reqwest::Error| Error::Setup {
+            url: root.as_str().to_owned(),
+            reason: with_causes(&reason),
+        };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+            .read_timeout(settings.timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_gzip()
+            .no_proxy();
+        if let Some(proxy) = proxy {
+            let mut chosen = reqwest::Proxy::all(&proxy.url).map_err(setup)?;
+            if let Some((user, password)) = &proxy.credentials {
+                chosen = chosen.basic_auth(user, password);
+            }
+            builder = builder.proxy(chosen);
+        }
+        if let Some(pem) = &settings.ca_file_pem {
+            builder = builder.tls_certs_merge(certificates(pem)?);
+        } else if root.scheme() == "http" {
+            // Nothing to trust, so a system without any certificates does no harm.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(setup)?;
+        Ok(Self { http, root })
+    }
+
+    /// Scheme, host and port of the upstream server.
+    pub fn root(&self) -> &str {
+        self.root.as_str()
+    }
+
+    pub fn unexpected(&self, response: &Response) -> Error {
+        Error::Unexpected {
+            url: self.root.as_str().to_owned(),
+            operation: response.operation(),
+        }
+    }
+
+    /// Calls the server synchronization service.
+    pub async fn exchange(&self, request: Request) -> Result<Response, Error> {
+        self.exchange_at(SERVER_SYNC_PATH, request).await
+    }
+
+    /// Calls the service at `path`, relative to the root of the server.
+    pub async fn exchange_at(&self, path: &str, request: Request) -> Result<Response, Error> {
+        let foreign = || Error::ForeignService {
+            url: self.root.as_str().to_owned(),
+            service: path.chars().take(200).collect(),
+        };
+        let url = self.root.join(path).map_err(|_| foreign())?;
+        if url.origin() != self.root.origin() {
+            return Err(foreign());
+        }
+        let operation = request.operation();
+        let version = SoapVersion::V11;
+        let body = request.encode(version);
+        let address = url.as_str().to_owned();
+        let failed = |source| Error::of_transport(operation, &address, source);
+        let mut answer = self
+            .http
+            .post(url)
+            .header(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static(version.content_type()),
+            )
+            .header("SOAPAction", operation.soap_action())
+            .body(body)
+            .send()
+            .await
+            .map_err(failed)?;
+        let status = answer.status();
+        let limit = if status.is_success() {
+            MAX_RESPONSE_BYTES
+        } else {
+            MAX_ERROR_BYTES
+        };
+        let too_large = || Error::TooLarge {
+            operation,
+            url: address.clone(),
+        };
+        let announced = answer.content_length().unwrap_or(0);
+        if announced > limit as u64 {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            if body.capacity() == 0 {
+                // What is announced is not believed beyond a few megabytes before it is there.
+                const FIRST_GUESS: usize = 4 << 20;
+                let announced = usize::try_from(announced).unwrap_or(FIRST_GUESS);
+                body.reserve(announced.clamp(chunk.len(), FIRST_GUESS.max(chunk.len())));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let decoded = if body.len() > DECODE_ASIDE_BYTES {
+            let decode = move || Response::decode(&body, operation);
+            match tokio::task::spawn_blocking(decode).await {
+                Ok(decoded) => decoded,
+                Err(_) => {
+                    return Err(Error::Interrupted {
+                        url: self.root.as_str().to_owned(),
+                    });
+                }
+            }
+        } else {
+            Response::decode(&body, operation)
+        };
+        match decoded {
+            Ok(Err(fault)) => Err(Error::Fault {
+                operation,
+                url: address,
+                fault: Box::new(fault),
+            }),
+            _ if !status.is_success() => Err(Error::Status {
+                operation,
+                url: address,
+                status,
+            }),
+            Ok(Ok(response)) => Ok(response),
+            Err(source) => Err(decode_error(operation, address, source)),
+        }
+    }
+}
+
+fn decode_error(operation: Operation, url: String, source: DecodeError) -> Error {
+    Error::Decode {
+        operation,
+        url,
+        source: Box::new(source),
+    }
+}
+
+/// The root of the server from the setting: scheme, host and port.
+fn root_of(url: &str) -> Result<Url, Error> {
+    let refuse = |reason: &str| Error::Url {
+        url: url.chars().take(200).collect(),
+        reason: reason.to_owned(),
+    };
+    let parsed = Url::parse(url.trim()).map_err(|error| refuse(&error.to_string()))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(refuse("the scheme is not http or https"));
+    }
+    if parsed.host().is_none() {
+        return Err(refuse("it names no host"));
+    }
+    if !matches!(parsed.path(), "" | "/") || parsed.query().is_some() {
+        return Err(refuse("there is a path after the host"));
+    }
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(refuse("it holds a user name"));
+    }
+    Ok(parsed)
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
+    let refuse = |reason: String| Error::CaFile { reason };
+    let certificates =
+        Certificate::from_pem_bundle(pem).map_err(|error| refuse(with_causes(&error)))?;
+    if certificates.is_empty() {
+        return Err(refuse("there is no BEGIN CERTIFICATE in it".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// An error and its causes on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_scheme_host_and_port() {
+        for url in ["http://wsus:8530", "https://sws.update.microsoft.com/", " http://[::1]:80 "] {
+            assert!(root_of(url).is_ok(), "{url}");
+        }
+        for url in ["wsus", "ftp://wsus", "http://wsus/x.asmx", "http://u:p@wsus", "http://", ""] {
+            assert!(root_of(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_by_the_name_of_its_setting() {
+        for pem in [&b"hello"[..], b"", b"-----BEGIN CERTIFICATE-----\nAAAA"] {
+            let error = certificates(pem).unwrap_err().to_string();
+            assert!(error.contains("upstream-ca-file"), "{error}");
+        }
+    }
+}

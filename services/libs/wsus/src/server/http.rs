@@ -1,0 +1,173 @@
+//! The HTTP around the services: paths, media types, sizes.
+
+use super::Source;
+use super::service::Service;
+use crate::fault::{ErrorCode, Fault};
+use crate::message::{Operation, Request, SoapVersion};
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+/// Largest request that is read. A filter with every category that exists has a hundredth of it.
+pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// Paths of the services, in lower case, without the slash in front.
+const PATHS: [&str; 2] = [
+    "serversyncwebservice/serversyncwebservice.asmx",
+    "dssauthwebservice/dssauthwebservice.asmx",
+];
+
+/// Path of the authorization service, relative to the root, as Windows announces it.
+pub(super) const DSS_AUTH_PATH: &str = "DssAuthWebService/DssAuthWebService.asmx";
+
+/// Longest path or host that is looked at or repeated in a fault.
+const MAX_PATH_BYTES: usize = 512;
+
+/// Whether a request for `path` is for the services: in any case, with slashes doubled anywhere, as real
+/// downstream servers write it.
+pub fn serves(path: &str) -> bool {
+    if path.len() > MAX_PATH_BYTES {
+        return false;
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let path = parts.join("/").to_ascii_lowercase();
+    PATHS.contains(&path.as_str())
+}
+
+impl<S: Source> Service<S> {
+    /// Answers one HTTP request. Whether the path is one of ours is told by [`serves`]; any other path is
+    /// answered with 404.
+    pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let (parts, body) = request.into_parts();
+        if !serves(parts.uri.path()) {
+            return plain(StatusCode::NOT_FOUND, "there is nothing at this address");
+        }
+        if parts.method != Method::POST {
+            let mut answer = plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this is a SOAP service: use POST",
+            );
+            let allow = HeaderValue::from_static("POST");
+            answer.headers_mut().insert(header::ALLOW, allow);
+            return answer;
+        }
+        let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request is larger than 4 MiB or was cut off",
+            );
+        };
+        let action = soap_action(&parts.headers);
+        let (version, outcome) = match Request::decode(&body) {
+            Ok((version, request)) => {
+                let outcome = self.answer(version, request).await;
+                (version, outcome)
+            }
+            Err(error) => {
+                tracing::debug!(%error, action, "request could not be read");
+                let parameter = error.parameter().unwrap_or("request").to_owned();
+                let mut fault = Fault::new(ErrorCode::InvalidParameters, parameter);
+                fault.reason = error.to_string();
+                fault.method = format!("\"{action}\"");
+                (version_of(&parts.headers), Err(fault))
+            }
+        };
+        match outcome {
+            Ok(text) => soap(StatusCode::OK, version, text),
+            Err(mut fault) => {
+                fault.id = Some(self.new_id());
+                fault.actor = address(&parts);
+                tracing::debug!(%fault, method = fault.method, "answered with a fault");
+                soap(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    version,
+                    fault.encode(version),
+                )
+            }
+        }
+    }
+}
+
+/// Quoted action of an operation, for the element `Method` of a fault.
+pub(super) fn method(operation: Operation) -> String {
+    operation.soap_action()
+}
+
+/// The action that the headers name, without quotes: `SOAPAction`, or a parameter of the media type.
+fn soap_action(headers: &HeaderMap) -> String {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let action = headers.get("soapaction").map(text).or_else(|| {
+        let content_type = headers.get(header::CONTENT_TYPE).map(text)?;
+        let (_, action) = content_type.split_once("action=")?;
+        action.split(';').next().map(str::to_owned)
+    });
+    let action = action.unwrap_or_default();
+    action
+        .trim()
+        .trim_matches('"')
+        .chars()
+        .take(MAX_PATH_BYTES)
+        .collect()
+}
+
+/// The version that the media type promises, for a message that cannot be read.
+fn version_of(headers: &HeaderMap) -> SoapVersion {
+    match headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        Some(media) if media.starts_with(b"application/soap+xml") => SoapVersion::V12,
+        _ => SoapVersion::V11,
+    }
+}
+
+fn address(parts: &http::request::Parts) -> String {
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()))
+        .unwrap_or("localhost");
+    let host: String = host.chars().take(MAX_PATH_BYTES).collect();
+    format!("http://{host}{}", parts.uri.path())
+}
+
+fn soap(status: StatusCode, version: SoapVersion, text: String) -> http::Response<Body> {
+    let mut answer = http::Response::new(Body::from(text));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(version.content_type()),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("private, max-age=0"),
+    );
+    answer
+}
+
+fn plain(status: StatusCode, text: &'static str) -> http::Response<Body> {
+    let mut answer = http::Response::new(Body::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_in_any_case_and_with_doubled_slashes() {
+        for path in [
+            "/ServerSyncWebService/ServerSyncWebService.asmx",
+            "//DssAuthWebService//DssAuthWebService.asmx",
+            "/serversyncwebservice/SERVERSYNCWEBSERVICE.ASMX",
+        ] {
+            assert!(serves(path), "{path}");
+        }
+        for path in ["/", "", "/ServerSyncWebService/", "/x/ServerSyncWebService/ServerSyncWebService.asmx"] {
+            assert!(!serves(path), "{path}");
+        }
+    }
+}

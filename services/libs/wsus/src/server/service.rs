@@ -1,0 +1,397 @@
+//! The operations: checks a request, asks the source, writes the answer.
+
+use super::cookie::{Claims, Kind, Refused, Sealer};
+use super::http::{DSS_AUTH_PATH, method};
+use super::{DownstreamServer, ServerSettings, Source, SourceError, StoredUpdate};
+use crate::anchor::Anchor;
+use crate::fault::{ErrorCode, Fault};
+use crate::message::{
+    AuthConfig, AuthPlugIn, AuthorizationCookie, Cookie, FileUrl, GetAuthorizationCookie,
+    GetCookie, GetUpdateData, Operation, Pong, Request, Response, RevisionFilter, SoapVersion,
+    begin_update_data, end_update_data, write_update_item,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use catalog::RevisionId;
+use jiff::Timestamp;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Name of the only authorization plug-in.
+const PLUG_IN: &str = "DssTargeting";
+
+/// How long an authorization can be exchanged for sessions.
+const AUTHORIZATION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// An answer to `GetUpdateData` is not filled above this, as at Windows: the downstream server asks again
+/// for the rest. One update goes out whatever its size.
+const SHORT_ANSWER_BYTES: usize = 2_000_000;
+
+/// How many updates are read from the source at a time.
+const READ_AT_ONCE: usize = 16;
+
+/// Documents together longer than this are encoded on a thread where that may take time.
+const ENCODE_ASIDE_BYTES: usize = 1 << 20;
+
+/// Most digests in one `DownloadFiles`.
+const MAX_DOWNLOAD_DIGESTS: usize = 100;
+
+/// The services over a source, apart from HTTP. Cloning gives another handle on the same.
+pub struct Service<S> {
+    source: Arc<S>,
+    settings: ServerSettings,
+    sealer: Sealer,
+}
+
+impl<S> Clone for Service<S> {
+    fn clone(&self) -> Self {
+        Self {
+            source: Arc::clone(&self.source),
+            settings: self.settings.clone(),
+            sealer: self.sealer.clone(),
+        }
+    }
+}
+
+impl<S: Source> Service<S> {
+    /// The services over `source`.
+    pub fn new(source: Arc<S>, settings: ServerSettings) -> Self {
+        let sealer = Sealer::new(settings.cookie_key);
+        Self {
+            source,
+            settings,
+            sealer,
+        }
+    }
+
+    pub(super) fn new_id(&self) -> Uuid {
+        (self.settings.new_id)()
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+
+    /// The answer to one request as a whole envelope, or the fault.
+    pub(super) async fn answer(
+        &self,
+        version: SoapVersion,
+        request: Request,
+    ) -> Result<String, Fault> {
+        let operation = request.operation();
+        let answer = match request {
+            Request::GetUpdateData(request) => self.update_data(version, request).await,
+            request => self
+                .small(request)
+                .await
+                .map(|response| response.encode(version)),
+        };
+        answer.map_err(|mut fault| {
+            fault.method = method(operation);
+            fault
+        })
+    }
+
+    /// Every operation but `GetUpdateData`.
+    async fn small(&self, request: Request) -> Result<Response, Fault> {
+        let now = self.now();
+        match request {
+            Request::GetAuthConfig => Ok(Response::AuthConfig(AuthConfig {
+                last_change: Timestamp::UNIX_EPOCH,
+                plug_ins: vec![AuthPlugIn {
+                    plug_in_id: PLUG_IN.into(),
+                    service_url: DSS_AUTH_PATH.into(),
+                    parameter: String::new(),
+                }],
+            })),
+            Request::GetAuthorizationCookie(request) => self.authorize(&request, now),
+            Request::GetCookie(request) => self.open_session(&request, now),
+            Request::GetConfigData(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                let anchor = request.config_anchor.as_deref().filter(|a| !a.is_empty());
+                let config = self.source.config(anchor, now).await;
+                let mut config = config.map_err(|e| fault_of(e, Operation::GetConfigData))?;
+                config.max_updates_per_request = self.settings.max_updates_per_request;
+                config.max_updates_per_decryption_request = self.settings.max_updates_per_request;
+                Ok(Response::ConfigData(config))
+            }
+            Request::GetRevisionIdList(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                let filter = checked_filter(request.filter)?;
+                let list = self.source.revisions(&filter, now).await;
+                list.map(Response::RevisionList)
+                    .map_err(|e| fault_of(e, Operation::GetRevisionIdList))
+            }
+            Request::GetUpdateDecryptionData(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                self.check_number(&request.update_ids)?;
+                let data = self.source.decryption_data(&request.update_ids).await;
+                data.map(Response::DecryptionData)
+                    .map_err(|e| fault_of(e, Operation::GetUpdateDecryptionData))
+            }
+            Request::GetDeployments(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                let anchor = request.deployment_anchor.as_deref();
+                let list = self.source.deployments(anchor.filter(|a| !a.is_empty()), now);
+                list.await
+                    .map(Response::Deployments)
+                    .map_err(|e| fault_of(e, Operation::GetDeployments))
+            }
+            Request::DownloadFiles(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                if !(1..=MAX_DOWNLOAD_DIGESTS).contains(&request.file_digests.len()) {
+                    return Err(invalid("fileDigestList"));
+                }
+                let done = self.source.download_files(&request.file_digests).await;
+                done.map(|()| Response::DownloadFiles)
+                    .map_err(|e| fault_of(e, Operation::DownloadFiles))
+            }
+            Request::GetRelatedRevisionsForUpdates(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                Ok(Response::RelatedRevisions(vec![]))
+            }
+            Request::Ping { .. } => Ok(Response::Pong(Pong {
+                success: true,
+                services_time: now,
+                services_name: "ServerSyncWebService".into(),
+            })),
+            Request::GetUpdateData(_) => Err(Fault::new(ErrorCode::InternalServerError, "")),
+        }
+    }
+
+    fn authorize(
+        &self,
+        request: &GetAuthorizationCookie,
+        now: Timestamp,
+    ) -> Result<Response, Fault> {
+        // One known client exchanges the two parameters.
+        let (name, guid) = match Uuid::try_parse(request.account_guid.trim()) {
+            Ok(guid) => (request.account_name.trim(), guid),
+            Err(_) => match Uuid::try_parse(request.account_name.trim()) {
+                Ok(guid) => (request.account_guid.trim(), guid),
+                Err(_) => return Err(invalid("accountGuid")),
+            },
+        };
+        if !is_host_name(name) {
+            return Err(invalid("machineName"));
+        }
+        self.source.downstream_seen(&DownstreamServer {
+            account_name: name.to_owned(),
+            account_guid: guid,
+        });
+        let cookie_data = self.seal(Kind::Authorization, guid, later(now, AUTHORIZATION_LIFETIME));
+        Ok(Response::AuthorizationCookie(AuthorizationCookie {
+            plug_in_id: PLUG_IN.into(),
+            cookie_data,
+        }))
+    }
+
+    fn open_session(&self, request: &GetCookie, now: Timestamp) -> Result<Response, Fault> {
+        let [authorization] = request.auth_cookies.as_slice() else {
+            return Err(invalid("authCookies"));
+        };
+        match protocol_major(request.protocol_version.as_deref().unwrap_or_default()) {
+            None => return Err(invalid("protocolVersion")),
+            Some(1) => {}
+            Some(_) => return Err(Fault::new(ErrorCode::IncompatibleProtocolVersion, "")),
+        }
+        let sealed = &authorization.cookie_data;
+        let claims = self.sealer.open(Kind::Authorization, sealed, now);
+        let server = self.source.identity().server_id;
+        let claims = match claims {
+            Ok(claims) if claims.server == server => claims,
+            Ok(_) | Err(Refused::Invalid | Refused::Expired) => {
+                return Err(Fault::new(ErrorCode::InvalidAuthorizationCookie, ""));
+            }
+        };
+        let old = request.old_cookie.as_ref();
+        let old = old.map(|c| self.sealer.open(Kind::Session, &c.encrypted_data, now));
+        if matches!(old, Some(Ok(old)) if old.server != server) {
+            return Err(Fault::new(ErrorCode::ServerChanged, ""));
+        }
+        let expiration = later(now, self.settings.cookie_lifetime).min(claims.expires);
+        Ok(Response::Cookie(Cookie {
+            expiration,
+            encrypted_data: self.seal(Kind::Session, claims.account, expiration),
+        }))
+    }
+
+    fn seal(&self, kind: Kind, account: Uuid, expires: Timestamp) -> Vec<u8> {
+        let server = self.source.identity().server_id;
+        let claims = Claims {
+            account,
+            server,
+            expires,
+        };
+        self.sealer.seal(kind, &claims)
+    }
+
+    /// Checks the session of a request.
+    fn check(&self, cookie: Option<&Cookie>, now: Timestamp) -> Result<(), Fault> {
+        let invalid = || Fault::new(ErrorCode::InvalidCookie, "");
+        let sealed = &cookie.ok_or_else(invalid)?.encrypted_data;
+        match self.sealer.open(Kind::Session, sealed, now) {
+            Ok(claims) if claims.server == self.source.identity().server_id => Ok(()),
+            Ok(_) => Err(Fault::new(ErrorCode::ServerChanged, "")),
+            Err(Refused::Invalid | Refused::Expired) => Err(invalid()),
+        }
+    }
+
+    fn check_number(&self, ids: &[RevisionId]) -> Result<(), Fault> {
+        let most = usize::try_from(self.settings.max_updates_per_request).unwrap_or(usize::MAX);
+        if ids.is_empty() || ids.len() > most {
+            return Err(invalid("updateIds"));
+        }
+        Ok(())
+    }
+
+    async fn update_data(
+        &self,
+        version: SoapVersion,
+        request: GetUpdateData,
+    ) -> Result<String, Fault> {
+        self.check(request.cookie.as_ref(), self.now())?;
+        self.check_number(&request.update_ids)?;
+        let mut answer = UpdateAnswer::default();
+        for ids in request.update_ids.chunks(READ_AT_ONCE) {
+            let found = self.source.updates(ids).await;
+            let found = found.map_err(|e| fault_of(e, Operation::GetUpdateData))?;
+            for (index, &id) in ids.iter().enumerate() {
+                let Some(Some(update)) = found.get(index) else {
+                    tracing::debug!(%id, "asked for a revision that is not here");
+                    return Err(Fault::new(ErrorCode::InternalServerError, ""));
+                };
+                answer.add(id, update.clone());
+            }
+            if answer.is_full() {
+                break;
+            }
+        }
+        if answer.document_bytes <= ENCODE_ASIDE_BYTES {
+            return Ok(answer.encode(version));
+        }
+        let encoded = tokio::task::spawn_blocking(move || answer.encode(version)).await;
+        encoded.map_err(|_| Fault::new(ErrorCode::InternalServerError, ""))
+    }
+}
+
+/// The updates of one answer to `GetUpdateData`, in the order asked for.
+#[derive(Default)]
+struct UpdateAnswer {
+    updates: Vec<(RevisionId, StoredUpdate)>,
+    document_bytes: usize,
+}
+
+impl UpdateAnswer {
+    fn add(&mut self, id: RevisionId, update: StoredUpdate) {
+        self.document_bytes += update.document.len();
+        self.updates.push((id, update));
+    }
+
+    /// No document takes less room in the answer than it has bytes.
+    fn is_full(&self) -> bool {
+        self.document_bytes >= SHORT_ANSWER_BYTES
+    }
+
+    /// Writes updates until the answer is full; at least one.
+    fn encode(self, version: SoapVersion) -> String {
+        const ROOM_FOR_ONE_MORE: usize = 64 << 10;
+        let guess = (self.document_bytes * 3).min(SHORT_ANSWER_BYTES) + ROOM_FOR_ONE_MORE;
+        let mut writer = begin_update_data(version, guess);
+        let mut named: HashSet<&[u8]> = HashSet::new();
+        let mut urls: Vec<FileUrl> = vec![];
+        for (index, (id, update)) in self.updates.iter().enumerate() {
+            let before = writer.len();
+            write_update_item(&mut writer, *id, &update.document, &update.file_digests);
+            if index > 0 && writer.len() > SHORT_ANSWER_BYTES {
+                writer.buffer().truncate(before);
+                break;
+            }
+            for url in &update.file_urls {
+                if named.insert(&url.digest) {
+                    urls.push(url.clone());
+                }
+            }
+        }
+        end_update_data(writer, &urls)
+    }
+}
+
+fn checked_filter(filter: Option<RevisionFilter>) -> Result<RevisionFilter, Fault> {
+    let mut filter = filter.ok_or_else(|| invalid("filter"))?;
+    // An empty anchor is no anchor: clients that have none yet may send the element all the same.
+    filter.anchor = filter.anchor.filter(|anchor| !anchor.is_empty());
+    if let Some(anchor) = &filter.anchor {
+        anchor.parse::<Anchor>().map_err(|_| invalid("filter"))?;
+    }
+    Ok(filter)
+}
+
+fn invalid(parameter: &str) -> Fault {
+    Fault::new(ErrorCode::InvalidParameters, parameter)
+}
+
+fn fault_of(error: SourceError, operation: Operation) -> Fault {
+    match error {
+        SourceError::InvalidParameter(name) => invalid(name),
+        SourceError::ServerChanged => Fault::new(ErrorCode::ServerChanged, ""),
+        SourceError::Busy => Fault::new(ErrorCode::ServerBusy, ""),
+        SourceError::FileDigestsMissing(digests) => {
+            let digests: Vec<String> = digests.iter().map(|d| STANDARD.encode(d)).collect();
+            Fault::new(ErrorCode::FileDigestsMissing, digests.join("|"))
+        }
+        SourceError::Failed(reason) => {
+            tracing::error!(%operation, reason, "the catalog could not be read for a downstream server");
+            Fault::new(ErrorCode::InternalServerError, "")
+        }
+    }
+}
+
+/// The major number of `x.y`.
+fn protocol_major(version: &str) -> Option<u32> {
+    let (major, minor) = version.trim().split_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(major) || !minor.split('.').all(is_number) {
+        return None;
+    }
+    major.parse().ok()
+}
+
+/// Whether `name` can be the name of a host.
+fn is_host_name(name: &str) -> bool {
+    const LONGEST: usize = 255;
+    (1..=LONGEST).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_major_number_of_a_version_decides() {
+        assert_eq!(protocol_major("1.20"), Some(1));
+        assert_eq!(protocol_major("1.7"), Some(1));
+        assert_eq!(protocol_major("2.0"), Some(2));
+        for text in ["", "1", "1.", ".1", "a.b", "1.x", "1,2"] {
+            assert_eq!(protocol_major(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_name_has_no_other_characters() {
+        assert!(is_host_name("wsus-1.example.org"));
+        assert!(is_host_name("6f1c2f6e-3f0b-4d3a-9b1e-0d2f6a1c5e12"));
+        for name in ["", "a b", "a/b", "<a>", "a:80"] {
+            assert!(!is_host_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use super::*;
+use crate::generator::Generator;
+use jiff::Timestamp;
+use std::path::PathBuf;
+use wsus::message::RevisionFilter;
+use wsus::server::Source;
+
+/// The recorded data of real servers, or `None` with a visible word where it is not at hand.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests find the recorded data by this variable alone"
+)]
+fn shared_data() -> Option<PathBuf> {
+    let folder = std::env::var_os("HEADWATER_SHARED_DATA").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
+        PathBuf::from,
+    );
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: {} is not there", folder.display());
+    None
+}
+
+fn now() -> Timestamp {
+    "2026-03-01T00:00:00Z".parse().unwrap()
+}
+
+async fn listed(catalog: &ServedCatalog, get_config: bool) -> Vec<RevisionId> {
+    let filter = RevisionFilter {
+        get_config,
+        ..RevisionFilter::default()
+    };
+    catalog.revisions(&filter, now()).await.unwrap().revisions
+}
+
+#[tokio::test]
+async fn the_genuine_export_is_served_byte_for_byte() {
+    let Some(data) = shared_data() else { return };
+    let path = data.join("wsusutil/export-2024-06-19.cab");
+    let catalog = package(&path).unwrap();
+    assert_eq!(catalog.len(), 4125);
+    // Of 4,087 categories and detectoids, only the newest revision is listed.
+    assert_eq!(listed(&catalog, true).await.len(), 4087);
+    assert!(listed(&catalog, false).await.is_empty());
+    let mut compared = 0;
+    let mut originals = Vec::new();
+    let package = Package::open(&path).unwrap();
+    package
+        .read(|update, text| {
+            if compared % 16 == 0 {
+                originals.push((update.id, text));
+            }
+            compared += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let ids: Vec<RevisionId> = originals.iter().map(|(id, _)| *id).collect();
+    let served = catalog.updates(&ids).await.unwrap();
+    for ((id, original), served) in originals.iter().zip(served) {
+        assert_eq!(&*served.unwrap().document, original, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_recorded_documents_are_served_from_their_folder() {
+    let Some(data) = shared_data() else { return };
+    let catalog = directory(&data.join("captures/updates")).unwrap();
+    assert_eq!(catalog.len(), 5);
+    assert_eq!(listed(&catalog, true).await.len(), 3);
+    assert_eq!(listed(&catalog, false).await.len(), 2);
+    assert!(catalog.publish_changes(1.0, now()).is_none(), "a folder does not change");
+}
+
+#[tokio::test]
+async fn a_folder_is_served_whatever_its_files_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = GeneratorSettings { seed: 2, updates: 40 };
+    let generator = Generator::new(settings);
+    // Names in reverse, so that bundles are read before their members.
+    for (number, recipe) in generator.recipes().enumerate() {
+        let path = folder.path().join(format!("{:05}.XML", 90_000 - number));
+        fs::write(path, generator.document(&recipe)).unwrap();
+    }
+    fs::write(folder.path().join("notes.txt"), "not a document").unwrap();
+    let read = directory(folder.path()).unwrap();
+    let made = generated(settings);
+    assert_eq!(read.len(), made.len());
+    let sorted = |mut ids: Vec<RevisionId>| {
+        ids.sort_unstable();
+        ids
+    };
+    for get_config in [true, false] {
+        let (read, made) = (listed(&read, get_config).await, listed(&made, get_config).await);
+        assert_eq!(sorted(read), sorted(made));
+    }
+}
+
+#[test]
+fn what_cannot_be_served_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(directory(folder.path()), Err(Error::Empty { .. })));
+    let path = folder.path().join("broken.xml");
+    fs::write(&path, "<html/>").unwrap();
+    let error = directory(folder.path()).unwrap_err();
+    assert_eq!(error.to_string(), format!("{} is not an update document", path.display()));
+    let missing = folder.path().join("missing");
+    assert!(matches!(directory(&missing), Err(Error::Read { .. })));
+    assert!(package(&path).is_err());
+}
