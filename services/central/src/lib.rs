@@ -1,1 +1,14 @@
-//! placeholder
+//! The top-level site: synchronizes from Microsoft Update or a WSUS server, gives every change its
+//! position, signs what it has, is the hierarchy's certificate authority, and serves its children and
+//! its administrators.
+
+pub mod admin;
+pub mod admission;
+pub mod identity;
+pub mod ingest;
+pub mod publish;
+pub mod run;
+pub mod settings;
+
+pub use run::{Central, execute, run};
+pub use settings::{Command, Settings};

@@ -6,6 +6,7 @@ mod target;
 pub use problem::explain;
 pub use target::{Chosen, Environment, Error, Layer, Target, TokenSource, choose};
 
+use link::dial::TcpConnector;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,12 @@ pub struct ConnectionArgs {
     pub server: Option<String>,
     /// Access token. Anyone on this machine can read it in the process list: prefer --token-file or
     /// the variable [env: HEADWATER_TOKEN]
-    #[arg(long, value_name = "TOKEN", global = true, conflicts_with = "token_file")]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        global = true,
+        conflicts_with = "token_file"
+    )]
     pub token: Option<String>,
     /// File that holds the access token [env: HEADWATER_TOKEN_FILE]
     #[arg(long, value_name = "FILE", global = true)]
@@ -78,7 +84,10 @@ impl ConnectionArgs {
 pub struct Bearer(MetadataValue<Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
         request
             .metadata_mut()
             .insert("authorization", self.0.clone());
@@ -109,7 +118,7 @@ impl Client {
             expected: Some(target.token.site),
         };
         let tls = Arc::new(trust::tls::client_config(None, server_trust, time)?);
-        let channel = dial(&target.server, tls).await?;
+        let channel = link::dial::channel(&target.server, tls, Arc::new(TcpConnector)).await?;
         Self::over(channel, &target.server, &target.word())
     }
 

@@ -5,7 +5,9 @@
 
 mod tracker;
 
-pub use tracker::{FAILURE_SETTLES, Goal, Progress, RECONNECT_GRACE, SiteOutcome, Tracker, Verdict};
+pub use tracker::{
+    FAILURE_SETTLES, Goal, Progress, RECONNECT_GRACE, SiteOutcome, Tracker, Verdict,
+};
 
 use crate::connection::{Client, explain};
 use crate::hierarchy::Hierarchy;
@@ -97,7 +99,10 @@ impl Watch {
     pub async fn next(&mut self) -> anyhow::Result<WatchSyncResponse> {
         loop {
             let Some(stream) = &mut self.stream else {
-                tokio::time::sleep(RESUMPTION_PAUSE).await;
+                // A site that only closed the conversation is asked again at once.
+                if self.failures > 1 {
+                    tokio::time::sleep(RESUMPTION_PAUSE).await;
+                }
                 match Self::dial(&self.client).await {
                     Ok(stream) => self.stream = Some(stream),
                     Err(status) => self.broke_off(status)?,
@@ -110,7 +115,9 @@ impl Watch {
                     return Ok(response);
                 }
                 Some(Err(status)) => self.broke_off(status)?,
-                None => self.broke_off(tonic::Status::unavailable("the site ended the conversation"))?,
+                None => self.broke_off(tonic::Status::unavailable(
+                    "the site ended the conversation",
+                ))?,
             }
         }
     }
@@ -162,3 +169,6 @@ pub async fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

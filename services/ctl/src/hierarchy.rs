@@ -100,7 +100,8 @@ impl Hierarchy {
 
     /// Whether a report is that of the top-level site.
     pub fn is_top(&self, site: &SiteReport) -> bool {
-        self.top().is_some_and(|top| top.site_code == site.site_code)
+        self.top()
+            .is_some_and(|top| top.site_code == site.site_code)
     }
 
     /// Every site once, parents before their children, with its depth below the top-level site.
@@ -129,7 +130,10 @@ impl Hierarchy {
             }
         }
         // Sites in a ring have no root; they are shown all the same.
-        let ring = self.sites.values().filter(|site| !seen.contains(&site.site_code));
+        let ring = self
+            .sites
+            .values()
+            .filter(|site| !seen.contains(&site.site_code));
         order.extend(ring.map(|site| (0, site)));
         order
     }
@@ -186,7 +190,11 @@ impl Hierarchy {
         }
         if positions == 0 {
             let same = site.verified_position > top.verified_position || site.root == top.root;
-            return if same { Behind::Current } else { Behind::Differs };
+            return if same {
+                Behind::Current
+            } else {
+                Behind::Differs
+            };
         }
         let own = time(site.last_success.as_ref());
         let newest = time(top.last_success.as_ref());
@@ -228,7 +236,8 @@ pub fn time(value: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
 pub fn present_error(site: &SiteReport) -> Option<String> {
     let failed = time(site.last_failure.as_ref());
     let succeeded = time(site.last_success.as_ref());
-    let settled = matches!((failed, succeeded), (Some(failed), Some(succeeded)) if succeeded >= failed);
+    let settled =
+        matches!((failed, succeeded), (Some(failed), Some(succeeded)) if succeeded >= failed);
     (!site.last_error.is_empty() && !settled).then(|| harmless(&site.last_error).into_owned())
 }
 
@@ -284,7 +293,9 @@ pub(crate) mod tests {
 
     fn order(hierarchy: &Hierarchy) -> Vec<(usize, &str)> {
         let order = hierarchy.in_tree_order().into_iter();
-        order.map(|(depth, site)| (depth, site.site_code.as_str())).collect()
+        order
+            .map(|(depth, site)| (depth, site.site_code.as_str()))
+            .collect()
     }
 
     #[test]
@@ -301,7 +312,10 @@ pub(crate) mod tests {
             report("AAA", "primary", "BBB"),
             report("BBB", "primary", "AAA"),
         ]);
-        assert_eq!(order(&hierarchy), [(0, "CAS"), (0, "SE9"), (0, "AAA"), (0, "BBB")]);
+        assert_eq!(
+            order(&hierarchy),
+            [(0, "CAS"), (0, "SE9"), (0, "AAA"), (0, "BBB")]
+        );
         let ring = hierarchy.site("AAA").unwrap();
         assert!(hierarchy.ancestors(ring).len() <= 4);
     }
@@ -316,7 +330,13 @@ pub(crate) mod tests {
         let last_seen = Some(Timestamp::from_second(100).unwrap());
         let behind = Some("PR1".to_owned());
         assert_eq!(state("SE1"), State::Offline { last_seen, behind });
-        assert_eq!(state("PR1"), State::Offline { last_seen, behind: None });
+        assert_eq!(
+            state("PR1"),
+            State::Offline {
+                last_seen,
+                behind: None
+            }
+        );
         assert_eq!(state("SE2"), State::Completed);
     }
 

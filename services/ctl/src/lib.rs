@@ -18,7 +18,7 @@ pub mod status;
 pub mod sync;
 pub mod update;
 
-use console::Console;
+use daemon::{Clock, SystemClock};
 use std::process::ExitCode;
 
 /// What a person asks of a hierarchy.
@@ -67,10 +67,6 @@ pub fn is_closed_output(error: &anyhow::Error) -> bool {
 }
 
 /// The time of this machine, for "2 min ago" and for checking certificates.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a verb runs once, for a person, in real time; what is computed from it takes it as an argument"
-)]
 pub(crate) fn now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
+    SystemClock.now()
 }

@@ -44,7 +44,10 @@ pub enum Severity {
 /// for otherwise.
 pub fn severity(line: &str) -> Severity {
     if let Some((_, rest)) = line.split_once("STATMSG:") {
-        return match rest.split_once("SEV=").and_then(|(_, sev)| sev.chars().next()) {
+        return match rest
+            .split_once("SEV=")
+            .and_then(|(_, sev)| sev.chars().next())
+        {
             Some('E') => Severity::Error,
             Some('W') => Severity::Warning,
             _ => Severity::Information,
@@ -130,11 +133,20 @@ mod tests {
             assert_eq!(severity(&format!("{text}{LINE}")), expected, "{text}");
         };
         check("Sync failed: no route. Source: Client", Severity::Error);
-        check("Setting sync alert to canceled state on site CAS", Severity::Information);
+        check(
+            "Setting sync alert to canceled state on site CAS",
+            Severity::Information,
+        );
         check("STATMSG: ID=6703 SEV=E LEV=M", Severity::Error);
-        check("STATMSG: ID=6702 SEV=I LEV=M ISTR0=\"error\"", Severity::Information);
+        check(
+            "STATMSG: ID=6702 SEV=I LEV=M ISTR0=\"error\"",
+            Severity::Information,
+        );
         check("STATMSG: ID=6708 SEV=W LEV=M", Severity::Warning);
-        check("Synchronizing update 7 - Critical Updates failover", Severity::Information);
+        check(
+            "Synchronizing update 7 - Critical Updates failover",
+            Severity::Information,
+        );
         check("Warning: the clock differs", Severity::Warning);
     }
 

@@ -61,11 +61,16 @@ fn bar(
     match outcome {
         Some(SiteOutcome::Converged) => {
             let items = site.items.max(1);
-            ended(format!("done, position {}", count(site.verified_position)), Some((items, items)))
+            ended(
+                format!("done, position {}", count(site.verified_position)),
+                Some((items, items)),
+            )
         }
         Some(SiteOutcome::Failed(error)) => ended(format!("failed: {error}"), None),
         Some(SiteOutcome::Cancelled) => ended("cancelled".into(), None),
-        Some(SiteOutcome::WaitsFor(parent)) => ended(format!("waits for {}", harmless(parent)), None),
+        Some(SiteOutcome::WaitsFor(parent)) => {
+            ended(format!("waits for {}", harmless(parent)), None)
+        }
         Some(SiteOutcome::Offline) => ended("offline".into(), None),
         Some(SiteOutcome::Pending) | None => pending(hierarchy, site, queued, view),
     }
@@ -80,7 +85,11 @@ fn pending(hierarchy: &Hierarchy, site: &SiteReport, queued: bool, view: &View) 
         over: false,
     };
     match &state {
-        State::Running { phase, processed, total } => {
+        State::Running {
+            phase,
+            processed,
+            total,
+        } => {
             let way = (*total > 0).then_some((*processed, *total));
             let text = if queued && hierarchy.is_top(site) {
                 format!("{phase} (an earlier run; ours is next)")
@@ -94,7 +103,17 @@ fn pending(hierarchy: &Hierarchy, site: &SiteReport, queued: bool, view: &View) 
             if hierarchy.is_top(site) {
                 open("starting".into(), None)
             } else {
-                open(format!("waits for {}", harmless(if site.parent.is_empty() { top } else { &site.parent })), None)
+                open(
+                    format!(
+                        "waits for {}",
+                        harmless(if site.parent.is_empty() {
+                            top
+                        } else {
+                            &site.parent
+                        })
+                    ),
+                    None,
+                )
             }
         }
         State::Offline { .. } | State::Failed { .. } | State::Cancelled | State::Other(_) => {
@@ -204,7 +223,9 @@ fn new_bar(all: &MultiProgress, index: usize) -> ProgressBar {
 fn draw(bar: &ProgressBar, state: &BarState) {
     let template = match (&state.way, state.over) {
         (Some(_), false) => {
-            format!("{{prefix:8}} {{spinner}} {{bar:{BAR}}} {{human_pos:>9}}/{{human_len:9}} {{per_sec:>12}}  {{msg}}")
+            format!(
+                "{{prefix:8}} {{spinner}} {{bar:{BAR}}} {{human_pos:>9}}/{{human_len:9}} {{per_sec:>12}}  {{msg}}"
+            )
         }
         (Some(_), true) => format!("{{prefix:8}}   {{bar:{BAR}}} {{msg}}"),
         (None, false) => format!("{{prefix:8}} {{spinner}} {:BAR$} {{msg}}", ""),
@@ -363,11 +384,16 @@ pub fn verdict_text(verdict: &Verdict, sites: usize) -> Vec<String> {
                 "The top-level site is at position {}, but not every site followed:",
                 count(goal.position)
             );
-            std::iter::once(head).chain(missing.iter().map(missing_text)).collect()
+            std::iter::once(head)
+                .chain(missing.iter().map(missing_text))
+                .collect()
         }
         Verdict::TimedOut { missing } => {
-            let head = "The time is over; the synchronization goes on without being watched:".to_owned();
-            std::iter::once(head).chain(missing.iter().map(missing_text)).collect()
+            let head =
+                "The time is over; the synchronization goes on without being watched:".to_owned();
+            std::iter::once(head)
+                .chain(missing.iter().map(missing_text))
+                .collect()
         }
     }
 }
@@ -445,7 +471,8 @@ mod tests {
     fn lines_are_written_at_each_step_and_not_twice() {
         let (mut hierarchy, progress) = scene();
         let mut last = BTreeMap::new();
-        let mut write = |hierarchy: &Hierarchy| lines(&mut last, &bars(hierarchy, &progress, &view()));
+        let mut write =
+            |hierarchy: &Hierarchy| lines(&mut last, &bars(hierarchy, &progress, &view()));
         let first = write(&hierarchy);
         let expected = [
             "CAS: done, position 10",
@@ -503,6 +530,9 @@ mod tests {
         );
         assert_eq!(shown, expected);
         let done = Verdict::Converged { goal };
-        assert_eq!(verdict_text(&done, 6), ["All 6 sites hold the same catalog at position 5,310."]);
+        assert_eq!(
+            verdict_text(&done, 6),
+            ["All 6 sites hold the same catalog at position 5,310."]
+        );
     }
 }

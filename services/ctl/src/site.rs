@@ -132,7 +132,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let site_code = code.clone();
             let request = question(RemoveSiteRequest { site_code });
             let answer = client.hierarchy().remove_site(request).await;
-            answer.map_err(|status| explain(status, &client.server, &format!("removing {code}")))?;
+            answer
+                .map_err(|status| explain(status, &client.server, &format!("removing {code}")))?;
             if console.json {
                 console.json_line(&Removed { removed: &code })?;
             } else {
@@ -152,7 +153,10 @@ pub(crate) async fn join_token(
     request: CreateJoinTokenRequest,
 ) -> anyhow::Result<(String, Option<Timestamp>)> {
     let doing = format!("making a join token for {}", request.site_code);
-    let answer = client.hierarchy().create_join_token(question(request)).await;
+    let answer = client
+        .hierarchy()
+        .create_join_token(question(request))
+        .await;
     let answer = answer
         .map_err(|status| explain(status, &client.server, &doing))?
         .into_inner();
@@ -161,7 +165,11 @@ pub(crate) async fn join_token(
 
 async fn make_token(console: &Console, client: &Client, token: &Token) -> anyhow::Result<()> {
     let site_code = token.code.to_ascii_uppercase();
-    let parent = token.parent.as_deref().unwrap_or_default().to_ascii_uppercase();
+    let parent = token
+        .parent
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_uppercase();
     let request = CreateJoinTokenRequest {
         site_code: site_code.clone(),
         site_kind: token.kind.name().into(),

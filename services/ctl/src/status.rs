@@ -46,7 +46,11 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let hierarchy = follow::sites(&client).await?;
     show(&console, &hierarchy)?;
     let good = !command.check || is_up_to_date(&hierarchy);
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn show(console: &Console, hierarchy: &Hierarchy) -> anyhow::Result<()> {

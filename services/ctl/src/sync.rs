@@ -56,7 +56,9 @@ pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
     let days = jiff::SpanRelativeTo::days_are_24_hours();
     let length: SignedDuration = span.to_duration(days).map_err(|_| refuse())?;
     let length = Duration::try_from(length).map_err(|_| refuse())?;
-    Some(length).filter(|length| !length.is_zero()).ok_or_else(refuse)
+    Some(length)
+        .filter(|length| !length.is_zero())
+        .ok_or_else(refuse)
 }
 
 #[derive(Serialize)]
@@ -138,12 +140,17 @@ struct CancelledLine {
 }
 
 async fn cancel_sync(console: &Console, client: &Client) -> anyhow::Result<ExitCode> {
-    let answer = client.sync().cancel_sync(question(CancelSyncRequest {})).await;
-    let answer =
-        answer.map_err(|status| explain(status, &client.server, "cancelling the synchronization"))?;
+    let answer = client
+        .sync()
+        .cancel_sync(question(CancelSyncRequest {}))
+        .await;
+    let answer = answer
+        .map_err(|status| explain(status, &client.server, "cancelling the synchronization"))?;
     let run = answer.into_inner().run;
     let run = (!run.is_empty())
-        .then(|| uuid(&run).context("the site named the cancelled run in a way that is unknown here"))
+        .then(|| {
+            uuid(&run).context("the site named the cancelled run in a way that is unknown here")
+        })
         .transpose()?;
     if console.json {
         console.json_line(&CancelledLine {

@@ -189,17 +189,22 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
             lines.push(format!("{name:16}{}", harmless(value)));
         }
     };
-    field("Update", &format!("{}.{}", summary.update_id, summary.revision));
+    field(
+        "Update",
+        &format!("{}.{}", summary.update_id, summary.revision),
+    );
     field("Type", &summary.update_type);
     field("State", &summary.publication_state);
-    field("Superseded", if summary.superseded { "yes" } else { "" });
     field("Classification", &summary.classification);
     field("Products", &summary.products.join(", "));
     field("KB", &summary.kb_article_ids.join(" "));
     field("CVE", &answer.cve_ids.join(" "));
     field("MSRC severity", &summary.msrc_severity);
     let created = time(summary.creation_date.as_ref());
-    field("Created", &created.map_or_else(String::new, |time| text::date_and_time(time, view)));
+    field(
+        "Created",
+        &created.map_or_else(String::new, |time| text::date_and_time(time, view)),
+    );
     field("Languages", &answer.languages.join(" "));
     field("Support", &answer.support_url);
     field("Position", &text::count(answer.position));

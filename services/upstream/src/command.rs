@@ -89,7 +89,8 @@ impl Command {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let refuse = || format!("write a time such as 30s, 5m or 1h, of at least {SHORTEST_INTERVAL:?}");
+    let refuse =
+        || format!("write a time such as 30s, 5m or 1h, of at least {SHORTEST_INTERVAL:?}");
     let interval: SignedDuration = text.parse().map_err(|_| refuse())?;
     match Duration::try_from(interval) {
         Ok(interval) if interval >= SHORTEST_INTERVAL => Ok(interval),
@@ -137,16 +138,30 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let arguments = [
-            "--listen", "127.0.0.1:0", "--generate", "50", "--seed", "7", "--evolve", "5m",
-            "--evolve-percent", "2.5",
+            "--listen",
+            "127.0.0.1:0",
+            "--generate",
+            "50",
+            "--seed",
+            "7",
+            "--evolve",
+            "5m",
+            "--evolve-percent",
+            "2.5",
         ];
         let command = parse(&arguments).unwrap();
         let settings = command.settings();
-        let expected = GeneratorSettings { seed: 7, updates: 50 };
+        let expected = GeneratorSettings {
+            seed: 7,
+            updates: 50,
+        };
         assert_eq!(settings.source, SourceSettings::Generate(expected));
         assert_eq!(settings.evolve, Some(Duration::from_secs(300)));
         assert!((settings.evolve_percent - 2.5).abs() < f64::EPSILON);
-        let package = parse(&["--package", "export.cab"]).unwrap().settings().source;
+        let package = parse(&["--package", "export.cab"])
+            .unwrap()
+            .settings()
+            .source;
         assert_eq!(package, SourceSettings::Package("export.cab".into()));
     }
 

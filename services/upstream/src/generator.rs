@@ -9,6 +9,7 @@
 mod condition;
 mod language;
 mod lines;
+mod parts;
 mod random;
 mod recipe;
 mod rules;
@@ -145,7 +146,7 @@ impl Generator {
                 let links = self.links(offer, part);
                 let categories: Vec<UpdateId> = links.categories.into_iter().flatten().collect();
                 let mut prerequisites = links.plain;
-                prerequisites.extend(links.any_of);
+                prerequisites.extend(links.any_of.into_iter().flatten());
                 prerequisites.extend_from_slice(&categories);
                 return Relations {
                     id,

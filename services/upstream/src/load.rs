@@ -98,13 +98,15 @@ pub fn package(path: &Path) -> Result<ServedCatalog, Error> {
     let package = Package::open(path)?;
     let mut documents = Documents::default();
     let mut failed = None;
-    package.read(|update, text| match documents.add(&text, &update.id.to_string()) {
-        Ok(_) => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
+    package.read(
+        |update, text| match documents.add(&text, &update.id.to_string()) {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    )?;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -125,7 +127,10 @@ pub fn directory(path: &Path) -> Result<ServedCatalog, Error> {
     let mut files: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|e| e.eq_ignore_ascii_case("xml")) {
+        if file
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("xml"))
+        {
             files.push(file);
         }
     }
@@ -193,8 +198,11 @@ impl Documents {
 
     /// The catalog, in topological order.
     fn finish(self, addresses: HashMap<[u8; 20], String>) -> ServedCatalog {
-        let relations: Vec<Relations> =
-            self.revisions.iter().map(|revision| revision.relations.clone()).collect();
+        let relations: Vec<Relations> = self
+            .revisions
+            .iter()
+            .map(|revision| revision.relations.clone())
+            .collect();
         let mut revisions: Vec<Option<Revision>> = self.revisions.into_iter().map(Some).collect();
         let mut state = State::new(CategoryTree::new(self.categories), addresses, None);
         for place in topological(&relations) {

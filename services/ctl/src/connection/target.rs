@@ -4,7 +4,7 @@
 use super::ConnectionArgs;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use trust::{AccessToken, TokenError};
 
@@ -59,7 +59,9 @@ pub enum Error {
         server: String,
     },
     /// Plain text.
-    #[error("{server} is not encrypted: sites answer over TLS only, write https:// instead of http://")]
+    #[error(
+        "{server} is not encrypted: sites answer over TLS only, write https:// instead of http://"
+    )]
     PlainText {
         /// What was given.
         server: String,
@@ -112,7 +114,11 @@ impl Environment {
     )]
     pub fn of_process() -> Self {
         let text = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let path = |name| std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let path = |name| {
+            std::env::var_os(name)
+                .filter(|text| !text.is_empty())
+                .map(PathBuf::from)
+        };
         Self {
             server: text("HEADWATER_SERVER"),
             token: text("HEADWATER_TOKEN").map(SecretString::from),
@@ -269,18 +275,16 @@ impl Credential {
     fn read(data_dir: &Path) -> Result<Self, Error> {
         const WHAT: &str = "admin credential";
         let path = data_dir.join(CREDENTIAL_FILE);
-        let text = read(WHAT, &path).map_err(|error| match &error {
-            Error::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Error::NoCredential {
-                    data_dir: data_dir.to_owned(),
-                }
-            }
-            Error::Unreadable { source, .. }
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
+        let text = read_text(&path).map_err(|source| {
+            let is = |kind| source.kind() == kind;
+            if is(io::ErrorKind::NotFound) {
+                let data_dir = data_dir.to_owned();
+                Error::NoCredential { data_dir }
+            } else if is(io::ErrorKind::PermissionDenied) {
                 Error::CredentialForbidden { path: path.clone() }
+            } else {
+                unreadable(WHAT, &path, source)
             }
-            _ => error,
         })?;
         // The parser's message could repeat the token.
         serde_json::from_str(&text).map_err(|error| Error::Malformed {
@@ -295,18 +299,22 @@ impl Credential {
 }
 
 fn read(what: &'static str, path: &Path) -> Result<String, Error> {
-    use io::Read;
-    let read = || {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    read().map_err(|source| Error::Unreadable {
+    read_text(path).map_err(|source| unreadable(what, path, source))
+}
+
+fn unreadable(what: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Unreadable {
         what,
         path: path.to_owned(),
         source,
-    })
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// An address with its scheme.
@@ -314,13 +322,14 @@ fn address(server: &str) -> Result<String, Error> {
     let refuse = || Error::Address {
         server: server.chars().take(200).collect(),
     };
-    let server = server.trim().trim_end_matches('/');
+    let server = server.trim();
     if server.starts_with("http://") {
         return Err(Error::PlainText {
             server: server.to_owned(),
         });
     }
     let host = server.strip_prefix("https://").unwrap_or(server);
+    let host = host.strip_suffix('/').unwrap_or(host);
     if host.is_empty() || host.contains(['/', ' ', '@', '?', '#']) {
         return Err(refuse());
     }

@@ -264,7 +264,12 @@ impl Tracker {
     }
 
     /// What keeps a site from getting there, as far as its present report tells.
-    fn trouble(&self, hierarchy: &Hierarchy, site: &SiteReport, goal: &Goal) -> Option<SiteOutcome> {
+    fn trouble(
+        &self,
+        hierarchy: &Hierarchy,
+        site: &SiteReport,
+        goal: &Goal,
+    ) -> Option<SiteOutcome> {
         match hierarchy.cut_off_at(site) {
             Some(code) if code == site.site_code => return Some(SiteOutcome::Offline),
             Some(code) => return Some(SiteOutcome::WaitsFor(code.to_owned())),
@@ -278,7 +283,8 @@ impl Tracker {
             "Failed" => Some(SiteOutcome::Failed(run_error(site, run))),
             "Cancelled" => Some(SiteOutcome::Cancelled),
             "Completed" if site.epoch == goal.epoch && site.verified_position == goal.position => {
-                let why = "its catalog differs from that of the top-level site at the same position";
+                let why =
+                    "its catalog differs from that of the top-level site at the same position";
                 Some(SiteOutcome::Failed(why.into()))
             }
             _ => None,

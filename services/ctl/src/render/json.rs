@@ -129,7 +129,6 @@ pub struct Update<'a> {
     publication_state: &'a str,
     creation_date: Option<Timestamp>,
     msrc_severity: &'a str,
-    superseded: bool,
 }
 
 /// One update of a list.
@@ -145,7 +144,6 @@ pub fn update(summary: &v1::UpdateSummary) -> Update<'_> {
         publication_state: &summary.publication_state,
         creation_date: time(summary.creation_date.as_ref()),
         msrc_severity: &summary.msrc_severity,
-        superseded: summary.superseded,
     }
 }
 

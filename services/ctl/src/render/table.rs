@@ -4,50 +4,80 @@ use super::View;
 use super::text::{ago, ahead, clock, count, duration, short_digest};
 use crate::console::harmless;
 use crate::hierarchy::{Behind, Hierarchy, State, present_error, time};
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row, Table};
-use comfy_table::presets::NOTHING;
 use comfy_table::LineStyle;
+use comfy_table::presets::NOTHING;
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width,
+};
 use wire::v1::{SiteReport, UpdateSummary};
 
 /// Shown where there is nothing to say.
 const NOTHING_TO_SAY: &str = "-";
+/// Blanks between columns.
+const PADDING: u16 = 2;
 /// Blanks a level of the tree.
 const INDENT: usize = 2;
+/// Terminals with fewer columns get relative times only.
+const WIDE: u16 = 130;
+/// Terminals with fewer columns do not get the kinds of sites, which the tree shows as well.
+const MEDIUM: u16 = 110;
+/// Longest word that is kept together when a column has to be folded, in characters.
+const UNBROKEN: usize = 14;
 /// Names of products that a list shows before it only counts them.
 const SHOWN_PRODUCTS: usize = 2;
 
 /// One row a site: what it is, what it does, how far it is.
 pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
-    let mut table = table(view);
-    heading(
-        &mut table,
-        ["Site", "Kind", "Upstream", "State", "Position", "Behind by", "Last success", "Last error"],
-    );
+    let has = |columns| view.width.is_none_or(|width| width >= columns);
+    let mut names = vec!["Site", "Kind", "Upstream", "State", "Position", "Behind by"];
+    names.extend(["Last success", "Last error"]);
+    if !has(MEDIUM) {
+        names.remove(1);
+    }
+    let mut table = table(view, &names);
     for (depth, site) in hierarchy.in_tree_order() {
         let state = hierarchy.state(site);
         let behind = hierarchy.behind(site);
         let error = present_error(site);
-        table.add_row(vec![
+        let mut cells = vec![
             site_cell(depth, site),
             Cell::new(harmless(&site.site_kind)),
             Cell::new(or_nothing(&site.upstream)),
-            coloured(Cell::new(state_text(&state, view)), state_colour(&state), view),
+            coloured(
+                Cell::new(state_text(&state, view)),
+                state_colour(&state),
+                view,
+            ),
             number(&position_text(site)),
             coloured(Cell::new(behind_text(behind)), behind_colour(behind), view),
-            Cell::new(last_success_text(site, view)),
+            Cell::new(last_success_text(site, has(WIDE), view)),
             Cell::new(error.as_deref().unwrap_or(NOTHING_TO_SAY)),
-        ]);
+        ];
+        if !has(MEDIUM) {
+            cells.remove(1);
+        }
+        table.add_row(cells);
     }
-    finished(&table)
+    finished(table)
 }
 
 /// One row a site: its place in the tree, program and content.
 pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
-    let mut table = table(view);
-    heading(&mut table, ["Site", "Kind", "Parent", "Link", "Version", "Items", "Root digest"]);
+    let names = [
+        "Site",
+        "Kind",
+        "Parent",
+        "Link",
+        "Version",
+        "Items",
+        "Root digest",
+    ];
+    let mut table = table(view, &names);
     for (depth, site) in hierarchy.in_tree_order() {
         let link = match hierarchy.state(site) {
-            State::Offline { last_seen, behind } => offline_text(last_seen, behind.as_deref(), view),
+            State::Offline { last_seen, behind } => {
+                offline_text(last_seen, behind.as_deref(), view)
+            }
             State::Never
             | State::Running { .. }
             | State::Completed
@@ -56,7 +86,11 @@ pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
             | State::Other(_) => "Up".to_owned(),
         };
         let up = link == "Up";
-        let link = Cell::new(if hierarchy.is_top(site) { NOTHING_TO_SAY } else { &link });
+        let link = Cell::new(if hierarchy.is_top(site) {
+            NOTHING_TO_SAY
+        } else {
+            &link
+        });
         table.add_row(vec![
             site_cell(depth, site),
             Cell::new(harmless(&site.site_kind)),
@@ -67,21 +101,24 @@ pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
             Cell::new(or_nothing(&short_digest(&site.root))),
         ]);
     }
-    finished(&table)
+    finished(table)
 }
 
 /// One row an update.
 pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
-    let mut table = table(view);
-    heading(&mut table, ["Title", "KB", "Classification", "Products", "Created", "State", "Update"]);
+    let names = [
+        "Title",
+        "KB",
+        "Classification",
+        "Products",
+        "Created",
+        "State",
+        "Update",
+    ];
+    let mut table = table(view, &names);
     for update in updates {
         let created = time(update.creation_date.as_ref());
         let created = created.map(|time| time.to_zoned(view.zone.clone()).date().to_string());
-        let state = if update.superseded {
-            "Superseded"
-        } else {
-            &update.publication_state
-        };
         let id = format!("{}.{}", harmless(&update.update_id), update.revision);
         table.add_row(vec![
             Cell::new(or_nothing(&update.title)),
@@ -89,11 +126,11 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
             Cell::new(or_nothing(&update.classification)),
             Cell::new(products_text(&update.products)),
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
-            Cell::new(or_nothing(state)),
+            Cell::new(or_nothing(&update.publication_state)),
             Cell::new(id),
         ]);
     }
-    finished(&table)
+    finished(table)
 }
 
 /// What a site does, in words.
@@ -101,7 +138,11 @@ pub fn state_text(state: &State, view: &View) -> String {
     match state {
         State::Offline { last_seen, behind } => offline_text(*last_seen, behind.as_deref(), view),
         State::Never => "Never synchronized".into(),
-        State::Running { phase, processed, total } => {
+        State::Running {
+            phase,
+            processed,
+            total,
+        } => {
             let phase = capitalized(phase);
             match percent(*processed, *total) {
                 Some(percent) => format!("{phase} {percent}%"),
@@ -109,7 +150,9 @@ pub fn state_text(state: &State, view: &View) -> String {
             }
         }
         State::Completed => "Completed".into(),
-        State::Failed { next_attempt: Some(next) } => format!("Failed, tries again {}", ahead(*next, view)),
+        State::Failed {
+            next_attempt: Some(next),
+        } => format!("Failed, tries again {}", ahead(*next, view)),
         State::Failed { next_attempt: None } => "Failed".into(),
         State::Cancelled => "Cancelled".into(),
         State::Other(name) => name.clone(),
@@ -135,8 +178,14 @@ fn offline_text(last_seen: Option<jiff::Timestamp>, behind: Option<&str>, view: 
 fn behind_text(behind: Behind) -> String {
     match behind {
         Behind::Current => NOTHING_TO_SAY.into(),
-        Behind::By { positions, age: Some(age) } => format!("{} ({})", count(positions), duration(age)),
-        Behind::By { positions, age: None } => count(positions),
+        Behind::By {
+            positions,
+            age: Some(age),
+        } => format!("{} ({})", count(positions), duration(age)),
+        Behind::By {
+            positions,
+            age: None,
+        } => count(positions),
         Behind::Differs => "other content".into(),
     }
 }
@@ -150,15 +199,20 @@ fn position_text(site: &SiteReport) -> String {
     }
 }
 
-fn last_success_text(site: &SiteReport, view: &View) -> String {
+fn last_success_text(site: &SiteReport, with_clock: bool, view: &View) -> String {
     match time(site.last_success.as_ref()) {
+        Some(time) if !with_clock => ago(time, view),
         Some(time) => format!("{} ({})", clock(time, view), ago(time, view)),
         None => "never".into(),
     }
 }
 
 fn products_text(products: &[String]) -> String {
-    let shown: Vec<_> = products.iter().take(SHOWN_PRODUCTS).map(String::as_str).collect();
+    let shown: Vec<_> = products
+        .iter()
+        .take(SHOWN_PRODUCTS)
+        .map(String::as_str)
+        .collect();
     let more = products.len().saturating_sub(SHOWN_PRODUCTS);
     match (shown.is_empty(), more) {
         (true, _) => NOTHING_TO_SAY.into(),
@@ -200,8 +254,11 @@ fn or_nothing(text: &str) -> String {
 }
 
 fn site_cell(depth: usize, site: &SiteReport) -> Cell {
-    // The delimiter keeps the indent: a blank at the start of a line would be wrapped away.
-    Cell::new(format!("{}{}", " ".repeat(depth * INDENT), harmless(&site.site_code)))
+    Cell::new(format!(
+        "{}{}",
+        " ".repeat(depth * INDENT),
+        harmless(&site.site_code)
+    ))
 }
 
 fn number(text: &str) -> Cell {
@@ -215,7 +272,7 @@ fn coloured(cell: Cell, colour: Option<Color>, view: &View) -> Cell {
     }
 }
 
-fn table(view: &View) -> Table {
+fn table(view: &View, names: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('-')));
     if view.colour {
@@ -229,17 +286,38 @@ fn table(view: &View) -> Table {
             .set_width(width),
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
+    table.set_header(Row::from(names.to_vec()));
     table
 }
 
-fn heading<const N: usize>(table: &mut Table, names: [&str; N]) {
-    table.set_header(Row::from(names.to_vec()));
+/// The text of a table. A column that has to be folded is folded between words.
+fn finished(mut table: Table) -> String {
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, PADDING));
     }
-}
-
-fn finished(table: &Table) -> String {
+    if table.width().is_some() {
+        for index in 0..table.column_count() {
+            let cells = table.column_cells_with_header_iter(index).flatten();
+            // The first column holds the tree, which a fold would break.
+            let words = cells.flat_map(|cell| {
+                let text = cell.content();
+                let parts: Vec<_> = if index == 0 {
+                    vec![text.as_str()]
+                } else {
+                    text.split(' ').collect()
+                };
+                parts
+                    .into_iter()
+                    .map(|word| word.chars().count().min(UNBROKEN))
+                    .collect::<Vec<_>>()
+            });
+            let longest = words.max().and_then(|longest| u16::try_from(longest).ok());
+            let least = Width::Fixed(longest.unwrap_or(0) + PADDING);
+            if let Some(column) = table.column_mut(index) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(least));
+            }
+        }
+    }
     let lines = table.lines().map(|line| line.trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -131,7 +131,15 @@ mod tests {
         let shown = [-3, 0, 59, 60, 3_599, 3_600, 12_000, 172_799, 172_800];
         let shown = shown.map(|s| duration(SignedDuration::from_secs(s)));
         let expected = [
-            "0 s", "0 s", "59 s", "1 min", "59 min", "1 h", "3 h 20 min", "47 h 59 min", "2 days",
+            "0 s",
+            "0 s",
+            "59 s",
+            "1 min",
+            "59 min",
+            "1 h",
+            "3 h 20 min",
+            "47 h 59 min",
+            "2 days",
         ];
         assert_eq!(shown, expected);
     }

@@ -7,6 +7,8 @@ pub mod build_info;
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod paths;
+pub mod secret_file;
 pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;

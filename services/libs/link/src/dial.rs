@@ -65,6 +65,15 @@ pub enum Error {
         /// Why, for people.
         why: String,
     },
+    /// Somebody answered who is not, or does not take us for, what was expected. Dialling again does
+    /// not help.
+    #[error("{url} is not the site that was dialled: {why}")]
+    Refused {
+        /// The address.
+        url: String,
+        /// Why, for people.
+        why: String,
+    },
 }
 
 /// Host and port of an address.
@@ -115,10 +124,44 @@ pub async fn channel(
     endpoint
         .connect_with_connector(dial)
         .await
-        .map_err(|error| Error::Unreachable {
-            url: url.to_owned(),
-            why: explain(&error),
+        .map_err(|error| {
+            let (url, why) = (url.to_owned(), explain(&error));
+            if is_refusal(&error) {
+                Error::Refused { url, why }
+            } else {
+                Error::Unreachable { url, why }
+            }
         })
+}
+
+/// Whether a handshake ended because of who the two sides are.
+fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let problem = error
+            .downcast_ref::<io::Error>()
+            .and_then(|io| io.get_ref())
+            .and_then(|inner| inner.downcast_ref::<HandshakeProblem>());
+        if let Some(problem) = problem {
+            return match problem {
+                HandshakeProblem::PlainText
+                | HandshakeProblem::Incompatible
+                | HandshakeProblem::OtherHierarchy
+                | HandshakeProblem::Refused(_)
+                | HandshakeProblem::BadCertificate(_)
+                | HandshakeProblem::OurCertificateExpired
+                | HandshakeProblem::OurCertificateForeign
+                | HandshakeProblem::OurCertificateRefused(_) => true,
+                HandshakeProblem::Expired(_)
+                | HandshakeProblem::NotValidYet(_)
+                | HandshakeProblem::Closed
+                | HandshakeProblem::NoTime
+                | HandshakeProblem::Other(_) => false,
+            };
+        }
+        cause = error.source();
+    }
+    false
 }
 
 async fn connect_tls(
@@ -142,7 +185,7 @@ async fn connect_tls(
 }
 
 fn handshake_failed(error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), HandshakeProblem::from_io(&error).to_string())
+    io::Error::new(error.kind(), HandshakeProblem::from_io(&error))
 }
 
 /// The innermost cause of a failure, which is the one that says something.

@@ -59,17 +59,17 @@ impl ParentUpstream {
         *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
     }
 
-    /// A client of the parent's link.
+    /// The connection to the parent.
     ///
     /// # Errors
     /// When the link is down.
-    pub fn client(&self) -> Result<SiteLinkServiceClient<Channel>, Failure> {
+    pub fn channel(&self) -> Result<Channel, Failure> {
         let channel = self
             .channel
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let channel = channel.ok_or_else(|| {
+        channel.ok_or_else(|| {
             Failure::message(
                 ORIGIN,
                 format!(
@@ -77,7 +77,15 @@ impl ParentUpstream {
                     self.parent
                 ),
             )
-        })?;
+        })
+    }
+
+    /// A client of the parent's link.
+    ///
+    /// # Errors
+    /// When the link is down.
+    pub fn client(&self) -> Result<SiteLinkServiceClient<Channel>, Failure> {
+        let channel = self.channel()?;
         Ok(SiteLinkServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
     }
 }

@@ -129,6 +129,33 @@ impl Tx<'_> {
     }
 }
 
+impl Tx<'_> {
+    /// Notes that revisions came: they are neither missing nor aside any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fetched(&mut self, ids: &[RevisionId]) -> Result<(), Error> {
+        for table in ["wanted", "quarantine"] {
+            let any = self
+                .connection()
+                .fetch_optional(format!("select 1 from {table} limit 1"), vec![])
+                .await?;
+            if any.is_none() {
+                continue;
+            }
+            for id in ids {
+                self.connection()
+                    .execute(
+                        format!("delete from {table} where update_id = $1 and revision = $2"),
+                        values_of(*id).to_vec(),
+                    )
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Read<'_> {
     /// Revisions that were put aside, the oldest first.
     ///

@@ -7,9 +7,10 @@
 use crate::backend::{Row, Value, int, placeholders};
 use crate::error::{Error, corrupt};
 use crate::{Positions, Read, Tx, site_state};
-use catalog::item::{Digest, ItemKey, item_digest};
+use catalog::UpdateId;
+use catalog::item::{Digest, ItemKey, bucket_of_update, item_digest, revision_key_range};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// Keys that one statement asks for.
@@ -338,6 +339,39 @@ impl Tx<'_> {
         }
         self.put_number(site_state::FLOOR, floor).await?;
         Ok(rows.len() as u64)
+    }
+
+    /// Which of these updates have a revision in the log, verified or not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_updates(
+        &mut self,
+        updates: &[UpdateId],
+    ) -> Result<HashSet<UpdateId>, Error> {
+        let mut known = HashSet::new();
+        for chunk in updates.chunks(KEYS_PER_STATEMENT) {
+            let sql = format!(
+                "with wanted (bucket, first, last) as (values {}) \
+                 select distinct wanted.first from wanted \
+                 join item on item.bucket = wanted.bucket and item.key >= wanted.first \
+                 and item.key <= wanted.last \
+                 where item.superseded_by is null and item.digest is not null",
+                placeholders(chunk.len(), 3)
+            );
+            let mut values = Vec::with_capacity(chunk.len() * 3);
+            for update in chunk {
+                let (first, last) = revision_key_range(*update);
+                values.push(i64::from(bucket_of_update(*update)).into());
+                values.push(first.into());
+                values.push(last.into());
+            }
+            for row in self.connection().fetch(sql, values).await? {
+                let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
+                known.insert(id.update_id);
+            }
+        }
+        Ok(known)
     }
 
     /// Which of these revisions are in the log, verified or not.

@@ -390,3 +390,22 @@ pub(crate) fn pem_section(label: &str, der: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests;
+
+/// A fingerprint of the public key that a certificate request is for: BLAKE3 of the key. The request's
+/// own signature is checked, so whoever made it holds the key.
+///
+/// # Errors
+/// When the text is no certificate request, or not signed by its key.
+pub fn request_key_hash(csr_pem: &str) -> Result<[u8; 32], Error> {
+    use rcgen::PublicKeyData as _;
+    const WHAT: &str = "the certificate request";
+    if csr_pem.len() > MAX_REQUEST {
+        return Err(Error::TooLarge {
+            what: WHAT,
+            limit: MAX_REQUEST,
+        });
+    }
+    let request = CertificateSigningRequestParams::from_pem(csr_pem)
+        .map_err(|error| Error::malformed(WHAT, error))?;
+    Ok(*blake3::hash(request.public_key.der_bytes()).as_bytes())
+}

@@ -146,12 +146,23 @@ fn decode_utf16(mut reader: impl Read, size: u64, limit: usize) -> Result<String
 /// Appends UTF-16LE; a high surrogate at the end stays in `units` for the next call.
 fn push_utf16(text: &mut String, units: &mut Vec<u16>, bytes: &[u8]) -> Result<(), Error> {
     let pending = units.len();
-    units.extend(bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])));
+    units.extend(
+        bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_le_bytes([pair[0], pair[1]])),
+    );
     if pending == 0 && units.iter().all(|&unit| unit < 0x80) {
-        text.extend(units.drain(..).map(|unit| char::from(unit.to_le_bytes()[0])));
+        text.extend(
+            units
+                .drain(..)
+                .map(|unit| char::from(unit.to_le_bytes()[0])),
+        );
         return Ok(());
     }
-    let tail = units.last().copied().filter(|unit| (0xD800..0xDC00).contains(unit));
+    let tail = units
+        .last()
+        .copied()
+        .filter(|unit| (0xD800..0xDC00).contains(unit));
     if tail.is_some() {
         units.pop();
     }

@@ -152,10 +152,10 @@ impl Client {
                 })
             })
             .await?;
-        match response {
-            Response::RevisionList(list) => Ok(list),
-            other => Err(self.unexpected(&other)),
-        }
+        let Response::RevisionList(list) = response else {
+            return Err(self.unexpected(&response));
+        };
+        Ok(list)
     }
 
     /// One `GetUpdateData`. The answer may be short, and one id that the server does not know fails the
@@ -172,10 +172,10 @@ impl Client {
                 })
             })
             .await?;
-        match response {
-            Response::UpdateData(data) => Ok(data),
-            other => Err(self.unexpected(&other)),
-        }
+        let Response::UpdateData(data) = response else {
+            return Err(self.unexpected(&response));
+        };
+        Ok(data)
     }
 
     /// One `GetUpdateDecryptionData`: the keys of encrypted files of these revisions.
@@ -191,10 +191,10 @@ impl Client {
                 })
             })
             .await?;
-        match response {
-            Response::DecryptionData(data) => Ok(data),
-            other => Err(self.unexpected(&other)),
-        }
+        let Response::DecryptionData(data) = response else {
+            return Err(self.unexpected(&response));
+        };
+        Ok(data)
     }
 
     /// `GetDeployments`: the approvals of the upstream server, for a replica.
@@ -215,10 +215,10 @@ impl Client {
                 })
             })
             .await?;
-        match response {
-            Response::Deployments(list) => Ok(list),
-            other => Err(self.unexpected(&other)),
-        }
+        let Response::Deployments(list) = response else {
+            return Err(self.unexpected(&response));
+        };
+        Ok(list)
     }
 
     /// `DownloadFiles`: asks the upstream server to fetch these files, by SHA-1.
@@ -234,10 +234,10 @@ impl Client {
                 })
             })
             .await?;
-        match response {
-            Response::DownloadFiles => Ok(()),
-            other => Err(self.unexpected(&other)),
-        }
+        let Response::DownloadFiles = response else {
+            return Err(self.unexpected(&response));
+        };
+        Ok(())
     }
 
     /// Most revisions to ask for at once; asks the server where it is not known yet.
@@ -315,6 +315,3 @@ impl Client {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,8 +12,10 @@ pub use envelope::{Operation, SoapVersion};
 pub use request::Request;
 pub use response::Response;
 
-pub(crate) use envelope::{Body, Envelope, begin_response, finish};
-pub(crate) use response::{begin_update_data, end_update_data, write_update_item};
+pub(crate) use envelope::{begin_response, finish};
+pub(crate) use response::{
+    PLAIN_BLOB_BYTES, begin_update_data, end_update_data, write_update_item,
+};
 
 use catalog::{RevisionId, UpdateId};
 use jiff::Timestamp;

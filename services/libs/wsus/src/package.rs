@@ -85,7 +85,9 @@ pub enum Error {
         problem: String,
     },
     /// Revisions of `package.xml` without a document.
-    #[error("metadata.txt ends without {count} of the revisions in package.xml, the first of them {first}")]
+    #[error(
+        "metadata.txt ends without {count} of the revisions in package.xml, the first of them {first}"
+    )]
     MissingRecords {
         /// How many.
         count: usize,
@@ -113,7 +115,8 @@ impl Package {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let mut cabinet = open_cabinet(path)?;
         let manifest_member = member(path, &cabinet, MANIFEST)?;
         let metadata_member = member(path, &cabinet, METADATA)?;

@@ -176,7 +176,10 @@ fn matched(listed: &HashMap<UpdateId, bool>, memberships: &[UpdateId]) -> Match 
 /// `needs` gives the revisions that one revision bundles (and, where a source wants to serve them along,
 /// others that it requires). Bundled revisions carry no classification, so no filter ever selects them,
 /// and a WSUS server that does not get them fails to import their parents.
-pub fn with_bundled<I, N>(selected: impl IntoIterator<Item = I>, mut needs: impl FnMut(&I) -> N) -> Vec<I>
+pub fn with_bundled<I, N>(
+    selected: impl IntoIterator<Item = I>,
+    mut needs: impl FnMut(&I) -> N,
+) -> Vec<I>
 where
     I: Copy + Eq + Hash,
     N: IntoIterator<Item = I>,
@@ -305,14 +308,32 @@ mod tests {
     #[test]
     fn with_an_anchor_only_changes_of_delta_ids_are_selected() {
         let changes = [false, true, false, false];
-        check(Some(ANCHOR), false, &[(PRODUCT, true)], &[(SECURITY, true)], changes);
+        check(
+            Some(ANCHOR),
+            false,
+            &[(PRODUCT, true)],
+            &[(SECURITY, true)],
+            changes,
+        );
     }
 
     #[test]
     fn an_id_without_delta_is_selected_whatever_the_anchor() {
         let all = [true, true, false, false];
-        check(Some(ANCHOR), false, &[(PRODUCT, false)], &[(SECURITY, true)], all);
-        check(Some(ANCHOR), false, &[(PRODUCT, true)], &[(SECURITY, false)], all);
+        check(
+            Some(ANCHOR),
+            false,
+            &[(PRODUCT, false)],
+            &[(SECURITY, true)],
+            all,
+        );
+        check(
+            Some(ANCHOR),
+            false,
+            &[(PRODUCT, true)],
+            &[(SECURITY, false)],
+            all,
+        );
         let mixed = [(PRODUCT, true), (OTHER_PRODUCT, false)];
         let changes = [false, true, false, false];
         check(Some(ANCHOR), false, &mixed, &[(SECURITY, true)], changes);
@@ -323,7 +344,13 @@ mod tests {
         let future = Some("1,2030-01-01 00:00:00.000");
         check(future, false, &[], &[], NOTHING);
         check(future, true, &[], &[], NOTHING);
-        check(future, false, &[(PRODUCT, true)], &[(SECURITY, true)], NOTHING);
+        check(
+            future,
+            false,
+            &[(PRODUCT, true)],
+            &[(SECURITY, true)],
+            NOTHING,
+        );
     }
 
     #[test]

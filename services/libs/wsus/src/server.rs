@@ -2,6 +2,7 @@
 
 mod cookie;
 mod http;
+mod reporting;
 mod service;
 mod source;
 

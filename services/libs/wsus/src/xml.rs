@@ -3,13 +3,14 @@
 //! Only what SOAP needs is understood: elements, text, CDATA, the five predefined entities and character
 //! references. A document type declaration is refused, so there are no entities to expand.
 
+mod error;
 mod reader;
 mod writer;
 
-pub use reader::DecodeError;
+pub use error::DecodeError;
 
 pub(crate) use reader::{XmlReader, parse_date_time};
-pub(crate) use writer::{push_base64, push_escaped, XmlWriter};
+pub(crate) use writer::{XmlWriter, push_base64, push_escaped};
 
 /// Deepest nesting of elements that is followed.
 pub const MAX_DEPTH: usize = 32;

@@ -51,9 +51,12 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// The recipes of all its documents, published at `created`: members first, then the parent.
+    /// The recipes of all its documents, published at `created`: members before the parent, and members
+    /// that others bundle before those, which is why the last comes first.
     pub(super) fn recipes(self, created: Timestamp) -> impl Iterator<Item = Recipe> {
-        let members = (0..self.members).map(move |member| self.member(member, created));
+        let members = (0..self.members)
+            .rev()
+            .map(move |member| self.member(member, created));
         members.chain([self.parent(created)])
     }
 

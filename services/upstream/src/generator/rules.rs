@@ -6,7 +6,7 @@ use super::xml::{Xml, namespace};
 use jiff::Timestamp;
 
 /// How many of 1000 members of cumulative updates carry a component manifest.
-const WITH_MANIFEST: u64 = 13;
+const WITH_MANIFEST: u64 = 20;
 /// Length of a component manifest, in bytes.
 const MANIFEST: (u64, u64) = (50_000, 800_000);
 

@@ -4,13 +4,15 @@ use super::Generator;
 use super::condition::{ARCHITECTURES, Detects};
 use super::language::LANGUAGES;
 use super::lines::{Place, Style};
+use super::parts::{ContentFile, Links, base64, handler, handler_data, write_files, write_links};
 use super::random::Random;
 use super::recipe::{Offer, Part};
-use super::xml::{Escaped, Xml, namespace, time};
+use super::xml::{Escaped, Xml, time};
 use super::{rules, text};
 use catalog::well_known::{PRODUCTS, SECURITY_UPDATES};
 use catalog::{RevisionId, UpdateId};
 use jiff::Timestamp;
+use std::ops::Range;
 
 /// First steps of the paths of random numbers.
 const IDENTITY: u64 = 2;
@@ -24,25 +26,6 @@ const PUBLISHERS: [&str; 3] = [
     "9b068e57-8e2d-4e42-b091-74bdb345f120",
     "bccf8ca0-2819-4598-8d15-c1506e363e92",
 ];
-
-/// What a software update has to do with others.
-pub(super) struct Links {
-    pub(super) superseded: Vec<UpdateId>,
-    pub(super) plain: Vec<UpdateId>,
-    pub(super) any_of: Vec<UpdateId>,
-    pub(super) categories: Vec<Vec<UpdateId>>,
-    /// Groups of the bundle; a group of several is an `AtLeastOne`.
-    pub(super) bundled: Vec<Vec<RevisionId>>,
-}
-
-/// A content file.
-struct ContentFile {
-    sha1: [u8; 20],
-    sha256: [u8; 32],
-    name: String,
-    size: u64,
-    express: bool,
-}
 
 fn part_number(part: Part) -> u64 {
     match part {
@@ -101,7 +84,11 @@ impl Generator {
             }
             Part::Member(member) => {
                 links.plain.push(ARCHITECTURES[architecture(member)].1);
-                links.any_of.push(product.id);
+                if has_inner_bundle(offer, place.line.style, part) {
+                    links.any_of.push(vec![place.line.classification.id]);
+                    links.bundled = vec![self.member_ids(offer, INNER_MEMBERS)];
+                }
+                links.any_of.push(vec![product.id]);
             }
         }
         links
@@ -129,24 +116,25 @@ impl Generator {
     }
 
     fn bundle(&self, offer: Offer, place: &Place) -> Vec<Vec<RevisionId>> {
-        let members: Vec<RevisionId> = (0..offer.members)
+        if has_inner_bundle(offer, place.line.style, Part::Member(0)) {
+            let signatures = self.member_ids(offer, INNER_MEMBERS.end..offer.members);
+            let platform = self.member_ids(offer, 0..INNER_MEMBERS.start);
+            return [platform, signatures]
+                .into_iter()
+                .filter(|group| !group.is_empty())
+                .collect();
+        }
+        let members = self.member_ids(offer, 0..offer.members);
+        members.into_iter().map(|member| vec![member]).collect()
+    }
+
+    fn member_ids(&self, offer: Offer, members: Range<u32>) -> Vec<RevisionId> {
+        members
             .map(|member| {
                 let id = self.software_id(offer.number, Part::Member(member));
                 RevisionId::new(id, offer.member_revision)
             })
-            .collect();
-        match place.line.style {
-            Style::Definitions if members.len() > 2 => {
-                let (platform, signatures) = members.split_at(2);
-                vec![platform.to_vec(), signatures.to_vec()]
-            }
-            Style::Definitions
-            | Style::Cumulative
-            | Style::Program
-            | Style::Patch
-            | Style::Upgrade
-            | Style::Driver => members.into_iter().map(|member| vec![member]).collect(),
-        }
+            .collect()
     }
 
     pub(super) fn software(
@@ -163,7 +151,10 @@ impl Generator {
         if random.chance(40) {
             xml.raw("<!-- Generated: not a document of Microsoft -->");
         }
-        let has_files = part != Part::Parent || offer.members == 0;
+        let has_files = match part {
+            Part::Parent => offer.members == 0,
+            Part::Member(_) => !has_inner_bundle(offer, place.line.style, part),
+        };
         let files = if has_files {
             self.files(offer, part, &place)
         } else {
@@ -426,6 +417,14 @@ pub(super) const FIRST_REVISION: u32 = 200;
 /// How many of 1000 parents are translated.
 const TRANSLATED: u64 = 120;
 
+/// The members of definitions that are bundled by the first member and not by the parent.
+const INNER_MEMBERS: Range<u32> = 2..4;
+
+/// Whether this is a member that is itself a bundle: definitions have one where they have enough members.
+fn has_inner_bundle(offer: Offer, style: Style, part: Part) -> bool {
+    style == Style::Definitions && offer.members >= INNER_MEMBERS.end && part == Part::Member(0)
+}
+
 /// Which of [`ARCHITECTURES`] a member is for.
 fn architecture(member: u32) -> usize {
     [1, 0, 2][(member % 3) as usize]
@@ -450,131 +449,4 @@ fn severity(random: &mut Random, place: &Place) -> Option<&'static str> {
 
 fn cves(random: &mut Random, place: &Place) -> Option<u64> {
     (place.line.classification == SECURITY_UPDATES).then(|| random.between(1, 8))
-}
-
-fn handler(style: Style) -> &'static str {
-    match style {
-        Style::Cumulative => namespace::CBS,
-        Style::Program | Style::Definitions => namespace::COMMAND_LINE,
-        Style::Patch => namespace::WINDOWS_INSTALLER,
-        Style::Upgrade => namespace::OS_INSTALLER,
-        Style::Driver => namespace::WINDOWS_DRIVER,
-    }
-}
-
-fn write_links(xml: &mut Xml, links: &Links) {
-    xml.raw("<upd:Relationships>");
-    if !links.superseded.is_empty() {
-        xml.raw("<upd:SupersededUpdates>");
-        for id in &links.superseded {
-            xml.put(format_args!(r#"<upd:UpdateIdentity UpdateID="{id}" />"#));
-        }
-        xml.raw("</upd:SupersededUpdates>");
-    }
-    xml.raw("<upd:Prerequisites>");
-    for id in &links.plain {
-        xml.put(format_args!(r#"<upd:UpdateIdentity UpdateID="{id}" />"#));
-    }
-    if !links.any_of.is_empty() {
-        xml.raw("<upd:AtLeastOne>");
-        for id in &links.any_of {
-            xml.put(format_args!(r#"<upd:UpdateIdentity UpdateID="{id}" />"#));
-        }
-        xml.raw("</upd:AtLeastOne>");
-    }
-    for clause in &links.categories {
-        xml.raw(r#"<upd:AtLeastOne IsCategory="true">"#);
-        for id in clause {
-            xml.put(format_args!(r#"<upd:UpdateIdentity UpdateID="{id}" />"#));
-        }
-        xml.raw("</upd:AtLeastOne>");
-    }
-    xml.raw("</upd:Prerequisites>");
-    if !links.bundled.is_empty() {
-        xml.raw("<upd:BundledUpdates>");
-        for group in &links.bundled {
-            if group.len() > 1 {
-                xml.raw("<upd:AtLeastOne>");
-            }
-            for id in group {
-                xml.put(format_args!(
-                    r#"<upd:UpdateIdentity UpdateID="{}" RevisionNumber="{}" />"#,
-                    id.update_id, id.revision
-                ));
-            }
-            if group.len() > 1 {
-                xml.raw("</upd:AtLeastOne>");
-            }
-        }
-        xml.raw("</upd:BundledUpdates>");
-    }
-    xml.raw("</upd:Relationships>");
-}
-
-fn write_files(xml: &mut Xml, files: &[ContentFile], created: Timestamp) {
-    xml.raw("<upd:Files>");
-    for file in files {
-        xml.put(format_args!(
-            concat!(
-                r#"<upd:File Digest="{}" DigestAlgorithm="SHA1" FileName="{}" Size="{}" Modified="{}" PatchingType="{}">"#,
-                r#"<upd:AdditionalDigest Algorithm="SHA256">{}</upd:AdditionalDigest></upd:File>"#,
-            ),
-            base64(&file.sha1),
-            Escaped(&file.name),
-            file.size,
-            time(created),
-            if file.express { "Express" } else { "SelfContained" },
-            base64(&file.sha256)
-        ));
-    }
-    xml.raw("</upd:Files>");
-}
-
-fn handler_data(xml: &mut Xml, random: &mut Random, style: Style, files: &[ContentFile]) {
-    let name = files.first().map_or("", |file| &file.name);
-    let kind = match style {
-        Style::Cumulative => "cbs:Cbs",
-        Style::Program | Style::Definitions => "cmd:CommandLineInstallation",
-        Style::Patch => "msp:WindowsInstaller",
-        Style::Upgrade => "osi:OSInstaller",
-        Style::Driver => return,
-    };
-    let (prefix, _) = kind.split_once(':').unwrap_or((kind, ""));
-    let uri = handler(style);
-    xml.put(format_args!(
-        r#"<upd:HandlerSpecificData xsi:type="{kind}" xmlns:xsi="{}" xmlns:{prefix}="{uri}">"#,
-        namespace::SCHEMA_INSTANCE
-    ));
-    match style {
-        Style::Cumulative => xml.put(format_args!(
-            r#"<cbs:CbsData PackageIdentity="Package_for_RollupFix~31bf3856ad364e35~amd64~~{}.{}.1.{}" xmlns:cbs="{uri}" />"#,
-            19_041 + random.below(7000),
-            random.below(9000),
-            random.below(30)
-        )),
-        Style::Program | Style::Definitions => xml.put(format_args!(
-            concat!(
-                r#"<cmd:InstallCommand Program="{name}" Arguments="/quiet /norestart" RebootByDefault="false" "#,
-                r#"DefaultResult="Failed" xmlns:cmd="{uri}"><cmd:ReturnCode Code="0" Result="Succeeded" />"#,
-                r#"<cmd:ReturnCode Code="3010" Result="Succeeded" Reboot="true" />"#,
-                r#"<cmd:ReturnCode Code="1641" Result="Succeeded" Reboot="true" />"#,
-                r#"<cmd:ReturnCode Code="-2147417829" Result="Failed" /></cmd:InstallCommand>"#,
-            ),
-            name = Escaped(name),
-            uri = uri,
-        )),
-        Style::Patch => xml.put(format_args!(
-            r#"<msp:MspData FullFilePatchCode="{{{}}}" CommandLine="DISABLESRCPROMPT=1 LOCALCACHEDRIVE=0" xmlns:msp="{uri}" />"#,
-            random.guid()
-        )),
-        Style::Upgrade => xml.put(format_args!(
-            r#"<osi:OSInstallData InitialModule="UpdateAgent.dll" xmlns:osi="{uri}" />"#
-        )),
-        Style::Driver => {}
-    }
-    xml.raw("</upd:HandlerSpecificData>");
-}
-
-fn base64(bytes: &[u8]) -> impl std::fmt::Display + '_ {
-    base64::display::Base64Display::new(bytes, &base64::engine::general_purpose::STANDARD)
 }

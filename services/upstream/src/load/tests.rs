@@ -69,13 +69,19 @@ async fn the_recorded_documents_are_served_from_their_folder() {
     assert_eq!(catalog.len(), 5);
     assert_eq!(listed(&catalog, true).await.len(), 3);
     assert_eq!(listed(&catalog, false).await.len(), 2);
-    assert!(catalog.publish_changes(1.0, now()).is_none(), "a folder does not change");
+    assert!(
+        catalog.publish_changes(1.0, now()).is_none(),
+        "a folder does not change"
+    );
 }
 
 #[tokio::test]
 async fn a_folder_is_served_whatever_its_files_are_called() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = GeneratorSettings { seed: 2, updates: 40 };
+    let settings = GeneratorSettings {
+        seed: 2,
+        updates: 40,
+    };
     let generator = Generator::new(settings);
     // Names in reverse, so that bundles are read before their members.
     for (number, recipe) in generator.recipes().enumerate() {
@@ -91,7 +97,10 @@ async fn a_folder_is_served_whatever_its_files_are_called() {
         ids
     };
     for get_config in [true, false] {
-        let (read, made) = (listed(&read, get_config).await, listed(&made, get_config).await);
+        let (read, made) = (
+            listed(&read, get_config).await,
+            listed(&made, get_config).await,
+        );
         assert_eq!(sorted(read), sorted(made));
     }
 }
@@ -103,7 +112,10 @@ fn what_cannot_be_served_is_named() {
     let path = folder.path().join("broken.xml");
     fs::write(&path, "<html/>").unwrap();
     let error = directory(folder.path()).unwrap_err();
-    assert_eq!(error.to_string(), format!("{} is not an update document", path.display()));
+    assert_eq!(
+        error.to_string(),
+        format!("{} is not an update document", path.display())
+    );
     let missing = folder.path().join("missing");
     assert!(matches!(directory(&missing), Err(Error::Read { .. })));
     assert!(package(&path).is_err());

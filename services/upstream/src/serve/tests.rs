@@ -78,7 +78,9 @@ impl Downstream {
         let updates: HashSet<UpdateId> = self.held.keys().map(|id| id.update_id).collect();
         self.held.values().all(|text| {
             let update = document::parse(text).unwrap();
-            update.bundled_revisions().all(|id| self.held.contains_key(&id))
+            update
+                .bundled_revisions()
+                .all(|id| self.held.contains_key(&id))
                 && update.prerequisite_ids().all(|id| updates.contains(&id))
         })
     }
@@ -124,7 +126,9 @@ async fn documents_arrive_byte_for_byte() {
     check(generated(200), |upstream, client| async move {
         let mut downstream = Downstream::default();
         downstream.synchronize(&client, &config()).await;
-        downstream.synchronize(&client, &RevisionFilter::default()).await;
+        downstream
+            .synchronize(&client, &RevisionFilter::default())
+            .await;
         let ids: Vec<RevisionId> = downstream.held.keys().copied().collect();
         let source = wsus::server::Source::updates(upstream.catalog(), &ids);
         for (id, original) in ids.iter().zip(source.await.unwrap()) {
@@ -147,7 +151,11 @@ async fn a_chosen_product_and_classification_arrive_complete() {
             ..RevisionFilter::default()
         };
         let (_, updates) = downstream.synchronize(&client, &filter).await;
-        assert!(updates.len() > 20 && updates.len() < 1000, "{}", updates.len());
+        assert!(
+            updates.len() > 20 && updates.len() < 1000,
+            "{}",
+            updates.len()
+        );
         assert!(downstream.is_complete());
     })
     .await;
@@ -176,6 +184,11 @@ async fn a_missing_package_is_named() {
         source: SourceSettings::Package("/no/such/package.cab".into()),
         ..generated(0)
     };
-    let error = Upstream::open(settings, Ambient::system()).await.unwrap_err();
-    assert!(error.to_string().contains("/no/such/package.cab"), "{error}");
+    let error = Upstream::open(settings, Ambient::system())
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("/no/such/package.cab"),
+        "{error}"
+    );
 }

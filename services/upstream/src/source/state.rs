@@ -154,7 +154,11 @@ impl State {
         categories.dedup();
         let membership = Membership {
             categories,
-            classifications: self.tree.classification_among(named()).into_iter().collect(),
+            classifications: self
+                .tree
+                .classification_among(named())
+                .into_iter()
+                .collect(),
         };
         if let Some(&number) = self.membership_of.get(&membership) {
             return number;
@@ -184,9 +188,8 @@ impl State {
     /// The newest revisions that `selection` asks for, with everything that they bundle, in topological
     /// order.
     pub(crate) fn list(&self, selection: &Selection, now: Timestamp) -> RevisionList {
-        let is_newest = |(place, held): &(usize, &Held)| {
-            self.newest.get(&held.id.update_id) == Some(place)
-        };
+        let is_newest =
+            |(place, held): &(usize, &Held)| self.newest.get(&held.id.update_id) == Some(place);
         let applies = |(_, held): &(usize, &Held)| {
             let membership = &self.memberships[held.membership];
             selection.applies(&Candidate {

@@ -26,7 +26,9 @@ fn config() -> RevisionFilter {
 
 fn filter(categories: &[(UpdateId, bool)], classifications: &[(UpdateId, bool)]) -> RevisionFilter {
     let ids = |list: &[(UpdateId, bool)]| -> Vec<IdAndDelta> {
-        list.iter().map(|&(id, delta)| IdAndDelta { id, delta }).collect()
+        list.iter()
+            .map(|&(id, delta)| IdAndDelta { id, delta })
+            .collect()
     };
     RevisionFilter {
         categories: ids(categories),
@@ -46,8 +48,12 @@ async fn list(catalog: &ServedCatalog, filter: RevisionFilter) -> RevisionList {
 
 async fn documents(catalog: &ServedCatalog, ids: &[RevisionId]) -> Vec<Update> {
     let stored = catalog.updates(ids).await.unwrap();
-    let texts = stored.into_iter().map(|update| update.expect("listed revisions are held"));
-    texts.map(|update| document::parse(&update.document).unwrap()).collect()
+    let texts = stored
+        .into_iter()
+        .map(|update| update.expect("listed revisions are held"));
+    texts
+        .map(|update| document::parse(&update.document).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -57,8 +63,18 @@ async fn the_two_halves_of_a_synchronization_are_the_whole_catalog() {
     let updates = list(&catalog, RevisionFilter::default()).await.revisions;
     assert_eq!(updates.len(), 500);
     assert_eq!(conditions.len() + updates.len(), catalog.len());
-    assert!(documents(&catalog, &conditions).await.iter().all(Update::is_configuration));
-    assert!(!documents(&catalog, &updates).await.iter().any(Update::is_configuration));
+    assert!(
+        documents(&catalog, &conditions)
+            .await
+            .iter()
+            .all(Update::is_configuration)
+    );
+    assert!(
+        !documents(&catalog, &updates)
+            .await
+            .iter()
+            .any(Update::is_configuration)
+    );
 }
 
 #[tokio::test]
@@ -73,13 +89,19 @@ async fn both_lists_select_and_bring_all_members_along() {
     assert_eq!(held.len(), listed.len());
     let mut met = HashSet::new();
     for update in &updates {
-        assert!(update.bundled_revisions().all(|id| met.contains(&id)), "members come first");
+        assert!(
+            update.bundled_revisions().all(|id| met.contains(&id)),
+            "members come first"
+        );
         met.insert(update.id);
     }
     let parents = updates.iter().filter(|update| update.explicitly_deployable);
     for parent in parents {
         let categories: Vec<UpdateId> = parent.category_clauses().flatten().copied().collect();
-        assert!(categories.contains(&known::SECURITY_UPDATES.id), "{categories:?}");
+        assert!(
+            categories.contains(&known::SECURITY_UPDATES.id),
+            "{categories:?}"
+        );
     }
 }
 
@@ -87,9 +109,19 @@ async fn both_lists_select_and_bring_all_members_along() {
 async fn one_list_alone_selects_nothing() {
     let catalog = catalog(200);
     let security = [(known::SECURITY_UPDATES.id, false)];
-    assert!(list(&catalog, filter(&[], &security)).await.revisions.is_empty());
+    assert!(
+        list(&catalog, filter(&[], &security))
+            .await
+            .revisions
+            .is_empty()
+    );
     let windows = [(known::FAMILY_WINDOWS.id, false)];
-    assert!(list(&catalog, filter(&windows, &[])).await.revisions.is_empty());
+    assert!(
+        list(&catalog, filter(&windows, &[]))
+            .await
+            .revisions
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -105,12 +137,18 @@ async fn an_anchor_delivers_what_changed_after_it_and_nothing_else() {
     let delta = list(&catalog, after(&again.anchor, RevisionFilter::default())).await;
     let changed = documents(&catalog, &delta.revisions).await;
     let known: HashSet<RevisionId> = first.revisions.iter().copied().collect();
-    let new = changed.iter().filter(|update| !known.contains(&update.id)).count();
+    let new = changed
+        .iter()
+        .filter(|update| !known.contains(&update.id))
+        .count();
     assert_eq!(new, published.added + published.revised + published.expired);
     // What is not new are members of bundles whose parents were revised.
-    let parents: HashSet<RevisionId> =
-        changed.iter().flat_map(Update::bundled_revisions).collect();
-    assert!(changed.iter().all(|update| !known.contains(&update.id) || parents.contains(&update.id)));
+    let parents: HashSet<RevisionId> = changed.iter().flat_map(Update::bundled_revisions).collect();
+    assert!(
+        changed
+            .iter()
+            .all(|update| !known.contains(&update.id) || parents.contains(&update.id))
+    );
     let conditions = list(&catalog, after(&first.anchor, config())).await;
     assert!(conditions.revisions.is_empty());
 
@@ -129,8 +167,10 @@ async fn only_the_newest_revision_is_listed_and_older_ones_are_still_delivered()
     let updates: HashSet<UpdateId> = now.iter().map(|id| id.update_id).collect();
     assert_eq!(updates.len(), now.len());
     let still_listed: HashSet<RevisionId> = now.into_iter().collect();
-    let replaced: Vec<RevisionId> =
-        before.into_iter().filter(|id| !still_listed.contains(id)).collect();
+    let replaced: Vec<RevisionId> = before
+        .into_iter()
+        .filter(|id| !still_listed.contains(id))
+        .collect();
     assert!(!replaced.is_empty());
     assert_eq!(documents(&catalog, &replaced).await.len(), replaced.len());
 }
@@ -140,10 +180,19 @@ async fn an_id_without_delta_brings_everything_whatever_the_anchor() {
     let catalog = catalog(1000);
     let product = known::PRODUCTS[0].id;
     let classification = known::SECURITY_UPDATES.id;
-    let all = list(&catalog, filter(&[(product, false)], &[(classification, false)])).await;
+    let all = list(
+        &catalog,
+        filter(&[(product, false)], &[(classification, false)]),
+    )
+    .await;
     assert!(!all.revisions.is_empty());
     let delta = filter(&[(product, true)], &[(classification, true)]);
-    assert!(list(&catalog, after(&all.anchor, delta)).await.revisions.is_empty());
+    assert!(
+        list(&catalog, after(&all.anchor, delta))
+            .await
+            .revisions
+            .is_empty()
+    );
     let added = filter(&[(product, false)], &[(classification, true)]);
     let added = list(&catalog, after(&all.anchor, added)).await;
     assert_eq!(added.revisions, all.revisions);
@@ -154,7 +203,10 @@ async fn a_foreign_anchor_is_refused_and_a_future_one_brings_nothing() {
     let catalog = catalog(50);
     let foreign = after("yesterday", RevisionFilter::default());
     let refused = catalog.revisions(&foreign, at(START)).await;
-    assert!(matches!(refused, Err(SourceError::InvalidParameter("filter"))));
+    assert!(matches!(
+        refused,
+        Err(SourceError::InvalidParameter("filter"))
+    ));
     let future = after("1,2999-01-01 00:00:00.000", RevisionFilter::default());
     assert!(list(&catalog, future).await.revisions.is_empty());
 }
@@ -168,8 +220,13 @@ async fn files_come_with_their_digests_and_addresses() {
     for update in stored.into_iter().flatten() {
         for digest in &update.file_digests {
             let url = update.file_urls.iter().find(|url| url.digest == digest);
-            let address = url.and_then(|url| url.mu_url.as_deref()).expect("every file has one");
-            assert!(address.starts_with("http://download.windowsupdate.com/"), "{address}");
+            let address = url
+                .and_then(|url| url.mu_url.as_deref())
+                .expect("every file has one");
+            assert!(
+                address.starts_with("http://download.windowsupdate.com/"),
+                "{address}"
+            );
             files += 1;
         }
     }
@@ -195,5 +252,12 @@ async fn languages_come_once() {
     let first = catalog.config(None, at(START)).await.unwrap();
     assert_eq!(first.languages.len(), 39);
     let anchor = Some(first.new_config_anchor.as_str());
-    assert!(catalog.config(anchor, at(START)).await.unwrap().languages.is_empty());
+    assert!(
+        catalog
+            .config(anchor, at(START))
+            .await
+            .unwrap()
+            .languages
+            .is_empty()
+    );
 }

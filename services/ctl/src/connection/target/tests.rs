@@ -59,7 +59,10 @@ fn within_a_layer_server_and_token_win_over_the_data_directory() {
 #[test]
 fn the_credential_gives_what_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    let credential = format!(r#"{{"server":"https://127.0.0.1:8540","token":"{}"}}"#, word());
+    let credential = format!(
+        r#"{{"server":"https://127.0.0.1:8540","token":"{}"}}"#,
+        word()
+    );
     std::fs::write(dir.path().join(CREDENTIAL_FILE), credential).unwrap();
     let target = Target::load(Chosen::default(), dir.path()).unwrap();
     assert_eq!(target.server, "https://127.0.0.1:8540");
@@ -73,7 +76,12 @@ fn a_missing_credential_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let error = Target::load(Chosen::default(), dir.path()).unwrap_err();
     let text = error.to_string();
-    for part in ["--data-dir", "--server", "HEADWATER_TOKEN", &dir.path().display().to_string()] {
+    for part in [
+        "--data-dir",
+        "--server",
+        "HEADWATER_TOKEN",
+        &dir.path().display().to_string(),
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -96,12 +104,19 @@ fn a_broken_credential_is_named_and_never_shown() {
 fn a_settings_file_may_be_the_central_sites_own() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("central.toml");
-    std::fs::write(&path, "site-code = \"CAS\"\ndata-dir = \"data\"\n[limits]\na = 1\n").unwrap();
+    std::fs::write(
+        &path,
+        "site-code = \"CAS\"\ndata-dir = \"data\"\n[limits]\na = 1\n",
+    )
+    .unwrap();
     let layer = Layer::of_file(&path).unwrap();
     assert_eq!(layer.data_dir.unwrap(), dir.path().join("data"));
     std::fs::write(&path, "data-dir = 7\n").unwrap();
     let error = Layer::of_file(&path).unwrap_err().to_string();
-    assert!(error.contains("line 1") && error.contains("data-dir"), "{error}");
+    assert!(
+        error.contains("line 1") && error.contains("data-dir"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -120,8 +135,20 @@ fn a_token_file_may_end_with_a_line_break() {
 #[test]
 fn an_address_is_encrypted_and_a_host() {
     assert_eq!(address("cas:8540").unwrap(), "https://cas:8540");
-    assert!(matches!(address("http://cas:8540"), Err(Error::PlainText { .. })));
-    for text in ["", "https://", "https://a/b", "a b", "https://me:secret@cas:1"] {
-        assert!(matches!(address(text), Err(Error::Address { .. })), "{text}");
+    assert!(matches!(
+        address("http://cas:8540"),
+        Err(Error::PlainText { .. })
+    ));
+    for text in [
+        "",
+        "https://",
+        "https://a/b",
+        "a b",
+        "https://me:secret@cas:1",
+    ] {
+        assert!(
+            matches!(address(text), Err(Error::Address { .. })),
+            "{text}"
+        );
     }
 }

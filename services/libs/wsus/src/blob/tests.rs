@@ -52,15 +52,27 @@ fn a_byte_order_mark_is_dropped() {
 
 #[test]
 fn half_a_character_is_refused() {
-    for content in [&b"<\0a"[..], &[0x34, 0xD8], &[0x34, 0xD8, 0x41, 0], &[0x1E, 0xDD]] {
+    for content in [
+        &b"<\0a"[..],
+        &[0x34, 0xD8],
+        &[0x34, 0xD8, 0x41, 0],
+        &[0x1E, 0xDD],
+    ] {
         let bytes = cabinet(cab::CompressionType::None, "blob", content);
-        assert!(matches!(decode(&bytes, LIMIT), Err(Error::NotUtf16)), "{content:x?}");
+        assert!(
+            matches!(decode(&bytes, LIMIT), Err(Error::NotUtf16)),
+            "{content:x?}"
+        );
     }
 }
 
 #[test]
 fn a_bomb_is_refused_before_it_unfolds() {
-    let bomb = cabinet(cab::CompressionType::MsZip, "blob", &utf16(&"a".repeat(3 << 20)));
+    let bomb = cabinet(
+        cab::CompressionType::MsZip,
+        "blob",
+        &utf16(&"a".repeat(3 << 20)),
+    );
     assert!(bomb.len() < 100_000);
     assert!(matches!(decode(&bomb, LIMIT), Err(Error::TooLarge { .. })));
     let within: String = "\u{20AC}".repeat(400_000);
@@ -71,11 +83,23 @@ fn a_bomb_is_refused_before_it_unfolds() {
 #[test]
 fn a_size_that_is_not_there_is_not_believed() {
     let mut bytes = cabinet(cab::CompressionType::None, "blob", &utf16("abc"));
-    let at = bytes.windows(4).rposition(|w| w == 6u32.to_le_bytes()).unwrap_or(44);
+    let at = bytes
+        .windows(4)
+        .rposition(|w| w == 6u32.to_le_bytes())
+        .unwrap_or(44);
     assert_eq!(at, 44);
     bytes[44..48].copy_from_slice(&1_000_000u32.to_le_bytes());
     let error = decode(&bytes, LIMIT).unwrap_err();
-    assert!(matches!(error, Error::Truncated { found: 6, expected: 1_000_000 }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Truncated {
+                found: 6,
+                expected: 1_000_000
+            }
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -87,16 +111,30 @@ fn truncated_cabinets_give_errors() {
         cabinet(cab::CompressionType::None, "blob", &utf16(&document)),
     ] {
         for length in (0..whole.len()).step_by(50) {
-            assert!(decode(&whole[..length], LIMIT).is_err(), "{length} of {}", whole.len());
+            assert!(
+                decode(&whole[..length], LIMIT).is_err(),
+                "{length} of {}",
+                whole.len()
+            );
         }
     }
 }
 
 #[test]
 fn sizes_in_utf16_are_compared_exactly() {
-    for (text, bytes) in [("", 0), ("ab", 4), ("ä", 2), ("€", 2), ("𝄞", 4), ("€€€€", 8)] {
+    for (text, bytes) in [
+        ("", 0),
+        ("ab", 4),
+        ("ä", 2),
+        ("€", 2),
+        ("𝄞", 4),
+        ("€€€€", 8),
+    ] {
         assert!(utf16_bytes_at_most(text, bytes), "{text}");
-        assert!(bytes == 0 || !utf16_bytes_at_most(text, bytes - 1), "{text}");
+        assert!(
+            bytes == 0 || !utf16_bytes_at_most(text, bytes - 1),
+            "{text}"
+        );
     }
 }
 

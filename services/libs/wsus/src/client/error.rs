@@ -21,7 +21,9 @@ pub enum Error {
         reason: String,
     },
     /// The CA file in the settings.
-    #[error("the setting upstream-ca-file names a file that holds no usable PEM certificates: {reason}")]
+    #[error(
+        "the setting upstream-ca-file names a file that holds no usable PEM certificates: {reason}"
+    )]
     CaFile {
         /// What is wrong with it.
         reason: String,
@@ -111,7 +113,9 @@ pub enum Error {
         url: String,
     },
     /// An answer that is not what the protocol says.
-    #[error("the answer to {operation} from {url} cannot be read; is there a WSUS server at this address?")]
+    #[error(
+        "the answer to {operation} from {url} cannot be read; is there a WSUS server at this address?"
+    )]
     Decode {
         /// The operation.
         operation: Operation,
@@ -172,10 +176,10 @@ pub enum Error {
 impl Error {
     /// The code of the fault, where the server answered with one.
     pub fn fault_code(&self) -> Option<&ErrorCode> {
-        match self {
-            Self::Fault { fault, .. } => Some(&fault.code),
-            _ => None,
-        }
+        let Self::Fault { fault, .. } = self else {
+            return None;
+        };
+        Some(&fault.code)
     }
 
     /// Whether the same call may succeed a little later.
@@ -187,11 +191,9 @@ impl Error {
                     || *status == StatusCode::TOO_MANY_REQUESTS
                     || *status == StatusCode::REQUEST_TIMEOUT
             }
-            Self::Fault { fault, .. } => match &fault.code {
-                ErrorCode::ServerBusy => true,
-                ErrorCode::Other(code) => code.is_empty(),
-                _ => false,
-            },
+            Self::Fault { fault, .. } => {
+                fault.code == ErrorCode::ServerBusy || fault.code.as_str().is_empty()
+            }
             Self::Url { .. }
             | Self::CaFile { .. }
             | Self::Setup { .. }
@@ -204,6 +206,12 @@ impl Error {
             | Self::Unexpected { .. }
             | Self::Interrupted { .. } => false,
         }
+    }
+
+    /// Whether the error may come from one of the updates asked for, so that the others are to be had.
+    pub(super) fn concerns_an_update(&self) -> bool {
+        matches!(self, Self::Decode { .. } | Self::TooLarge { .. })
+            || self.fault_code() == Some(&ErrorCode::InternalServerError)
     }
 
     /// The error of a request that brought no answer.
@@ -265,7 +273,9 @@ fn advice(status: StatusCode) -> &'static str {
             "the server does not let this account in; a WSUS server may be locked to chosen downstream \
              servers in IIS"
         }
-        404 | 405 => "there is no server synchronization service at this address; check host and port",
+        404 | 405 => {
+            "there is no server synchronization service at this address; check host and port"
+        }
         407 => "the proxy asks for a name and a password; set them for the upstream connection",
         413 => "the server does not accept a request of this size",
         429 | 503 => "the server is overloaded; it is asked again later",

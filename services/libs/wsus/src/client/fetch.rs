@@ -1,7 +1,8 @@
 //! Any number of update documents, in parallel batches.
 
+use super::transport::with_causes;
 use super::{Client, Error};
-use crate::fault::{ErrorCode, Fault};
+use crate::fault::Fault;
 use crate::message::UpdateData;
 use catalog::RevisionId;
 use futures::Stream;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 
 /// So many updates refused one after the other end the run: then it is the server that fails, not an
 /// update.
-pub const MAX_REFUSED_IN_A_ROW: usize = 200;
+pub const MAX_REFUSED_IN_A_ROW: usize = 1_000;
 
 /// What [`Client::fetch`] brings.
 #[derive(Debug)]
@@ -128,7 +129,11 @@ impl Fetch {
         }
     }
 
-    fn absorb(&mut self, ids: Vec<RevisionId>, answer: Result<UpdateData, Error>) -> Result<(), Error> {
+    fn absorb(
+        &mut self,
+        ids: Vec<RevisionId>,
+        answer: Result<UpdateData, Error>,
+    ) -> Result<(), Error> {
         let error = match answer {
             Ok(data) => {
                 self.take(&ids, data);
@@ -136,12 +141,7 @@ impl Fetch {
             }
             Err(error) => error,
         };
-        let concerns_an_update = match &error {
-            Error::Fault { fault, .. } => fault.code == ErrorCode::InternalServerError,
-            Error::Decode { .. } | Error::TooLarge { .. } => true,
-            _ => false,
-        };
-        if !concerns_an_update {
+        if !error.concerns_an_update() {
             return Err(error);
         }
         if let [id] = ids[..] {
@@ -163,10 +163,12 @@ impl Fetch {
                 last: error.to_string(),
             });
         }
-        let reason = match error {
-            Error::Fault { fault, .. } => Refusal::Fault(fault),
-            Error::Decode { source, .. } => Refusal::Unreadable(source.to_string()),
-            other => Refusal::Unreadable(other.to_string()),
+        let reason = if let Error::Fault { fault, .. } = error {
+            Refusal::Fault(fault)
+        } else if let Error::Decode { source, .. } = error {
+            Refusal::Unreadable(with_causes(&*source))
+        } else {
+            Refusal::Unreadable(with_causes(&error))
         };
         self.ready.push_back(Fetched::Refused { id, reason });
         Ok(())

@@ -73,7 +73,10 @@ mod tests {
         let backoff = Backoff::default();
         let retries = Retries::new(backoff, Uuid::from_u128(5));
         for attempt in 1..20 {
-            let full = backoff.first.saturating_mul(1 << (attempt - 1).min(10)).min(backoff.longest);
+            let full = backoff
+                .first
+                .saturating_mul(1 << (attempt - 1).min(10))
+                .min(backoff.longest);
             let pause = retries.pause(attempt);
             assert!(pause >= full / 2 && pause <= full, "{attempt}: {pause:?}");
         }

@@ -3,7 +3,9 @@
 use super::transport::Transport;
 use super::{ClientSettings, Error, PROTOCOL_VERSION};
 use crate::fault::ErrorCode;
-use crate::message::{AuthorizationCookie, Cookie, GetAuthorizationCookie, GetCookie, Request, Response};
+use crate::message::{
+    AuthorizationCookie, Cookie, GetAuthorizationCookie, GetCookie, Request, Response,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -99,9 +101,9 @@ impl Session {
     }
 
     async fn authorize(&self, transport: &Transport) -> Result<AuthorizationCookie, Error> {
-        let config = match transport.exchange(Request::GetAuthConfig).await? {
-            Response::AuthConfig(config) => config,
-            other => return Err(transport.unexpected(&other)),
+        let response = transport.exchange(Request::GetAuthConfig).await?;
+        let Response::AuthConfig(config) = response else {
+            return Err(transport.unexpected(&response));
         };
         let path = config
             .plug_ins
@@ -113,10 +115,11 @@ impl Session {
             account_name: self.account_name.clone(),
             account_guid: self.account_guid.hyphenated().to_string(),
         });
-        match transport.exchange_at(path, request).await? {
-            Response::AuthorizationCookie(cookie) => Ok(cookie),
-            other => Err(transport.unexpected(&other)),
-        }
+        let response = transport.exchange_at(path, request).await?;
+        let Response::AuthorizationCookie(cookie) = response else {
+            return Err(transport.unexpected(&response));
+        };
+        Ok(cookie)
     }
 }
 
@@ -130,8 +133,9 @@ async fn exchange_for_session(
         old_cookie,
         protocol_version: Some(PROTOCOL_VERSION.to_owned()),
     });
-    match transport.exchange(request).await? {
-        Response::Cookie(cookie) => Ok(cookie),
-        other => Err(transport.unexpected(&other)),
-    }
+    let response = transport.exchange(request).await?;
+    let Response::Cookie(cookie) = response else {
+        return Err(transport.unexpected(&response));
+    };
+    Ok(cookie)
 }

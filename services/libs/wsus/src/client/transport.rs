@@ -121,13 +121,16 @@ impl Transport {
             url: address.clone(),
         };
         let announced = answer.content_length().unwrap_or(0);
-        if announced > limit as u64 {
+        if status.is_success() && announced > limit as u64 {
             return Err(too_large());
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
-                return Err(too_large());
+                if status.is_success() {
+                    return Err(too_large());
+                }
+                break; // the page of a proxy: its status says enough
             }
             if body.capacity() == 0 {
                 // What is announced is not believed beyond a few megabytes before it is there.
@@ -208,7 +211,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
 }
 
 /// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
@@ -225,10 +228,21 @@ mod tests {
 
     #[test]
     fn an_address_is_scheme_host_and_port() {
-        for url in ["http://wsus:8530", "https://sws.update.microsoft.com/", " http://[::1]:80 "] {
+        for url in [
+            "http://wsus:8530",
+            "https://sws.update.microsoft.com/",
+            " http://[::1]:80 ",
+        ] {
             assert!(root_of(url).is_ok(), "{url}");
         }
-        for url in ["wsus", "ftp://wsus", "http://wsus/x.asmx", "http://u:p@wsus", "http://", ""] {
+        for url in [
+            "wsus",
+            "ftp://wsus",
+            "http://wsus/x.asmx",
+            "http://u:p@wsus",
+            "http://",
+            "",
+        ] {
             assert!(root_of(url).is_err(), "{url}");
         }
     }

@@ -364,8 +364,11 @@ fn read_filter(r: &mut XmlReader<'_>) -> Result<RevisionFilter> {
                     r.list("IdAndDelta", MAX_LIST_ENTRIES, read_id_and_delta)?;
             }
             b"Languages" => {
-                filter.languages =
-                    r.list("LanguageAndDelta", MAX_LIST_ENTRIES, read_language_and_delta)?;
+                filter.languages = r.list(
+                    "LanguageAndDelta",
+                    MAX_LIST_ENTRIES,
+                    read_language_and_delta,
+                )?;
             }
             _ => r.skip()?,
         }

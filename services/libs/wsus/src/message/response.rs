@@ -3,7 +3,7 @@
 mod read;
 mod write;
 
-pub(crate) use write::{begin_update_data, end_update_data, write_update_item};
+pub(crate) use write::{PLAIN_BLOB_BYTES, begin_update_data, end_update_data, write_update_item};
 
 use super::envelope::{Body, Envelope, begin_response, finish};
 use super::{
@@ -72,7 +72,12 @@ impl Response {
         match self {
             Self::RevisionList(list) => ENVELOPE + list.revisions.len() * IDENTITY,
             Self::UpdateData(data) => {
-                ENVELOPE + data.updates.iter().map(|u| u.document.len() * 3).sum::<usize>()
+                ENVELOPE
+                    + data
+                        .updates
+                        .iter()
+                        .map(|u| u.document.len() * 3)
+                        .sum::<usize>()
             }
             Self::AuthConfig(_)
             | Self::AuthorizationCookie(_)

@@ -86,7 +86,9 @@ pub(super) fn read(input: impl BufRead) -> Result<Manifest, Error> {
             Ok(Event::Start(start)) => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(refuse(format!("elements are nested deeper than {MAX_DEPTH}")));
+                    return Err(refuse(format!(
+                        "elements are nested deeper than {MAX_DEPTH}"
+                    )));
                 }
                 builder.start(&start).map_err(refuse)?;
             }
@@ -97,7 +99,9 @@ pub(super) fn read(input: impl BufRead) -> Result<Manifest, Error> {
             Ok(Event::DocType(_)) => {
                 return Err(refuse("a document type declaration is not allowed".into()));
             }
-            Ok(Event::Eof) if depth > 0 => return Err(refuse("the file ends in the middle".into())),
+            Ok(Event::Eof) if depth > 0 => {
+                return Err(refuse("the file ends in the middle".into()));
+            }
             Ok(Event::Eof) => return builder.finish().map_err(refuse),
             Ok(_) => {}
             Err(quick_xml::Error::Io(source)) => {
@@ -134,7 +138,9 @@ impl Attributes {
             let raw = std::str::from_utf8(&attribute.value)
                 .map_err(|_| format!("the attribute {name} is not UTF-8"))?;
             if raw.len() > MAX_TEXT_BYTES {
-                return Err(format!("the attribute {name} is longer than {MAX_TEXT_BYTES} bytes"));
+                return Err(format!(
+                    "the attribute {name} is longer than {MAX_TEXT_BYTES} bytes"
+                ));
             }
             let value = quick_xml::escape::unescape(raw).map_err(|error| error.to_string())?;
             attributes.push((name, value.into_owned()));
@@ -159,7 +165,9 @@ impl Attributes {
 }
 
 fn guid(text: &str) -> Option<Uuid> {
-    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
 }
 
 fn sha1(text: &str) -> Option<[u8; 20]> {
@@ -210,7 +218,8 @@ impl Builder {
         } else if is("Update") {
             let attributes = Attributes::of(start)?;
             let id = attributes.parse("UpdateId", guid)?;
-            let revision = |text: &str| text.parse::<i32>().ok().and_then(|n| u32::try_from(n).ok());
+            let revision =
+                |text: &str| text.parse::<i32>().ok().and_then(|n| u32::try_from(n).ok());
             let revision = attributes.parse("RevisionNumber", revision)?;
             self.current = Some(PackageUpdate {
                 id: RevisionId::new(UpdateId(id), revision),

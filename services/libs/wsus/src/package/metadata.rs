@@ -149,7 +149,9 @@ fn parse_header(header: &[u8; HEADER_BYTES]) -> Option<(RevisionId, usize)> {
     let (revision, length) = rest.split_once(',')?;
     let hex = |digits: &str| {
         let valid = digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        valid.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+        valid
+            .then(|| u32::from_str_radix(digits, 16).ok())
+            .flatten()
     };
     let update_id: UpdateId = guid.parse().ok()?;
     let id = RevisionId::new(update_id, hex(revision)?);
@@ -167,8 +169,12 @@ fn units_of(byte: u8) -> usize {
 
 /// How many bytes are missing from the last character.
 fn continuation_bytes_due(bytes: &[u8]) -> usize {
-    let tail = bytes.iter().rev().take_while(|b| (0x80..=0xBF).contains(*b)).count();
-    let needed = match bytes.len().checked_sub(tail + 1).map(|at| bytes[at]) {
+    let tail = bytes
+        .iter()
+        .rev()
+        .take_while(|b| (0x80..=0xBF).contains(*b))
+        .count();
+    let needed: usize = match bytes.len().checked_sub(tail + 1).map(|at| bytes[at]) {
         Some(0xC0..=0xDF) => 1,
         Some(0xE0..=0xEF) => 2,
         Some(0xF0..=0xFF) => 3,

@@ -9,7 +9,10 @@ fn id(number: u128, revision: u32) -> RevisionId {
 
 fn record(id: RevisionId, document: &str) -> String {
     let length = document.encode_utf16().count();
-    format!("{},{:08x},{length:08x},{document}\r\n", id.update_id, id.revision)
+    format!(
+        "{},{:08x},{length:08x},{document}\r\n",
+        id.update_id, id.revision
+    )
 }
 
 fn manifest(ids: &[RevisionId]) -> String {
@@ -32,7 +35,10 @@ fn manifest(ids: &[RevisionId]) -> String {
 }
 
 fn write(manifest: &str, metadata: &[u8]) -> tempfile::NamedTempFile {
-    write_members(&[("package.xml", manifest.as_bytes()), ("metadata.txt", metadata)])
+    write_members(&[
+        ("package.xml", manifest.as_bytes()),
+        ("metadata.txt", metadata),
+    ])
 }
 
 fn write_members(members: &[(&str, &[u8])]) -> tempfile::NamedTempFile {
@@ -84,9 +90,15 @@ fn documents_are_read_by_their_length_in_utf16() {
     assert_eq!(info.creation_time.to_string(), "2024-06-19T17:11:14Z");
     assert_eq!(info.protocol_version, "1.20");
     assert!(info.languages[0].enabled);
-    assert_eq!(package.files()[0].url.as_deref(), Some("http://x.example/a?b=1&c=2"));
+    assert_eq!(
+        package.files()[0].url.as_deref(),
+        Some("http://x.example/a?b=1&c=2")
+    );
     assert_eq!(package.files()[0].name.as_deref(), Some("a \"b\".cab"));
-    assert_eq!(package.updates()[0].file_digests, [package.files()[0].digest]);
+    assert_eq!(
+        package.updates()[0].file_digests,
+        [package.files()[0].digest]
+    );
     assert_eq!(package.updates()[0].categories.len(), 1);
     let read = read_all(&package).unwrap();
     let expected: Vec<_> = documents.iter().map(|d| (d.0, d.1.to_owned())).collect();
@@ -110,7 +122,10 @@ fn an_error_names_the_record() {
     assert_eq!(refused(&[id(1, 1)], &short), expected);
     let garbage = one.clone() + "garbage";
     let error = refused(&[id(1, 1)], &garbage);
-    assert!(error.starts_with("metadata.txt, record 2: the file ends"), "{error}");
+    assert!(
+        error.starts_with("metadata.txt, record 2: the file ends"),
+        "{error}"
+    );
     let cut = record(id(1, 1), "𝄞𝄞").replace("00000004", "00000003");
     assert!(refused(&[id(1, 1)], &cut).contains("middle of a character"));
     let huge = one.replace("00000004", "ffffffff");
@@ -152,7 +167,10 @@ fn what_is_no_package_is_refused_with_a_reason() {
 fn a_list_that_is_not_valid_is_refused() {
     let good = manifest(&[id(1, 1)]);
     for (from, to) in [
-        ("<ExportPackage ", "<!DOCTYPE a [<!ENTITY b \"c\">]><ExportPackage "),
+        (
+            "<ExportPackage ",
+            "<!DOCTYPE a [<!ENTITY b \"c\">]><ExportPackage ",
+        ),
         ("2024-06-19T17:11:14Z", "soon"),
         ("RevisionNumber=\"1\"", "RevisionNumber=\"-1\""),
         ("RevisionNumber=\"1\"", ""),
@@ -164,7 +182,10 @@ fn a_list_that_is_not_valid_is_refused() {
         let changed = good.replace(from, to);
         assert_ne!(changed, good, "{from}");
         let error = not_opened(&write(&changed, b""));
-        assert!(error.starts_with("package.xml is not valid"), "{from}: {error}");
+        assert!(
+            error.starts_with("package.xml is not valid"),
+            "{from}: {error}"
+        );
     }
     let deep = good.replace("<Updates>", &"<x>".repeat(100));
     assert!(not_opened(&write(&deep, b"")).contains("deeper"));
@@ -173,7 +194,10 @@ fn a_list_that_is_not_valid_is_refused() {
 #[test]
 fn truncated_packages_give_errors() {
     let ids: Vec<_> = (0..50).map(|n| id(n, 1)).collect();
-    let metadata: String = ids.iter().map(|&i| record(i, &format!("<a>{i}</a>"))).collect();
+    let metadata: String = ids
+        .iter()
+        .map(|&i| record(i, &format!("<a>{i}</a>")))
+        .collect();
     let whole = std::fs::read(write(&manifest(&ids), metadata.as_bytes()).path()).unwrap();
     for length in (0..whole.len()).step_by(50) {
         let mut file = tempfile::NamedTempFile::new().unwrap();

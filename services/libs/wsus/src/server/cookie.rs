@@ -118,11 +118,20 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
-            assert_eq!(sealer.open(Kind::Session, &changed, now), Err(Refused::Invalid));
-            assert_eq!(sealer.open(Kind::Session, &bytes[..at], now), Err(Refused::Invalid));
+            assert_eq!(
+                sealer.open(Kind::Session, &changed, now),
+                Err(Refused::Invalid)
+            );
+            assert_eq!(
+                sealer.open(Kind::Session, &bytes[..at], now),
+                Err(Refused::Invalid)
+            );
         }
         let other = Sealer::new([8; 32]);
-        assert_eq!(other.open(Kind::Session, &bytes, now), Err(Refused::Invalid));
+        assert_eq!(
+            other.open(Kind::Session, &bytes, now),
+            Err(Refused::Invalid)
+        );
     }
 
     #[test]
@@ -130,6 +139,9 @@ mod tests {
         let sealer = Sealer::new([7; 32]);
         let bytes = sealer.seal(Kind::Authorization, &claims());
         let now = BEFORE.parse().unwrap();
-        assert_eq!(sealer.open(Kind::Session, &bytes, now), Err(Refused::Invalid));
+        assert_eq!(
+            sealer.open(Kind::Session, &bytes, now),
+            Err(Refused::Invalid)
+        );
     }
 }

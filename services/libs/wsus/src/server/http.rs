@@ -1,6 +1,7 @@
 //! The HTTP around the services: paths, media types, sizes.
 
 use super::Source;
+use super::reporting::drain;
 use super::service::Service;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{Operation, Request, SoapVersion};
@@ -10,7 +11,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 /// Largest request that is read. A filter with every category that exists has a hundredth of it.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 
-/// Paths of the services, in lower case, without the slash in front.
+/// Path of the reporting service, in lower case, without the slash in front. So the others.
+const REPORTING_PATH: &str = "reportingwebservice/reportingwebservice.asmx";
+
+/// Paths of the other services.
 const PATHS: [&str; 2] = [
     "serversyncwebservice/serversyncwebservice.asmx",
     "dssauthwebservice/dssauthwebservice.asmx",
@@ -25,12 +29,28 @@ const MAX_PATH_BYTES: usize = 512;
 /// Whether a request for `path` is for the services: in any case, with slashes doubled anywhere, as real
 /// downstream servers write it.
 pub fn serves(path: &str) -> bool {
+    endpoint(path).is_some()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    /// Server synchronization or authorization: either answers the operations of both.
+    Synchronization,
+    Reporting,
+}
+
+fn endpoint(path: &str) -> Option<Endpoint> {
     if path.len() > MAX_PATH_BYTES {
-        return false;
+        return None;
     }
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let path = parts.join("/").to_ascii_lowercase();
-    PATHS.contains(&path.as_str())
+    if path == REPORTING_PATH {
+        return Some(Endpoint::Reporting);
+    }
+    PATHS
+        .contains(&path.as_str())
+        .then_some(Endpoint::Synchronization)
 }
 
 impl<S: Source> Service<S> {
@@ -38,9 +58,9 @@ impl<S: Source> Service<S> {
     /// answered with 404.
     pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
-        if !serves(parts.uri.path()) {
+        let Some(endpoint) = endpoint(parts.uri.path()) else {
             return plain(StatusCode::NOT_FOUND, "there is nothing at this address");
-        }
+        };
         if parts.method != Method::POST {
             let mut answer = plain(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -50,25 +70,21 @@ impl<S: Source> Service<S> {
             answer.headers_mut().insert(header::ALLOW, allow);
             return answer;
         }
-        let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
-            return plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the request is larger than 4 MiB or was cut off",
-            );
-        };
         let action = soap_action(&parts.headers);
-        let (version, outcome) = match Request::decode(&body) {
-            Ok((version, request)) => {
-                let outcome = self.answer(version, request).await;
-                (version, outcome)
+        let too_large = "the request is too large or was cut off";
+        let (version, outcome) = match endpoint {
+            Endpoint::Reporting => {
+                if !drain(body).await {
+                    return plain(StatusCode::PAYLOAD_TOO_LARGE, too_large);
+                }
+                let version = version_of(&parts.headers);
+                (version, self.report(version, &action))
             }
-            Err(error) => {
-                tracing::debug!(%error, action, "request could not be read");
-                let parameter = error.parameter().unwrap_or("request").to_owned();
-                let mut fault = Fault::new(ErrorCode::InvalidParameters, parameter);
-                fault.reason = error.to_string();
-                fault.method = format!("\"{action}\"");
-                (version_of(&parts.headers), Err(fault))
+            Endpoint::Synchronization => {
+                let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
+                    return plain(StatusCode::PAYLOAD_TOO_LARGE, too_large);
+                };
+                self.synchronize(&parts.headers, &action, &body).await
             }
         };
         match outcome {
@@ -82,6 +98,25 @@ impl<S: Source> Service<S> {
                     version,
                     fault.encode(version),
                 )
+            }
+        }
+    }
+
+    async fn synchronize(
+        &self,
+        headers: &HeaderMap,
+        action: &str,
+        body: &[u8],
+    ) -> (SoapVersion, Result<String, Fault>) {
+        match Request::decode(body) {
+            Ok((version, request)) => (version, self.answer(version, request).await),
+            Err(error) => {
+                tracing::debug!(%error, action, "request could not be read");
+                let parameter = error.parameter().unwrap_or("request").to_owned();
+                let mut fault = Fault::new(ErrorCode::InvalidParameters, parameter);
+                fault.reason = error.to_string();
+                fault.method = format!("\"{action}\"");
+                (version_of(headers), Err(fault))
             }
         }
     }
@@ -163,10 +198,16 @@ mod tests {
             "/ServerSyncWebService/ServerSyncWebService.asmx",
             "//DssAuthWebService//DssAuthWebService.asmx",
             "/serversyncwebservice/SERVERSYNCWEBSERVICE.ASMX",
+            "/ReportingWebService/ReportingWebService.asmx",
         ] {
             assert!(serves(path), "{path}");
         }
-        for path in ["/", "", "/ServerSyncWebService/", "/x/ServerSyncWebService/ServerSyncWebService.asmx"] {
+        for path in [
+            "/",
+            "",
+            "/ServerSyncWebService/",
+            "/x/ServerSyncWebService/ServerSyncWebService.asmx",
+        ] {
             assert!(!serves(path), "{path}");
         }
     }

@@ -2,13 +2,13 @@
 
 use super::cookie::{Claims, Kind, Refused, Sealer};
 use super::http::{DSS_AUTH_PATH, method};
-use super::{DownstreamServer, ServerSettings, Source, SourceError, StoredUpdate};
+use super::{DownstreamServer, ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate};
 use crate::anchor::Anchor;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{
     AuthConfig, AuthPlugIn, AuthorizationCookie, Cookie, FileUrl, GetAuthorizationCookie,
-    GetCookie, GetUpdateData, Operation, Pong, Request, Response, RevisionFilter, SoapVersion,
-    begin_update_data, end_update_data, write_update_item,
+    GetCookie, GetUpdateData, Operation, PLAIN_BLOB_BYTES, Pong, Request, Response, RevisionFilter,
+    SoapVersion, begin_update_data, end_update_data, write_update_item,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -70,6 +70,10 @@ impl<S: Source> Service<S> {
         (self.settings.new_id)()
     }
 
+    pub(super) fn identity(&self) -> ServerIdentity {
+        self.source.identity()
+    }
+
     fn now(&self) -> Timestamp {
         (self.settings.clock)()
     }
@@ -81,12 +85,11 @@ impl<S: Source> Service<S> {
         request: Request,
     ) -> Result<String, Fault> {
         let operation = request.operation();
-        let answer = match request {
-            Request::GetUpdateData(request) => self.update_data(version, request).await,
-            request => self
-                .small(request)
-                .await
-                .map(|response| response.encode(version)),
+        let answer = if let Request::GetUpdateData(request) = request {
+            self.update_data(version, request).await
+        } else {
+            let response = self.small(request).await;
+            response.map(|response| response.encode(version))
         };
         answer.map_err(|mut fault| {
             fault.method = method(operation);
@@ -134,7 +137,9 @@ impl<S: Source> Service<S> {
             Request::GetDeployments(request) => {
                 self.check(request.cookie.as_ref(), now)?;
                 let anchor = request.deployment_anchor.as_deref();
-                let list = self.source.deployments(anchor.filter(|a| !a.is_empty()), now);
+                let list = self
+                    .source
+                    .deployments(anchor.filter(|a| !a.is_empty()), now);
                 list.await
                     .map(Response::Deployments)
                     .map_err(|e| fault_of(e, Operation::GetDeployments))
@@ -181,7 +186,11 @@ impl<S: Source> Service<S> {
             account_name: name.to_owned(),
             account_guid: guid,
         });
-        let cookie_data = self.seal(Kind::Authorization, guid, later(now, AUTHORIZATION_LIFETIME));
+        let cookie_data = self.seal(
+            Kind::Authorization,
+            guid,
+            later(now, AUTHORIZATION_LIFETIME),
+        );
         Ok(Response::AuthorizationCookie(AuthorizationCookie {
             plug_in_id: PLUG_IN.into(),
             cookie_data,
@@ -199,7 +208,7 @@ impl<S: Source> Service<S> {
         }
         let sealed = &authorization.cookie_data;
         let claims = self.sealer.open(Kind::Authorization, sealed, now);
-        let server = self.source.identity().server_id;
+        let server = self.identity().server_id;
         let claims = match claims {
             Ok(claims) if claims.server == server => claims,
             Ok(_) | Err(Refused::Invalid | Refused::Expired) => {
@@ -219,7 +228,7 @@ impl<S: Source> Service<S> {
     }
 
     fn seal(&self, kind: Kind, account: Uuid, expires: Timestamp) -> Vec<u8> {
-        let server = self.source.identity().server_id;
+        let server = self.identity().server_id;
         let claims = Claims {
             account,
             server,
@@ -233,7 +242,7 @@ impl<S: Source> Service<S> {
         let invalid = || Fault::new(ErrorCode::InvalidCookie, "");
         let sealed = &cookie.ok_or_else(invalid)?.encrypted_data;
         match self.sealer.open(Kind::Session, sealed, now) {
-            Ok(claims) if claims.server == self.source.identity().server_id => Ok(()),
+            Ok(claims) if claims.server == self.identity().server_id => Ok(()),
             Ok(_) => Err(Fault::new(ErrorCode::ServerChanged, "")),
             Err(Refused::Invalid | Refused::Expired) => Err(invalid()),
         }
@@ -282,23 +291,26 @@ impl<S: Source> Service<S> {
 struct UpdateAnswer {
     updates: Vec<(RevisionId, StoredUpdate)>,
     document_bytes: usize,
+    encoded_bytes: usize,
 }
 
 impl UpdateAnswer {
     fn add(&mut self, id: RevisionId, update: StoredUpdate) {
-        self.document_bytes += update.document.len();
+        let length = update.document.len();
+        self.document_bytes += length;
+        self.encoded_bytes += encoded_bytes(length);
         self.updates.push((id, update));
     }
 
-    /// No document takes less room in the answer than it has bytes.
+    /// Whether reading more updates would be in vain.
     fn is_full(&self) -> bool {
-        self.document_bytes >= SHORT_ANSWER_BYTES
+        self.encoded_bytes >= SHORT_ANSWER_BYTES
     }
 
     /// Writes updates until the answer is full; at least one.
     fn encode(self, version: SoapVersion) -> String {
         const ROOM_FOR_ONE_MORE: usize = 64 << 10;
-        let guess = (self.document_bytes * 3).min(SHORT_ANSWER_BYTES) + ROOM_FOR_ONE_MORE;
+        let guess = self.encoded_bytes.min(SHORT_ANSWER_BYTES) + ROOM_FOR_ONE_MORE;
         let mut writer = begin_update_data(version, guess);
         let mut named: HashSet<&[u8]> = HashSet::new();
         let mut urls: Vec<FileUrl> = vec![];
@@ -316,6 +328,16 @@ impl UpdateAnswer {
             }
         }
         end_update_data(writer, &urls)
+    }
+}
+
+/// About how many bytes of an answer a document of so many bytes takes.
+fn encoded_bytes(document: usize) -> usize {
+    const ITEM: usize = 250;
+    if document * 2 > PLAIN_BLOB_BYTES {
+        document * 2 / 3 * 4 + ITEM // UTF-16, in base64
+    } else {
+        document + ITEM
     }
 }
 

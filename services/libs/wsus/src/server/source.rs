@@ -46,7 +46,9 @@ pub trait Source: Send + Sync + 'static {
         ids: &[RevisionId],
     ) -> impl Future<Output = Result<DecryptionData, SourceError>> + Send {
         let revisions = ids.iter().map(|&id| RevisionKeys { id, keys: vec![] });
-        let answer = DecryptionData { revisions: revisions.collect() };
+        let answer = DecryptionData {
+            revisions: revisions.collect(),
+        };
         async move { Ok(answer) }
     }
 

@@ -1,6 +1,6 @@
 //! A bounded pull reader over one message.
 
-use super::{MAX_DEPTH, MAX_ELEMENTS};
+use super::{DecodeError, MAX_DEPTH, MAX_ELEMENTS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -13,116 +13,6 @@ use uuid::Uuid;
 
 /// Longest part of a rejected value that an error repeats, in characters.
 const SHOWN: usize = 64;
-
-/// Why a message could not be decoded.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// Not well-formed XML.
-    #[error("not well-formed XML at byte {position}, in {path}")]
-    Syntax {
-        /// Byte offset.
-        position: u64,
-        /// Elements around it.
-        path: String,
-        /// What the parser says.
-        #[source]
-        source: Box<quick_xml::Error>,
-    },
-    /// The document ends inside an element.
-    #[error("the message ends in the middle, in {path}: it was cut off on its way")]
-    Truncated {
-        /// Elements around it.
-        path: String,
-    },
-    /// Not in UTF-8.
-    #[error("text in {path} is not UTF-8")]
-    NotUtf8 {
-        /// Elements around it.
-        path: String,
-    },
-    /// A document type declaration.
-    #[error("the message has a document type declaration, which SOAP forbids")]
-    DocumentType,
-    /// An entity other than the predefined ones.
-    #[error("unknown entity {name:?} in {path}")]
-    Entity {
-        /// Name of the entity.
-        name: String,
-        /// Elements around it.
-        path: String,
-    },
-    /// Nested deeper than [`MAX_DEPTH`].
-    #[error("elements are nested deeper than {MAX_DEPTH}")]
-    TooDeep,
-    /// More than a message may hold.
-    #[error("more than {limit} {what} in one message")]
-    TooMany {
-        /// What there are too many of.
-        what: &'static str,
-        /// The limit.
-        limit: usize,
-    },
-    /// A value that is not of its type.
-    #[error("{path} holds {value:?}, which is not {expected}")]
-    Value {
-        /// The element.
-        path: String,
-        /// Beginning of the value.
-        value: String,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// A child element where there should be text only, or text where there should be elements.
-    #[error("unexpected content in {path}")]
-    Content {
-        /// The element.
-        path: String,
-    },
-    /// An element that has to be there.
-    #[error("{path} has no {element}")]
-    Missing {
-        /// The element around it.
-        path: String,
-        /// What is missing.
-        element: &'static str,
-    },
-    /// Not a SOAP message at all.
-    #[error("not a SOAP message: the document starts with {root:?}")]
-    NotSoap {
-        /// Name of the outermost element.
-        root: String,
-    },
-    /// A SOAP message of another operation.
-    #[error("the message is {found:?} where {expected} was expected")]
-    Unexpected {
-        /// Name of the element in the body.
-        found: String,
-        /// Name of the element expected.
-        expected: String,
-    },
-}
-
-impl DecodeError {
-    /// The parameter of the operation that the error lies in (`filter`, `updateIds`), where there is one:
-    /// what a fault `InvalidParameters` names.
-    pub fn parameter(&self) -> Option<&str> {
-        let path = match self {
-            Self::Syntax { path, .. }
-            | Self::Truncated { path }
-            | Self::NotUtf8 { path }
-            | Self::Entity { path, .. }
-            | Self::Value { path, .. }
-            | Self::Content { path }
-            | Self::Missing { path, .. } => path,
-            Self::DocumentType
-            | Self::TooDeep
-            | Self::TooMany { .. }
-            | Self::NotSoap { .. }
-            | Self::Unexpected { .. } => return None,
-        };
-        path.split('/').nth(3)
-    }
-}
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -258,14 +148,11 @@ impl<'a> XmlReader<'a> {
     pub fn skip(&mut self) -> Result<()> {
         let depth = self.path.len();
         while self.path.len() >= depth && depth > 0 {
-            match self.event()? {
-                Event::Start(start) => {
-                    self.enter(&start)?;
-                }
-                Event::End(_) => {
-                    self.path.pop();
-                }
-                _ => {}
+            let event = self.event()?;
+            if let Event::Start(start) = event {
+                self.enter(&start)?;
+            } else if matches!(event, Event::End(_)) {
+                self.path.pop();
             }
         }
         Ok(())
@@ -434,8 +321,7 @@ impl<'a> XmlReader<'a> {
 
 fn is_nil(start: &BytesStart<'_>) -> bool {
     start.attributes().flatten().any(|attribute| {
-        attribute.key.local_name().as_ref() == b"nil"
-            && matches!(&*attribute.value, b"true" | b"1")
+        attribute.key.local_name().as_ref() == b"nil" && matches!(&*attribute.value, b"true" | b"1")
     })
 }
 
@@ -486,7 +372,14 @@ mod tests {
     fn an_unknown_entity_is_refused_by_name() {
         let error = text_of("<a>&nbsp;</a>").unwrap_err();
         assert_eq!(error.to_string(), "unknown entity \"nbsp\" in a");
-        for text in ["&#0;", "&#xD800;", "&#x110000;", "&#99999999999;", "&#;", "&;"] {
+        for text in [
+            "&#0;",
+            "&#xD800;",
+            "&#x110000;",
+            "&#99999999999;",
+            "&#;",
+            "&;",
+        ] {
             assert!(text_of(&format!("<a>{text}</a>")).is_err(), "{text}");
         }
     }
@@ -520,13 +413,19 @@ mod tests {
         for (text, expected) in [
             ("2026-10-04T20:33:26.65455Z", "2026-10-04T20:33:26.65455Z"),
             ("2026-10-04T20:33:26", "2026-10-04T20:33:26Z"),
-            ("2026-10-04T20:33:26.1234567", "2026-10-04T20:33:26.1234567Z"),
+            (
+                "2026-10-04T20:33:26.1234567",
+                "2026-10-04T20:33:26.1234567Z",
+            ),
             ("2026-10-04T12:33:26-08:00", "2026-10-04T20:33:26Z"),
             ("0001-01-01T00:00:00", "0001-01-01T00:00:00Z"),
         ] {
             assert_eq!(parse_date_time(text).unwrap().to_string(), expected);
         }
-        for text in ["9999-12-31T23:59:59.9999999", "9999-12-31T23:59:59.9999999Z"] {
+        for text in [
+            "9999-12-31T23:59:59.9999999",
+            "9999-12-31T23:59:59.9999999Z",
+        ] {
             assert_eq!(parse_date_time(text), Some(Timestamp::MAX), "{text}");
         }
         assert_eq!(parse_date_time("yesterday"), None);

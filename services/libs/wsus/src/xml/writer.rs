@@ -79,7 +79,8 @@ impl XmlWriter {
     pub fn guid(&mut self, name: &str, guid: Uuid) {
         let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
         self.open(name);
-        self.out.push_str(guid.hyphenated().encode_lower(&mut buffer));
+        self.out
+            .push_str(guid.hyphenated().encode_lower(&mut buffer));
         self.close(name);
     }
 
@@ -133,10 +134,7 @@ mod tests {
             w.text("b", "");
             w.text("c", "x<y&z>\r\n");
         });
-        assert_eq!(
-            writer.finish(),
-            "<a><b/><c>x&lt;y&amp;z&gt;&#xD;\n</c></a>"
-        );
+        assert_eq!(writer.finish(), "<a><b/><c>x&lt;y&amp;z&gt;&#xD;\n</c></a>");
     }
 
     proptest! {

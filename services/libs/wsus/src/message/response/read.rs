@@ -125,8 +125,7 @@ fn config_data(r: &mut XmlReader<'_>) -> Result<ConfigData> {
             b"NewConfigAnchor" => config.new_config_anchor = r.text()?,
             b"ProtocolVersion" => config.protocol_version = Some(r.text()?),
             b"LanguageUpdateList" => {
-                config.languages =
-                    r.list("ServerSyncLanguageData", MAX_LIST_ENTRIES, language)?;
+                config.languages = r.list("ServerSyncLanguageData", MAX_LIST_ENTRIES, language)?;
             }
             _ => r.skip()?,
         }
@@ -168,8 +167,9 @@ fn update_data(r: &mut XmlReader<'_>) -> Result<UpdateData> {
     while let Some(element) = r.child()? {
         match element.name() {
             b"updates" => {
-                let items =
-                    r.list("ServerSyncUpdateData", MAX_UPDATES, |r| update(r, &mut budget))?;
+                let items = r.list("ServerSyncUpdateData", MAX_UPDATES, |r| {
+                    update(r, &mut budget)
+                })?;
                 data.updates.reserve(items.len());
                 for item in items {
                     match item {

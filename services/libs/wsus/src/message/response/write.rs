@@ -12,7 +12,7 @@ use catalog::RevisionId;
 use jiff::Timestamp;
 
 /// Documents of at most this many bytes in UTF-16 are written as text, larger ones as cabinets.
-const PLAIN_BLOB_BYTES: usize = 5_120;
+pub(crate) const PLAIN_BLOB_BYTES: usize = 5_120;
 
 /// "Never", as Windows writes it.
 const NO_DEADLINE: &str = "9999-12-31T23:59:59.9999999";
@@ -227,8 +227,16 @@ fn deployments(w: &mut XmlWriter, list: &Deployments) {
     let guids = |w: &mut XmlWriter, name: &str, guids: &mut dyn Iterator<Item = uuid::Uuid>| {
         w.element(name, |w| guids.for_each(|guid| w.guid("guid", guid)));
     };
-    guids(w, "DeadDeployments", &mut list.dead_deployments.iter().copied());
-    guids(w, "HiddenUpdates", &mut list.hidden_updates.iter().map(|id| id.0));
+    guids(
+        w,
+        "DeadDeployments",
+        &mut list.dead_deployments.iter().copied(),
+    );
+    guids(
+        w,
+        "HiddenUpdates",
+        &mut list.hidden_updates.iter().map(|id| id.0),
+    );
     guids(w, "AcceptedEulas", &mut list.accepted_eulas.iter().copied());
 }
 

@@ -1,0 +1,102 @@
+//! Keeping the site's certificate valid: renewed over the link long before it ends.
+
+use crate::membership::CERTIFICATE_FILE;
+use daemon::secret_file;
+use jiff::Timestamp;
+use journal::StatusId;
+use link::Site;
+use link::dial::explain_status;
+use link::pull::ParentUpstream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use trust::tls::HotCertificate;
+use trust::{SiteCertificate, SiteKey};
+use wire::v1::RenewCertificateRequest;
+
+/// Wait after a renewal that did not succeed.
+const RETRY: Duration = Duration::from_secs(10 * 60);
+/// Longest sleep, so that a clock that jumped is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
+
+/// Renews a site's certificate.
+pub struct Renewal {
+    /// The site.
+    pub site: Site,
+    /// Its key.
+    pub key: SiteKey,
+    /// The certificate that is shown.
+    pub hot: Arc<HotCertificate>,
+    /// The way to the authority.
+    pub parent: Arc<ParentUpstream>,
+    /// Folder of the certificate's file.
+    pub directory: PathBuf,
+}
+
+impl Renewal {
+    /// Renews the certificate whenever two thirds of its life are over, until `stop` is told.
+    pub async fn keep_valid(self, mut certificate: SiteCertificate, stop: CancellationToken) {
+        loop {
+            let now = self.site.ambient.now();
+            let wait = until(certificate.renew_at(), now);
+            tokio::select! {
+                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                () = stop.cancelled() => return,
+            }
+            if self.site.ambient.now() < certificate.renew_at() {
+                continue;
+            }
+            match self.renew().await {
+                Ok(renewed) => {
+                    let end = renewed.not_after().to_string();
+                    certificate = renewed;
+                    self.tell(StatusId::CertificateRenewed, vec![end]).await;
+                }
+                Err(why) => {
+                    let end = certificate.not_after().to_string();
+                    self.tell(StatusId::CertificateNotRenewed, vec![end, why])
+                        .await;
+                    tokio::select! {
+                        () = tokio::time::sleep(self.site.ambient.jitter(RETRY)) => {}
+                        () = stop.cancelled() => return,
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell(&self, id: StatusId, inserts: Vec<String>) {
+        self.site.journal.record(id, None, inserts).await;
+    }
+
+    async fn renew(&self) -> Result<SiteCertificate, String> {
+        let mut client = self.parent.client().map_err(|failure| failure.message)?;
+        let request = RenewCertificateRequest {
+            certificate_request: self.key.csr_pem().map_err(|error| error.to_string())?,
+            site_code: String::new(),
+        };
+        let chain = client
+            .renew_certificate(request)
+            .await
+            .map_err(|status| explain_status(&status))?
+            .into_inner()
+            .certificate_chain;
+        let certificate = SiteCertificate::from_pem(&chain).map_err(|error| error.to_string())?;
+        if certificate.identity().site != self.site.code
+            || certificate.identity().hierarchy != self.site.hierarchy
+        {
+            return Err("the certificate that came back is for another site".to_owned());
+        }
+        self.hot
+            .replace(&certificate, &self.key)
+            .map_err(|error| error.to_string())?;
+        secret_file::write(&self.directory.join(CERTIFICATE_FILE), &chain)
+            .map_err(|error| error.to_string())?;
+        Ok(certificate)
+    }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,279 @@
+//! Putting a child site together: everything is built and bound, then tasks start.
+
+use crate::admission::AgentAdmission;
+use crate::membership::Membership;
+use crate::renewal::Renewal;
+use crate::settings::{Command, Settings};
+use anyhow::Context as _;
+use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
+use jiff::SignedDuration;
+use journal::{Journal, JournalSettings, StatusId};
+use link::Site;
+use link::attachment::Attachment;
+use link::children::{Children, LinkService};
+use link::dial::{Connector, TcpConnector};
+use link::enrollment::Enrollment;
+use link::listen::{self, Acceptor};
+use link::log_route::LogRouter;
+use link::metrics::SiteMetrics;
+use link::pull::ParentUpstream;
+use link::reporter::{self, Place};
+use link::reports::Reports;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use sync::Engine;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trust::statement::SignedStatement;
+use trust::tls::{self, HotCertificate, ServerTrust};
+
+/// How long tasks may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How often the age of the statement and old removals are looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
+/// Folder of the log within the data directory.
+const LOG_FOLDER: &str = "logs";
+
+/// A child site that runs.
+pub struct Agent {
+    /// The site.
+    pub site: Site,
+    tasks: TaskTracker,
+}
+
+impl Agent {
+    /// Waits until every task of the site has ended, after `stop` was told.
+    pub async fn ended(self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Starts a child site in this process. It runs until `stop` is told. Without an acceptor it takes no
+/// children in. Joins the hierarchy first, if it has not.
+///
+/// # Errors
+/// When the site cannot join, or a file, the database or a key is not usable.
+pub async fn run(
+    settings: &Settings,
+    acceptor: Option<impl Acceptor>,
+    connector: Arc<dyn Connector>,
+    ambient: Ambient,
+    stop: CancellationToken,
+) -> anyhow::Result<Agent> {
+    let directory = &settings.data_dir;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("the data directory {}", directory.display()))?;
+    let clock = ambient.clone();
+    let time = tls::time_provider(move || clock.now());
+    let member = Membership::open(
+        settings,
+        &ambient,
+        Arc::clone(&time),
+        Arc::clone(&connector),
+    )
+    .await?;
+    let store = Store::open(&settings.database).await?;
+    let journal = Journal::open(
+        store.clone(),
+        JournalSettings {
+            site: member.site,
+            has_parent: true,
+            server: daemon::paths::host_name(),
+            directory: directory.join(LOG_FOLDER),
+            max_log_bytes: settings.max_log_bytes,
+        },
+        ambient.clone(),
+    )?;
+    let authority = member
+        .certificate
+        .chain()
+        .last()
+        .context("the certificate chain is empty")?
+        .clone();
+    let hot = HotCertificate::new(&member.certificate, &member.key)?;
+    let server_tls = tls::server_config(
+        Arc::clone(&hot) as _,
+        std::slice::from_ref(&authority),
+        Arc::clone(&time),
+    )?;
+    let trust = ServerTrust::Hierarchy {
+        authority,
+        hierarchy: member.hierarchy,
+        expected: Some(member.parent),
+    };
+    let client_tls = tls::client_config(Some(Arc::clone(&hot)), trust, time)?;
+
+    let upstream = ParentUpstream::new(member.parent);
+    let engine = Engine::new(
+        Arc::clone(&upstream),
+        store.clone(),
+        journal.clone(),
+        ambient.clone(),
+        settings.engine.clone(),
+    )
+    .await?;
+    let site = Site {
+        code: member.site,
+        kind: member.kind,
+        hierarchy: member.hierarchy,
+        statement_key: member.statement_key,
+        store: store.clone(),
+        journal: journal.clone(),
+        engine: engine.handle(),
+        ambient: ambient.clone(),
+        reports: Reports::default(),
+        announcements: watch::Sender::default(),
+    };
+    upstream.belongs_to(site.clone());
+    reporter::load(&site).await?;
+    let admission = Arc::new(
+        AgentAdmission::load(
+            member.site,
+            member.kind,
+            store.clone(),
+            ambient.clone(),
+            Arc::clone(&upstream),
+        )
+        .await?,
+    );
+    let children = Arc::new(Children::default());
+    let logs = LogRouter::new(site.clone(), Arc::clone(&children));
+    let tasks = TaskTracker::new();
+    if let Some(acceptor) = acceptor {
+        let link = LinkService::new(
+            site.clone(),
+            Arc::clone(&children),
+            admission.clone(),
+            logs.clone(),
+            tasks.clone(),
+            stop.clone(),
+        );
+        let router = link::router::router(
+            link,
+            Enrollment::new(site.clone(), admission.clone()),
+            SiteMetrics::new(site.clone(), Arc::clone(&children)),
+            |_| {},
+        )
+        .await?;
+        tasks.spawn(listen::serve(
+            acceptor,
+            Arc::new(server_tls),
+            router,
+            journal,
+            stop.clone(),
+        ));
+    }
+    let attachment = Attachment {
+        site: site.clone(),
+        parent: member.parent,
+        url: settings.parent.clone(),
+        tls: Arc::new(client_tls),
+        connector,
+        upstream: Arc::clone(&upstream),
+        children,
+        logs,
+        removals: admission,
+        tasks: tasks.clone(),
+    };
+    let place = Place {
+        parent: member.parent.to_string(),
+        upstream: member.parent.to_string(),
+    };
+    let renewal = Renewal {
+        site: site.clone(),
+        key: member.key,
+        hot,
+        parent: upstream,
+        directory: directory.clone(),
+    };
+    tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(attachment.keep(stop.clone()));
+    tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
+    tasks.spawn(reporter::keep(site.clone(), stop.clone()));
+    tasks.spawn(renewal.keep_valid(member.certificate, stop.clone()));
+    tasks.spawn(keep_house(site.clone(), settings.tombstones_kept, stop));
+    tasks.close();
+    Ok(Agent { site, tasks })
+}
+
+/// Warns once when no new statement came for too long, and forgets removals that every site has long
+/// seen.
+async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
+    let mut warned = None;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = stop.cancelled() => return,
+        }
+        let now = site.ambient.now();
+        let looked = async {
+            let statement = site.store.read().await?.statement().await?;
+            let before = SignedDuration::try_from(kept)
+                .ok()
+                .and_then(|kept| now.checked_sub(kept).ok());
+            if let Some(before) = before {
+                let mut tx = site.store.begin().await?;
+                tx.forget_removals(before).await?;
+                tx.commit().await?;
+            }
+            Ok::<_, store::Error>(statement)
+        };
+        let statement = match looked.await {
+            Ok(statement) => statement.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok()),
+            Err(error) => {
+                tracing::error!(%error, "the housekeeping of the database did not succeed");
+                continue;
+            }
+        };
+        let Some(statement) = statement else { continue };
+        let statement = statement.claimed();
+        if statement.is_stale(now) && warned != Some(statement.issued) {
+            warned = Some(statement.issued);
+            let issued = statement.issued.to_string();
+            site.journal
+                .record(StatusId::StatementStale, None, vec![issued])
+                .await;
+        }
+    }
+}
+
+/// Runs a child site as a process, until it is told to stop.
+///
+/// # Errors
+/// When the settings are not usable, or the site cannot join or start.
+pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(command)?;
+    let telemetry = Telemetry::start(&settings.telemetry, "headwater-agent")?;
+    let signals = Signals::install()?;
+    let shutdown = Shutdown::new();
+    let listener = match settings.listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
+    let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let agent = run(
+        &settings,
+        listener,
+        Arc::new(TcpConnector),
+        Ambient::system(),
+        shutdown.token().clone(),
+    )
+    .await?;
+    match address {
+        Some(address) => println!("listening on https://{address}"),
+        None => println!("running without a port: this site takes no children in"),
+    }
+    service_manager::ready();
+    shutdown.spawn("site", async move { agent.ended().await });
+    let exit = shutdown.wait(signals, DRAIN).await;
+    telemetry.shutdown(Duration::from_secs(5)).await;
+    Ok(exit.into())
+}

@@ -1,0 +1,332 @@
+//! The verified catalog: searching it, and looking at one update.
+
+use super::{Admin, internal};
+use catalog::document::{self, CategoryType, Prerequisite, UpdateType};
+use catalog::header::RevisionHeader;
+use catalog::{RevisionId, UpdateId, codec};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use store::Store;
+use store::query::RevisionRow;
+use tonic::{Request, Response, Status};
+use trust::Role;
+use wire::convert::from_timestamp;
+use wire::v1::catalog_service_server::CatalogService;
+use wire::v1::{
+    GetUpdateRequest, GetUpdateResponse, ListUpdatesRequest, ListUpdatesResponse, UpdateFile,
+    UpdateSummary,
+};
+
+/// Updates on a page, unless told otherwise, and at most.
+const DEFAULT_PAGE: u32 = 50;
+const MAX_PAGE: u32 = 500;
+/// Headers that are read at a time while searching.
+const READ_AHEAD: u32 = 500;
+/// Category names that are remembered.
+const MAX_NAMES: usize = 10_000;
+
+/// Reads the verified catalog for people.
+pub struct Catalog {
+    store: Store,
+    /// Names of categories, as of a verified position.
+    names: Mutex<(u64, HashMap<UpdateId, Name>)>,
+}
+
+/// A category's title, and whether it is a classification.
+#[derive(Debug, Clone)]
+struct Name {
+    title: String,
+    classification: bool,
+}
+
+/// What to search for.
+struct Search {
+    text: String,
+    classification: String,
+    product: String,
+    update_type: String,
+}
+
+impl Search {
+    fn fits(&self, header: &RevisionHeader, summary: &UpdateSummary) -> bool {
+        let wanted_type = if self.update_type.is_empty() {
+            header.explicitly_deployable
+        } else {
+            header
+                .update_type
+                .name()
+                .eq_ignore_ascii_case(&self.update_type)
+        };
+        let named = |wanted: &str, name: &str| wanted.is_empty() || name.to_lowercase() == wanted;
+        wanted_type
+            && (self.text.is_empty()
+                || header.title.to_lowercase().contains(&self.text)
+                || header
+                    .kb_article_ids
+                    .iter()
+                    .any(|kb| self.text.trim_start_matches("kb") == kb))
+            && (named(&self.classification, &summary.classification)
+                || self.names_category(&self.classification, header))
+            && (self.product.is_empty()
+                || summary
+                    .products
+                    .iter()
+                    .any(|product| named(&self.product, product))
+                || self.names_category(&self.product, header))
+    }
+
+    fn names_category(&self, wanted: &str, header: &RevisionHeader) -> bool {
+        header
+            .categories
+            .iter()
+            .any(|category| category.to_string() == wanted)
+    }
+}
+
+fn malformed(error: impl std::fmt::Display) -> Status {
+    tracing::error!(%error, "the catalog holds what cannot be read");
+    Status::data_loss("the catalog holds what cannot be read; the site's journal says more")
+}
+
+impl Catalog {
+    /// The catalog of a database.
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            names: Mutex::new((0, HashMap::new())),
+        }
+    }
+
+    fn remembered(&self, id: UpdateId) -> Option<Name> {
+        let verified = self.store.positions().verified;
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.0 != verified || names.1.len() > MAX_NAMES {
+            *names = (verified, HashMap::new());
+        }
+        names.1.get(&id).cloned()
+    }
+
+    async fn name(&self, id: UpdateId) -> Result<Name, Status> {
+        if let Some(name) = self.remembered(id) {
+            return Ok(name);
+        }
+        let found = async { self.store.read().await?.revisions_of(id, false).await };
+        let rows = found.await.map_err(internal)?;
+        let name = match rows.first() {
+            Some(row) => {
+                let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
+                Name {
+                    title: header.title,
+                    classification: header.update_type
+                        == UpdateType::Category(CategoryType::UpdateClassification),
+                }
+            }
+            // The source did not give the category out: its GUID is all that is known.
+            None => Name {
+                title: id.to_string(),
+                classification: false,
+            },
+        };
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.1.insert(id, name.clone());
+        Ok(name)
+    }
+
+    async fn summary(
+        &self,
+        id: RevisionId,
+        header: &RevisionHeader,
+    ) -> Result<UpdateSummary, Status> {
+        let mut classification = String::new();
+        let mut products = Vec::new();
+        for category in &header.categories {
+            let name = self.name(*category).await?;
+            if name.classification {
+                classification = name.title;
+            } else {
+                products.push(name.title);
+            }
+        }
+        Ok(UpdateSummary {
+            update_id: id.update_id.to_string(),
+            revision: id.revision,
+            title: header.title.clone(),
+            kb_article_ids: header.kb_article_ids.clone(),
+            classification,
+            products,
+            update_type: header.update_type.name().to_owned(),
+            publication_state: header.publication_state.name().to_owned(),
+            creation_date: Some(from_timestamp(header.creation_date)),
+            msrc_severity: header
+                .msrc_severity
+                .map(|severity| severity.name().to_owned())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Whether there is no newer revision of the update than this.
+    async fn is_newest(&self, id: RevisionId) -> Result<bool, Status> {
+        let found = async {
+            let mut read = self.store.read().await?;
+            read.revisions_of(id.update_id, false).await
+        };
+        let rows = found.await.map_err(internal)?;
+        Ok(rows.first().is_none_or(|newest| newest.id == id))
+    }
+
+    async fn list(
+        &self,
+        search: &Search,
+        mut after: u64,
+        page: usize,
+    ) -> Result<ListUpdatesResponse, Status> {
+        let mut updates = Vec::with_capacity(page);
+        loop {
+            let read = async {
+                let mut read = self.store.read().await?;
+                read.revisions_after(after, READ_AHEAD).await
+            };
+            let rows = read.await.map_err(internal)?;
+            if rows.is_empty() {
+                return Ok(ListUpdatesResponse {
+                    updates,
+                    next_page_token: String::new(),
+                });
+            }
+            for row in rows {
+                after = row.position;
+                let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
+                let summary = self.summary(row.id, &header).await?;
+                if search.fits(&header, &summary) && self.is_newest(row.id).await? {
+                    updates.push(summary);
+                }
+                if updates.len() == page {
+                    return Ok(ListUpdatesResponse {
+                        updates,
+                        next_page_token: after.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    async fn find(&self, text: &str) -> Result<RevisionRow, Status> {
+        let not_found = || Status::not_found(format!("there is no update {text} in the catalog"));
+        if let Ok(id) = text.parse::<RevisionId>() {
+            let found = async { self.store.read().await?.revision(id).await };
+            return found.await.map_err(internal)?.ok_or_else(not_found);
+        }
+        let update: UpdateId = text
+            .parse()
+            .map_err(|error| Status::invalid_argument(format!("{error}, or GUID.REVISION")))?;
+        let found = async { self.store.read().await?.revisions_of(update, true).await };
+        let rows = found.await.map_err(internal)?;
+        rows.into_iter().next().ok_or_else(not_found)
+    }
+
+    async fn get(&self, request: &GetUpdateRequest) -> Result<GetUpdateResponse, Status> {
+        let row = self.find(request.update_id.trim()).await?;
+        let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
+        let text = codec::decompress(&row.document).map_err(malformed)?;
+        if catalog::item::document_digest(&text) != header.document_digest {
+            return Err(malformed(format_args!(
+                "the document of {} was altered",
+                row.id
+            )));
+        }
+        let update = document::parse(&text).map_err(malformed)?;
+        let texts = update.localized("en");
+        let prerequisites = update
+            .prerequisites
+            .iter()
+            .map(|clause| match clause {
+                Prerequisite::Update(id) => id.to_string(),
+                Prerequisite::AtLeastOne { ids, .. } => {
+                    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+                    format!("one of {}", ids.join(", "))
+                }
+            })
+            .collect();
+        let mut languages: Vec<String> = update.languages.clone();
+        languages.extend(update.titles.iter().map(|texts| texts.language.clone()));
+        languages.sort_unstable();
+        languages.dedup();
+        let files = update
+            .files
+            .iter()
+            .map(|file| UpdateFile {
+                name: file.name.clone(),
+                size: file.size,
+                sha1: file.sha1.to_vec(),
+                sha256: file
+                    .sha256
+                    .map(|digest| digest.to_vec())
+                    .unwrap_or_default(),
+                url: header
+                    .file_locations
+                    .iter()
+                    .find(|location| location.sha1 == file.sha1)
+                    .map(|location| location.mu_url.clone())
+                    .unwrap_or_default(),
+            })
+            .collect();
+        Ok(GetUpdateResponse {
+            summary: Some(self.summary(row.id, &header).await?),
+            description: texts
+                .and_then(|texts| texts.description.clone())
+                .unwrap_or_default(),
+            prerequisites,
+            bundled: header.bundled.iter().map(ToString::to_string).collect(),
+            supersedes: header.superseded.iter().map(ToString::to_string).collect(),
+            files,
+            languages,
+            support_url: update.support_url.clone().unwrap_or_default(),
+            cve_ids: update.cve_ids.clone(),
+            position: row.position,
+            document: if request.with_document {
+                text
+            } else {
+                String::new()
+            },
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for Admin {
+    async fn list_updates(
+        &self,
+        request: Request<ListUpdatesRequest>,
+    ) -> Result<Response<ListUpdatesResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let request = request.into_inner();
+        let search = Search {
+            text: request.text.to_lowercase(),
+            classification: request.classification.to_lowercase(),
+            product: request.product.to_lowercase(),
+            update_type: request.update_type,
+        };
+        let after = match request.page_token.as_str() {
+            "" => 0,
+            token => token
+                .parse()
+                .map_err(|_| Status::invalid_argument("the page token is not one of ours"))?,
+        };
+        let page = match request.page_size {
+            0 => DEFAULT_PAGE,
+            size => size.min(MAX_PAGE),
+        };
+        let page = usize::try_from(page).unwrap_or(usize::MAX);
+        Ok(Response::new(
+            self.catalog.list(&search, after, page).await?,
+        ))
+    }
+
+    async fn get_update(
+        &self,
+        request: Request<GetUpdateRequest>,
+    ) -> Result<Response<GetUpdateResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        Ok(Response::new(self.catalog.get(request.get_ref()).await?))
+    }
+}

@@ -1,0 +1,314 @@
+//! Putting a central site together: everything is built and bound, then tasks start.
+
+use crate::admin::Admin;
+use crate::admission::CentralAdmission;
+use crate::identity::{self, Identity};
+use crate::ingest::WsusUpstream;
+use crate::publish::Publisher;
+use crate::settings::{Command, Settings};
+use anyhow::Context as _;
+use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
+use jiff::SignedDuration;
+use journal::{Journal, JournalSettings};
+use link::Site;
+use link::children::{Children, LinkService};
+use link::enrollment::Enrollment;
+use link::listen::{self, Acceptor};
+use link::log_route::LogRouter;
+use link::metrics::SiteMetrics;
+use link::reporter::{self, Place};
+use link::reports::Reports;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use sync::{Engine, Upstream as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use trust::tls::{self, HotCertificate};
+
+/// How long tasks may take to end.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How often old removals are looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(60 * 60);
+/// Folder of the log within the data directory.
+const LOG_FOLDER: &str = "logs";
+
+/// A central site that runs.
+pub struct Central {
+    /// The site.
+    pub site: Site,
+    tasks: TaskTracker,
+}
+
+impl Central {
+    /// Waits until every task of the site has ended, after `stop` was told.
+    pub async fn ended(self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Starts a central site on a listener, in this process. It runs until `stop` is told.
+///
+/// # Errors
+/// When a file, the database or a key is not usable.
+pub async fn run(
+    settings: &Settings,
+    acceptor: impl Acceptor,
+    address: SocketAddr,
+    ambient: Ambient,
+    stop: CancellationToken,
+) -> anyhow::Result<Central> {
+    let directory = &settings.data_dir;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("the data directory {}", directory.display()))?;
+    let store = Store::open(&settings.database).await?;
+    let identity = Identity::open(directory, &ambient)?;
+    identity
+        .ensure_credential(directory, settings.site_code, address, &store, &ambient)
+        .await?;
+    let code = settings.site_code;
+    let journal = Journal::open(
+        store.clone(),
+        JournalSettings {
+            site: code,
+            has_parent: false,
+            server: daemon::paths::host_name(),
+            directory: directory.join(LOG_FOLDER),
+            max_log_bytes: settings.max_log_bytes,
+        },
+        ambient.clone(),
+    )?;
+
+    let mut names = settings.names.clone();
+    names.extend(["localhost".to_owned(), address.ip().to_string()]);
+    let certificate =
+        identity.certificate(code, &names, settings.certificate_validity, &ambient)?;
+    let hot = HotCertificate::new(&certificate, &identity.key)?;
+    let clock = ambient.clone();
+    let time = tls::time_provider(move || clock.now());
+    let tls = tls::server_config(
+        Arc::clone(&hot) as _,
+        &[identity.authority.certificate_der().clone()],
+        time,
+    )?;
+
+    let Identity { authority, key } = identity;
+    let authority = Arc::new(authority);
+    let publisher = Publisher {
+        authority: Arc::clone(&authority),
+        ambient: ambient.clone(),
+        validity: settings.statement_validity,
+    };
+    let upstream = WsusUpstream::new(
+        settings.upstream.clone(),
+        code,
+        store.clone(),
+        publisher.clone(),
+        ambient.clone(),
+    );
+    let engine = Engine::new(
+        Arc::clone(&upstream),
+        store.clone(),
+        journal.clone(),
+        ambient.clone(),
+        settings.engine.clone(),
+    )
+    .await?;
+    let site = Site {
+        code,
+        kind: identity::KIND,
+        hierarchy: authority.hierarchy(),
+        statement_key: authority.statement_key(),
+        store: store.clone(),
+        journal: journal.clone(),
+        engine: engine.handle(),
+        ambient: ambient.clone(),
+        reports: Reports::default(),
+        announcements: watch::Sender::default(),
+    };
+    reporter::load(&site).await?;
+    let admission = Arc::new(
+        CentralAdmission::load(
+            code,
+            Arc::clone(&authority),
+            store.clone(),
+            journal.clone(),
+            ambient.clone(),
+            settings.certificate_validity,
+        )
+        .await?,
+    );
+    let children = Arc::new(Children::default());
+    let logs = LogRouter::new(site.clone(), Arc::clone(&children));
+    let tasks = TaskTracker::new();
+    let link = LinkService::new(
+        site.clone(),
+        Arc::clone(&children),
+        admission.clone(),
+        logs.clone(),
+        tasks.clone(),
+        stop.clone(),
+    );
+    let admin = Admin::new(
+        site.clone(),
+        Arc::clone(&children),
+        Arc::clone(&admission),
+        logs,
+        authority.pin(),
+    );
+    let router = link::router::router(
+        link,
+        Enrollment::new(site.clone(), admission),
+        SiteMetrics::new(site.clone(), children),
+        |routes| admin.add_to(routes),
+    )
+    .await?;
+
+    let place = Place {
+        parent: String::new(),
+        upstream: upstream.name(),
+    };
+    tasks.spawn(listen::serve(
+        acceptor,
+        Arc::new(tls),
+        router,
+        journal,
+        stop.clone(),
+    ));
+    tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(announce_runs(site.clone(), stop.clone()));
+    tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
+    tasks.spawn(reporter::keep(site.clone(), stop.clone()));
+    tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
+    tasks.spawn(keep_house(
+        store,
+        ambient.clone(),
+        settings.tombstones_kept,
+        stop.clone(),
+    ));
+    let own = OwnCertificate {
+        authority,
+        key,
+        hot,
+        names,
+        validity: settings.certificate_validity,
+        ambient,
+    };
+    tasks.spawn(own.keep_valid(site.clone(), stop));
+    tasks.close();
+    Ok(Central { site, tasks })
+}
+
+/// Tells the children whenever a run of this site completed.
+async fn announce_runs(site: Site, stop: CancellationToken) {
+    let mut engine = site.engine.watch();
+    let mut completed = engine.borrow_and_update().completed;
+    loop {
+        tokio::select! {
+            changed = engine.changed() => if changed.is_err() { return },
+            () = stop.cancelled() => return,
+        }
+        let state = engine.borrow_and_update().clone();
+        if state.completed > completed
+            && let Some(run) = state.run
+        {
+            completed = state.completed;
+            site.announce(run.id, site.store.positions().verified, run.full);
+        }
+    }
+}
+
+/// Forgets removals that every site has long seen.
+async fn keep_house(store: Store, ambient: Ambient, kept: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = stop.cancelled() => return,
+        }
+        let before = SignedDuration::try_from(kept)
+            .ok()
+            .and_then(|kept| ambient.now().checked_sub(kept).ok());
+        let Some(before) = before else { continue };
+        let forgotten = async {
+            let mut tx = store.begin().await?;
+            let forgotten = tx.forget_removals(before).await?;
+            tx.commit().await?;
+            Ok::<_, store::Error>(forgotten)
+        };
+        match forgotten.await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "old removals were forgotten"),
+            Err(error) => tracing::error!(%error, "old removals could not be forgotten"),
+        }
+    }
+}
+
+/// The top-level site's own certificate, which it makes for itself.
+struct OwnCertificate {
+    authority: Arc<trust::Authority>,
+    key: trust::SiteKey,
+    hot: Arc<HotCertificate>,
+    names: Vec<String>,
+    validity: Duration,
+    ambient: Ambient,
+}
+
+impl OwnCertificate {
+    async fn keep_valid(self, site: Site, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.validity / 2) => {}
+                () = stop.cancelled() => return,
+            }
+            let identity = trust::SiteIdentity::new(site.hierarchy, site.code);
+            let renewed = self
+                .authority
+                .self_issue(
+                    &self.key,
+                    &identity,
+                    &self.names,
+                    self.validity,
+                    self.ambient.now(),
+                    &mut self.ambient.new_rng(),
+                )
+                .and_then(|issued| issued.to_site_certificate())
+                .and_then(|certificate| self.hot.replace(&certificate, &self.key));
+            if let Err(error) = renewed {
+                tracing::error!(%error, "the site's own certificate could not be renewed");
+            }
+        }
+    }
+}
+
+/// Runs a central site as a process, until it is told to stop.
+///
+/// # Errors
+/// When the settings are not usable, or the site cannot start.
+pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(command)?;
+    let telemetry = Telemetry::start(&settings.telemetry, "headwater-central")?;
+    let signals = Signals::install()?;
+    let shutdown = Shutdown::new();
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let central = run(
+        &settings,
+        listener,
+        address,
+        Ambient::system(),
+        shutdown.token().clone(),
+    )
+    .await?;
+    println!("listening on https://{address}");
+    service_manager::ready();
+    shutdown.spawn("site", async move { central.ended().await });
+    let exit = shutdown.wait(signals, DRAIN).await;
+    telemetry.shutdown(Duration::from_secs(5)).await;
+    Ok(exit.into())
+}

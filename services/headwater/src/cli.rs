@@ -1,0 +1,206 @@
+//! What can be typed, and the help that explains it.
+
+use clap::builder::StyledStr;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io::Write;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+  headwater demo                                  see a whole hierarchy at work on this machine
+  headwater upstream --generate 20000             a source to try things on
+  headwater central --site-code CAS --upstream http://127.0.0.1:8530
+  headwater site token PR1 --kind primary         then, on the new machine:
+  HEADWATER_JOIN_TOKEN=… headwater agent --site-code PR1 --parent https://cas:8540
+  headwater sync start --wait                     synchronize everything and watch
+  headwater log --site PR1 --follow";
+
+const VARIABLES: &str = "\
+  HEADWATER_SERVER        address of the site that the verbs ask
+  HEADWATER_TOKEN         access token for it (HEADWATER_TOKEN_FILE: a file that holds it)
+  HEADWATER_JOIN_TOKEN    one-time token with which a new site joins
+  HEADWATER_DATA_DIR      data directory of the site on this machine
+  HEADWATER_CONFIG        settings file
+  NO_COLOR                no colours
+Every setting is taken from the flag, else the variable, else the settings file (--config), else a
+default. On the central site's machine the verbs need none of this: they use the admin credential in
+its data directory, which its owner alone may read.";
+
+/// The groups of the help, in the order in which a person needs them. Every verb is in one of them.
+const GROUPS: [(&str, &[&str]); 4] = [
+    ("Try it", &["demo"]),
+    ("Run a site", &["central", "agent", "site", "upstream"]),
+    ("Synchronize and look", &["sync", "status", "log", "message", "update"]),
+    ("Set up your shell", &["completions", "help"]),
+];
+
+/// Keeps software-update catalogs in step across a hierarchy of sites.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The parts that run, and the verbs that people type.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run the central site: synchronize from Microsoft Update or WSUS, and lead the hierarchy
+    Central(central::Command),
+    /// Run a primary or secondary site below a parent
+    Agent(agent::Command),
+    /// Run a stand-in for Microsoft Update, to try things on
+    Upstream(upstream::Command),
+    #[command(flatten)]
+    Person(ctl::Verb),
+    /// Print the script that completes this program's commands in your shell
+    #[command(after_help = "\
+Examples:
+  headwater completions bash > ~/.local/share/bash-completion/completions/headwater
+  headwater completions zsh > ~/.zfunc/_headwater
+  headwater completions fish > ~/.config/fish/completions/headwater.fish
+  headwater completions powershell >> $PROFILE")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+impl Verb {
+    /// Whether this runs until it is told to end.
+    pub fn is_service(&self) -> bool {
+        match self {
+            Self::Central(_) | Self::Agent(_) | Self::Upstream(_) => true,
+            Self::Person(_) | Self::Completions { .. } => false,
+        }
+    }
+}
+
+/// The command line with its grouped help.
+pub fn command() -> clap::Command {
+    let command = Cli::command();
+    let help = help(&command);
+    command.help_template(help)
+}
+
+fn help(command: &clap::Command) -> StyledStr {
+    let styles = command.get_styles();
+    let (header, literal) = (*styles.get_header(), *styles.get_literal());
+    let heading = |title: &str| format!("{header}{title}:{header:#}\n");
+    let mut text = "{about}\n\n{usage-heading} {usage}\n\n".to_owned();
+    for (title, verbs) in GROUPS {
+        text.push_str(&heading(title));
+        for name in verbs {
+            let verb = command.find_subcommand(name);
+            let about = verb.and_then(clap::Command::get_about);
+            let about = about.map_or_else(
+                || "Print this help, or that of a command".to_owned(),
+                ToString::to_string,
+            );
+            // Only the first sentence: the help of the verb has the rest.
+            let about = about.lines().next().unwrap_or_default().trim_end_matches('.');
+            text.push_str(&format!("  {literal}{name:<13}{literal:#}{about}\n"));
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("{}{{options}}\n\n", heading("Options")));
+    text.push_str(&format!("{}{EXAMPLES}\n\n", heading("Examples")));
+    text.push_str(&format!("{}{VARIABLES}\n", heading("Environment")));
+    text.into()
+}
+
+/// Writes the completion script.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "headwater", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_stands_in_the_help_exactly_once() {
+        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
+        grouped.retain(|name| *name != "help");
+        grouped.sort_unstable();
+        let command = Cli::command();
+        let mut verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        verbs.sort_unstable();
+        assert_eq!(grouped, verbs);
+    }
+
+    #[test]
+    fn the_help_names_examples_and_variables() {
+        let help = command().render_help().to_string();
+        for part in ["Try it:", "headwater demo", "HEADWATER_SERVER", "--version", "Usage: headwater"] {
+            assert!(help.contains(part), "{help}");
+        }
+        let longest = help.lines().map(|line| line.chars().count()).max();
+        assert!(longest <= Some(100), "{help}");
+    }
+
+    #[test]
+    fn what_the_documentation_types_is_understood() {
+        for line in [
+            "upstream --listen 127.0.0.1:8530 --generate 20000 --seed 7",
+            "central --site-code CAS --data-dir D1 --listen 127.0.0.1:8540 --upstream http://127.0.0.1:8530",
+            "site token PR1 --kind primary --parent CAS --expires 24h",
+            "site list --json",
+            "site remove PR1 --yes",
+            "agent --site-code PR1 --data-dir D2 --parent https://127.0.0.1:8540 --listen 127.0.0.1:8550 --join-token T",
+            "sync start --full --wait --timeout 10m --json",
+            "sync cancel --server https://cas:8540 --token-file t",
+            "status --watch --data-dir D1",
+            "status --check --config central.toml",
+            "log --site SE1 --last 10 --follow",
+            "message list --site SE1 --json",
+            "update list cumulative --classification x --product y --type software --limit 7",
+            "update show e6cf1350-c01b-414d-a61f-263d14d133b4.200 --document",
+            "completions bash",
+            "demo --once --updates 100 --primaries 1 --secondaries 0 --keep --json",
+        ] {
+            let words = std::iter::once("headwater").chain(line.split_whitespace());
+            let parsed = command().try_get_matches_from(words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_exit_code_2() {
+        for line in [
+            "",
+            "sync start --timeout 10m",
+            "status --check --watch",
+            "demo --primaries 0",
+            "demo --secondaries 35",
+            "sync cancel --token t --token-file f",
+            "completions tcsh",
+        ] {
+            let words = std::iter::once("headwater").chain(line.split_whitespace());
+            let error = command().try_get_matches_from(words).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn completions_exist_for_every_shell() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "headwater", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            assert!(script.contains("completions") && script.contains("secondaries"), "{shell}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The protocol against recorded exchanges, and client against server on loopback.
+
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod loopback;
+#[cfg(test)]
+mod package;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod speed;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tls;
