@@ -180,7 +180,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
-    tasks.spawn(announce_runs(site.clone(), stop.clone()));
+    tasks.spawn(site.clone().announce_runs(stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
@@ -201,25 +201,6 @@ pub async fn run(
     tasks.spawn(own.keep_valid(site.clone(), stop));
     tasks.close();
     Ok(Central { site, tasks })
-}
-
-/// Tells the children whenever a run of this site completed.
-async fn announce_runs(site: Site, stop: CancellationToken) {
-    let mut engine = site.engine.watch();
-    let mut completed = engine.borrow_and_update().completed;
-    loop {
-        tokio::select! {
-            changed = engine.changed() => if changed.is_err() { return },
-            () = stop.cancelled() => return,
-        }
-        let state = engine.borrow_and_update().clone();
-        if state.completed > completed
-            && let Some(run) = state.run
-        {
-            completed = state.completed;
-            site.announce(run.id, site.store.positions().verified, run.full);
-        }
-    }
 }
 
 /// Forgets removals that every site has long seen.

@@ -244,7 +244,7 @@ async fn connected_and_started(
     let mut hierarchy = Hierarchy::default();
     let all = async {
         while !plan.missing(&hierarchy).is_empty() {
-            hierarchy.absorb(watch.next().await?.sites);
+            hierarchy = watch.next().await?;
         }
         anyhow::Ok(())
     };

@@ -92,11 +92,11 @@ impl Watch {
         Ok(answer.into_inner())
     }
 
-    /// The next reports. After a break this is the whole hierarchy again. May be dropped and called again.
+    /// The sites as they are now, then at each change. May be dropped and called again.
     ///
     /// # Errors
     /// When the site stays away, or refuses.
-    pub async fn next(&mut self) -> anyhow::Result<WatchSyncResponse> {
+    pub async fn next(&mut self) -> anyhow::Result<Hierarchy> {
         loop {
             let Some(stream) = &mut self.stream else {
                 // A site that only closed the conversation is asked again at once.
@@ -112,7 +112,7 @@ impl Watch {
             match stream.next().await {
                 Some(Ok(response)) => {
                     self.failures = 0;
-                    return Ok(response);
+                    return Ok(Hierarchy::new(response.sites));
                 }
                 Some(Err(status)) => self.broke_off(status)?,
                 None => self.broke_off(tonic::Status::unavailable(
@@ -155,7 +155,7 @@ pub async fn follow(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            response = watch.next() => hierarchy.absorb(response?.sites),
+            next = watch.next() => hierarchy = next?,
             _ = tick.tick() => {}
         }
         let elapsed = begun.elapsed();

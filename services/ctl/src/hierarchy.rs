@@ -65,15 +65,11 @@ pub enum Behind {
 impl Hierarchy {
     /// The sites of a complete list.
     pub fn new(reports: Vec<SiteReport>) -> Self {
-        let mut hierarchy = Self::default();
-        hierarchy.absorb(reports);
-        hierarchy
-    }
-
-    /// Takes over newer reports; sites that are not named stay as they are.
-    pub fn absorb(&mut self, reports: Vec<SiteReport>) {
-        for report in reports {
-            self.sites.insert(report.site_code.clone(), report);
+        let reports = reports.into_iter();
+        Self {
+            sites: reports
+                .map(|report| (report.site_code.clone(), report))
+                .collect(),
         }
     }
 
@@ -189,7 +185,10 @@ impl Hierarchy {
             return Behind::Differs;
         }
         if positions == 0 {
-            let same = site.verified_position > top.verified_position || site.root == top.root;
+            let further = site.verified_position > top.verified_position;
+            // A site names no root for the moment in which it goes over to a new statement.
+            let unknown = site.root.is_empty() || top.root.is_empty();
+            let same = further || unknown || site.root == top.root;
             return if same {
                 Behind::Current
             } else {
@@ -239,6 +238,16 @@ pub fn present_error(site: &SiteReport) -> Option<String> {
     let settled =
         matches!((failed, succeeded), (Some(failed), Some(succeeded)) if succeeded >= failed);
     (!site.last_error.is_empty() && !settled).then(|| harmless(&site.last_error).into_owned())
+}
+
+#[cfg(test)]
+impl Hierarchy {
+    /// Exchanges the reports of some sites.
+    pub(crate) fn absorb(&mut self, reports: Vec<SiteReport>) {
+        let reports = reports.into_iter();
+        self.sites
+            .extend(reports.map(|report| (report.site_code.clone(), report)));
+    }
 }
 
 #[cfg(test)]

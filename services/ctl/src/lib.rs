@@ -36,7 +36,7 @@ pub enum Verb {
     Site(site::Command),
     /// Look at the updates of the catalog
     Update(update::Command),
-    /// Try it: start a whole hierarchy here, synchronize it and watch
+    /// Start a whole hierarchy on this machine, synchronize it and watch
     Demo(demo::Command),
 }
 

@@ -87,7 +87,7 @@ async fn watch(console: &Console, mut watch: Watch) -> anyhow::Result<()> {
     let mut first = true;
     loop {
         tokio::select! {
-            response = watch.next() => hierarchy.absorb(response?.sites),
+            next = watch.next() => hierarchy = next?,
             // A file or a script wants changes only.
             _ = redraw.tick(), if console.terminal && !console.json && !first => {}
         }

@@ -6,8 +6,7 @@ use clap_complete::Shell;
 use std::io::Write;
 use std::process::ExitCode;
 
-const EXAMPLES: &str = "\
-  headwater demo                                  see a whole hierarchy at work on this machine
+const EXAMPLES: &str = "  headwater demo                                  see a whole hierarchy at work on this machine
   headwater upstream --generate 20000             a source to try things on
   headwater central --site-code CAS --upstream http://127.0.0.1:8530
   headwater site token PR1 --kind primary         then, on the new machine:
@@ -15,8 +14,7 @@ const EXAMPLES: &str = "\
   headwater sync start --wait                     synchronize everything and watch
   headwater log --site PR1 --follow";
 
-const VARIABLES: &str = "\
-  HEADWATER_SERVER        address of the site that the verbs ask
+const VARIABLES: &str = "  HEADWATER_SERVER        address of the site that the verbs ask
   HEADWATER_TOKEN         access token for it (HEADWATER_TOKEN_FILE: a file that holds it)
   HEADWATER_JOIN_TOKEN    one-time token with which a new site joins
   HEADWATER_DATA_DIR      data directory of the site on this machine
@@ -30,13 +28,21 @@ its data directory, which its owner alone may read.";
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Try it", &["demo"]),
     ("Run a site", &["central", "agent", "site", "upstream"]),
-    ("Synchronize and look", &["sync", "status", "log", "message", "update"]),
+    (
+        "Synchronize and look",
+        &["sync", "status", "log", "message", "update"],
+    ),
     ("Set up your shell", &["completions", "help"]),
 ];
 
 /// Keeps software-update catalogs in step across a hierarchy of sites.
 #[derive(Debug, Parser)]
-#[command(name = "headwater", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "headwater",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -46,7 +52,7 @@ pub struct Cli {
 /// The parts that run, and the verbs that people type.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the central site: synchronize from Microsoft Update or WSUS, and lead the hierarchy
+    /// Run the central site, which synchronizes from Microsoft Update or a WSUS server
     Central(central::Command),
     /// Run a primary or secondary site below a parent
     Agent(agent::Command),
@@ -99,7 +105,11 @@ fn help(command: &clap::Command) -> StyledStr {
                 ToString::to_string,
             );
             // Only the first sentence: the help of the verb has the rest.
-            let about = about.lines().next().unwrap_or_default().trim_end_matches('.');
+            let about = about
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches('.');
             text.push_str(&format!("  {literal}{name:<13}{literal:#}{about}\n"));
         }
         text.push('\n');
@@ -132,11 +142,18 @@ mod tests {
 
     #[test]
     fn every_verb_stands_in_the_help_exactly_once() {
-        let mut grouped: Vec<_> = GROUPS.iter().flat_map(|(_, verbs)| *verbs).copied().collect();
+        let mut grouped: Vec<_> = GROUPS
+            .iter()
+            .flat_map(|(_, verbs)| *verbs)
+            .copied()
+            .collect();
         grouped.retain(|name| *name != "help");
         grouped.sort_unstable();
         let command = Cli::command();
-        let mut verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let mut verbs: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
         verbs.sort_unstable();
         assert_eq!(grouped, verbs);
     }
@@ -144,7 +161,13 @@ mod tests {
     #[test]
     fn the_help_names_examples_and_variables() {
         let help = command().render_help().to_string();
-        for part in ["Try it:", "headwater demo", "HEADWATER_SERVER", "--version", "Usage: headwater"] {
+        for part in [
+            "Try it:",
+            "headwater demo",
+            "HEADWATER_SERVER",
+            "--version",
+            "Usage: headwater",
+        ] {
             assert!(help.contains(part), "{help}");
         }
         let longest = help.lines().map(|line| line.chars().count()).max();
@@ -196,11 +219,20 @@ mod tests {
 
     #[test]
     fn completions_exist_for_every_shell() {
-        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
+        for shell in [
+            Shell::Bash,
+            Shell::Zsh,
+            Shell::Fish,
+            Shell::PowerShell,
+            Shell::Elvish,
+        ] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "headwater", &mut script);
             let script = String::from_utf8(script).unwrap();
-            assert!(script.contains("completions") && script.contains("secondaries"), "{shell}");
+            assert!(
+                script.contains("completions") && script.contains("secondaries"),
+                "{shell}"
+            );
         }
     }
 }

@@ -8,9 +8,11 @@
 mod command;
 pub mod generator;
 pub mod load;
+mod process;
 mod serve;
 mod source;
 
 pub use command::Command;
+pub use process::execute;
 pub use serve::{Error, SourceSettings, Upstream, UpstreamSettings, run};
 pub use source::{Published, ServedCatalog};

@@ -153,7 +153,7 @@ async fn a_synchronization_is_followed_over_a_break_to_its_end() {
     running.run = Some(run(5, "SyncingUpdates"));
     let conversations = vec![
         Conversation {
-            says: vec![vec![running]],
+            says: vec![vec![running, report("PR1", "primary", "CAS")]],
             breaks_off: true,
         },
         Conversation {
@@ -162,7 +162,10 @@ async fn a_synchronization_is_followed_over_a_break_to_its_end() {
                     reached("CAS", "central", ""),
                     report("PR1", "primary", "CAS"),
                 ],
-                vec![reached("PR1", "primary", "CAS")],
+                vec![
+                    reached("CAS", "central", ""),
+                    reached("PR1", "primary", "CAS"),
+                ],
             ],
             breaks_off: false,
         },
@@ -186,7 +189,10 @@ async fn a_synchronization_is_followed_over_a_break_to_its_end() {
 #[tokio::test]
 async fn waiting_ends_when_the_time_is_over() {
     let conversations = vec![Conversation {
-        says: vec![vec![reached("CAS", "central", "")]],
+        says: vec![vec![
+            reached("CAS", "central", ""),
+            report("PR1", "primary", "CAS"),
+        ]],
         breaks_off: false,
     }];
     let (client, _site) = play(GOOD, conversations).await;

@@ -218,6 +218,8 @@ impl Tracker {
             // Ours came and went unseen: a later run covers what ours was to do, so it answers for it.
         }
         match run.state.as_str() {
+            // For the moment in which it goes over to a new statement it names no root.
+            "Completed" if top.root.is_empty() && top.verified_position > 0 => TopLevel::Running,
             "Completed" => TopLevel::Reached(Goal {
                 epoch: top.epoch.clone(),
                 position: top.verified_position,
@@ -282,7 +284,11 @@ impl Tracker {
         match run.state.as_str() {
             "Failed" => Some(SiteOutcome::Failed(run_error(site, run))),
             "Cancelled" => Some(SiteOutcome::Cancelled),
-            "Completed" if site.epoch == goal.epoch && site.verified_position == goal.position => {
+            "Completed"
+                if site.epoch == goal.epoch
+                    && site.verified_position == goal.position
+                    && !site.root.is_empty() =>
+            {
                 let why =
                     "its catalog differs from that of the top-level site at the same position";
                 Some(SiteOutcome::Failed(why.into()))

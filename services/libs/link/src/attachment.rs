@@ -328,9 +328,31 @@ impl Conversation<'_> {
 
     fn take_sync(&self, request: &SyncRequest) -> Result<(), String> {
         let bad = |error: convert::Error| format!("the parent sent nonsense: {error}");
-        let run = convert::optional_uuid("run", &request.run).map_err(bad)?;
-        self.attachment.site.engine.request(Request {
-            run: run.filter(|run| !run.is_nil()),
+        let run = convert::optional_uuid("run", &request.run)
+            .map_err(bad)?
+            .filter(|run| !run.is_nil());
+        let epoch = convert::optional_uuid("epoch", &request.epoch).map_err(bad)?;
+        let site = &self.attachment.site;
+        let state = site.engine.state();
+        let positions = site.store.positions();
+        // A parent that is still pulling announces a run, and once more when it is done. A run that
+        // follows the parent's to its end serves both.
+        let same = state
+            .run
+            .as_ref()
+            .filter(|held| Some(held.id) == run)
+            .is_some_and(|held| match held.state {
+                sync::State::Requested | sync::State::Running { .. } => true,
+                sync::State::Completed { .. } => {
+                    epoch == Some(positions.epoch) && positions.verified >= request.target_position
+                }
+                sync::State::Failed { .. } | sync::State::Cancelled { .. } => false,
+            });
+        if same {
+            return Ok(());
+        }
+        site.engine.request(Request {
+            run,
             trigger: Trigger::Parent,
             full: request.full,
             target: Some(request.target_position),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Positions;
 use store::log::LogSlice;
+use sync::EngineState;
 use tokio::sync::{Mutex, watch};
 use tonic::Status;
 use uuid::Uuid;
@@ -74,6 +75,7 @@ impl Cache {
 struct Pull {
     server: Arc<PullServer>,
     positions: watch::Receiver<Positions>,
+    engine: watch::Receiver<EngineState>,
     /// The log that this pull is of.
     epoch: Uuid,
     generation: u64,
@@ -97,10 +99,19 @@ impl PullServer {
         })
     }
 
+    /// Whether our own run is under way and will bring more than is verified.
+    fn expects_more(&self, positions: &Positions) -> bool {
+        let announced = *self.site.announcements.borrow();
+        self.site.journal.has_parent()
+            && self.site.engine.state().running()
+            && announced.epoch == positions.epoch
+            && announced.target > positions.verified
+    }
+
     /// How far a pull may go now: to the end of what is applied while our own run is under way, else
     /// to what is verified. The top-level site shows nothing before it is signed.
     fn limit(&self, positions: &Positions) -> u64 {
-        if self.site.journal.has_parent() && self.site.engine.state().running() {
+        if self.expects_more(positions) {
             positions.head
         } else {
             positions.verified
@@ -132,6 +143,7 @@ impl PullServer {
             )));
         }
         let pull = Pull {
+            engine: self.site.engine.watch(),
             server: self,
             positions: watched,
             epoch: positions.epoch,
@@ -208,6 +220,12 @@ impl Pull {
         let site = &self.server.site;
         let positions = *self.positions.borrow();
         let limit = self.server.limit(&positions);
+        let expects_more = self.server.expects_more(&positions);
+        let target = if expects_more {
+            site.announcements.borrow().target
+        } else {
+            limit
+        };
         let (statement, changes) = {
             let mut read = site.store.read().await.map_err(internal)?;
             (
@@ -215,7 +233,7 @@ impl Pull {
                 read.count_after(self.sent, limit).await.map_err(internal)?,
             )
         };
-        let empty = self.epoch.is_nil() || limit == 0;
+        let empty = self.epoch.is_nil() || (limit == 0 && !expects_more);
         self.step = if empty { Step::Done } else { Step::Changes };
         Ok(response(Message::Plan(PullPlan {
             epoch: if empty {
@@ -223,7 +241,7 @@ impl Pull {
             } else {
                 self.epoch.as_bytes().to_vec()
             },
-            target_position: limit,
+            target_position: target,
             changes,
             start_over: start_over && !empty,
             statement: statement.unwrap_or_default(),
@@ -251,21 +269,32 @@ impl Pull {
                 self.sent = limit;
                 continue;
             }
-            if self.sent == positions.verified {
+            let expects_more = self.server.expects_more(&positions);
+            if self.sent == positions.verified && !expects_more {
                 let statement = self.statement().await?;
                 self.step = Step::Done;
                 return Ok(response(Message::Statement(statement)));
             }
-            // Our own run is under way: more comes, or the statement.
-            match tokio::time::timeout(STALL, self.positions.changed()).await {
+            let waiting = || {
+                Status::unavailable(format!(
+                    "site {} has not verified position {} yet; it waits for its own parent",
+                    self.server.site.code, self.sent
+                ))
+            };
+            if !expects_more {
+                return Err(waiting());
+            }
+            // Our own run is under way: more comes, or the statement, or its end.
+            let news = async {
+                tokio::select! {
+                    changed = self.positions.changed() => changed,
+                    ended = self.engine.wait_for(|state| !state.running()) => ended.map(|_| ()),
+                }
+            };
+            match tokio::time::timeout(STALL, news).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Status::unavailable("the site is stopping")),
-                Err(_) => {
-                    return Err(Status::unavailable(format!(
-                        "site {} has not verified position {} yet; it is waiting for its own parent",
-                        self.server.site.code, self.sent
-                    )));
-                }
+                Err(_) => return Err(waiting()),
             }
         }
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use store::Store;
 use sync::EngineHandle;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use trust::{HierarchyId, StatementPublicKey};
 use uuid::Uuid;
@@ -71,6 +72,25 @@ impl Site {
                 full,
             };
         });
+    }
+
+    /// Announces what every completed run of this site reached, until `stop` is told.
+    pub async fn announce_runs(self, stop: CancellationToken) {
+        let mut engine = self.engine.watch();
+        let mut completed = engine.borrow_and_update().completed;
+        loop {
+            tokio::select! {
+                changed = engine.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            let state = engine.borrow_and_update().clone();
+            if state.completed > completed
+                && let Some(run) = state.run
+            {
+                completed = state.completed;
+                self.announce(run.id, self.store.positions().verified, run.full);
+            }
+        }
     }
 }
 

@@ -26,6 +26,20 @@ pub(crate) async fn settle<F: Future>(future: F) -> F::Output {
     futures::executor::block_on(future)
 }
 
+/// Sends a statement off without waiting for what becomes of it; what is sent to the connection
+/// later comes after it.
+#[cfg(not(feature = "simulation"))]
+pub(crate) fn start<F: Future>(future: F) {
+    // The first poll hands the statement over, the answer goes to nobody.
+    drop(futures::FutureExt::now_or_never(future));
+}
+
+/// Waits for the statement: a simulation leaves nothing under way.
+#[cfg(feature = "simulation")]
+pub(crate) fn start<F: Future>(future: F) {
+    drop(futures::executor::block_on(future));
+}
+
 /// A value that goes into a statement.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -53,12 +67,16 @@ impl From<&[u8]> for Value {
 }
 impl From<String> for Value {
     fn from(value: String) -> Self {
-        Self::Text(value)
+        // PostgreSQL has no NUL in a text, and what comes from outside may hold one.
+        Self::Text(match value.contains('\0') {
+            true => value.replace('\0', "\u{fffd}"),
+            false => value,
+        })
     }
 }
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
-        Self::Text(value.to_owned())
+        value.to_owned().into()
     }
 }
 impl From<Option<i64>> for Value {

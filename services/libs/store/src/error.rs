@@ -22,7 +22,7 @@ pub enum Error {
     /// The address of the database is not one we can use.
     #[error("{place} is not a database address: use a directory, or postgres://user@host/database")]
     Address {
-        /// What was given, without credentials.
+        /// What was given, in a form that shows nothing of it.
         place: String,
     },
     /// A statement failed. Whether a commit that failed so took place is not known.
@@ -84,6 +84,8 @@ pub enum Mismatch {
     Root,
     /// The log is of another epoch.
     Epoch,
+    /// The statement is of another hierarchy.
+    Hierarchy,
 }
 
 impl std::fmt::Display for Mismatch {
@@ -97,6 +99,7 @@ impl std::fmt::Display for Mismatch {
             }
             Self::Root => f.write_str("its items are not the ones that were signed"),
             Self::Epoch => f.write_str("it is of another epoch"),
+            Self::Hierarchy => f.write_str("it is of another hierarchy"),
         }
     }
 }

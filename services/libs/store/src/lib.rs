@@ -10,6 +10,7 @@
 
 mod backend;
 mod error;
+mod location;
 
 pub mod authority;
 pub mod ingest;
@@ -21,76 +22,26 @@ pub mod status;
 pub mod verify;
 
 pub use error::{Error, Mismatch};
+pub use location::{DATABASE_FILE, Location, PostgresUrl};
 pub use log::{Appended, ChangeRow, NewItem};
 
-use backend::{Connection, settle};
+use backend::{Connection, settle, start};
 use catalog::merkle::Tree;
-use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, Postgres};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Transaction};
-use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
+use sqlx::postgres::{PgPool, Postgres};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection as _, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, watch};
 use uuid::Uuid;
 
-/// Name of the SQLite database in a site's data directory.
-pub const DATABASE_FILE: &str = "headwater.db";
-/// How long a statement waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// SQLite connections for queries, besides the one that writes.
-const READERS: usize = 3;
-/// PostgreSQL connections at most.
-const POOL_SIZE: u32 = 8;
-/// Pages that a WAL may grow to before it is written back, so that it stays small.
-const WAL_PAGES: &str = "2000";
-
-/// Where a site keeps its database.
-#[derive(Clone, Debug)]
-pub enum Location {
-    /// SQLite in a data directory, which is made when it is not there.
-    Directory(PathBuf),
-    /// PostgreSQL, as a URL that may hold a password.
-    Postgres(PostgresUrl),
-}
-
-/// The URL of a PostgreSQL database. Shown without its password.
-#[derive(Clone)]
-pub struct PostgresUrl(String);
-
-impl PostgresUrl {
-    /// The URL, for `postgres://` and `postgresql://`.
-    ///
-    /// # Errors
-    /// When the text is no such URL.
-    pub fn new(url: impl Into<String>) -> Result<Self, Error> {
-        let url = Self(url.into());
-        match PgConnectOptions::from_str(&url.0) {
-            Ok(_) if url.0.starts_with("postgres") => Ok(url),
-            _ => Err(Error::Address {
-                place: url.to_string(),
-            }),
-        }
-    }
-}
-
-impl std::fmt::Display for PostgresUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.split_once('@') {
-            Some((_, place)) => write!(f, "postgres://…@{place}"),
-            None => f.write_str(self.0.split('?').next().unwrap_or("postgres://…")),
-        }
-    }
-}
-
-impl std::fmt::Debug for PostgresUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
+/// How a unit of work begins: each statement sees what was committed before it, so that what is read
+/// after the writer's lock was had is the newest.
+const POSTGRES_WRITE: &str = "begin isolation level read committed";
+/// One writer over all processes: positions are given out in order. Held until the unit ends.
+const POSTGRES_WRITER_LOCK: &str = "select pg_advisory_xact_lock(4857)";
+/// How a view of one moment begins.
+const POSTGRES_READ: &str = "begin isolation level repeatable read read only";
 
 /// How far a site's catalog goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +52,8 @@ pub struct Positions {
     pub head: u64,
     /// Position up to which a statement was verified. Nothing above it is shown.
     pub verified: u64,
-    /// Grows, in this process, whenever changes are thrown away: positions above the verified one may
-    /// then be given out again for other changes.
+    /// Grows whenever changes are thrown away: positions above the verified one may then be given
+    /// out again for other changes.
     pub generation: u64,
 }
 
@@ -115,13 +66,20 @@ pub struct Store {
 struct Inner {
     backend: Backend,
     positions: watch::Sender<Positions>,
-    /// The Merkle tree of the verified catalog; loaded when it is first needed.
-    tree: std::sync::Mutex<Option<Arc<Tree>>>,
+    /// The Merkle tree of a verified catalog; loaded when it is first needed.
+    tree: std::sync::Mutex<Option<KnownTree>>,
+}
+
+/// A tree, and which catalog it is of: another process may have gone over to the next meanwhile.
+struct KnownTree {
+    epoch: Uuid,
+    verified: u64,
+    tree: Arc<Tree>,
 }
 
 enum Backend {
     Sqlite {
-        writer: Mutex<SqliteWriter>,
+        writer: Mutex<SqliteConnection>,
         readers: Vec<Mutex<SqliteConnection>>,
         next_reader: AtomicUsize,
     },
@@ -131,10 +89,41 @@ enum Backend {
     },
 }
 
-struct SqliteWriter {
-    connection: SqliteConnection,
-    /// A unit of work was begun and not finished: roll it back before the next.
+/// An SQLite connection in a transaction. Dropped in it, the transaction is rolled back, so that no
+/// lock and no snapshot outlives its use.
+struct SqliteTurn<'s> {
+    connection: MutexGuard<'s, SqliteConnection>,
     open: bool,
+}
+
+impl<'s> SqliteTurn<'s> {
+    async fn begin(
+        connection: MutexGuard<'s, SqliteConnection>,
+        statement: &'static str,
+    ) -> Result<Self, Error> {
+        // Open before it is: who drops this future half-way may have begun.
+        let mut turn = Self {
+            connection,
+            open: true,
+        };
+        settle(sqlx::raw_sql(statement).execute(&mut *turn.connection)).await?;
+        Ok(turn)
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        settle(sqlx::raw_sql("commit").execute(&mut *self.connection)).await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for SqliteTurn<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // Where nothing was begun, SQLite says so and nobody listens.
+            start(sqlx::raw_sql("rollback").execute(&mut *self.connection));
+        }
+    }
 }
 
 impl Store {
@@ -144,8 +133,8 @@ impl Store {
     /// When the place cannot be used, or holds what this version cannot read.
     pub async fn open(location: &Location) -> Result<Self, Error> {
         let backend = match location {
-            Location::Directory(directory) => open_sqlite(directory).await?,
-            Location::Postgres(url) => open_postgres(url).await?,
+            Location::Directory(directory) => location::open_sqlite(directory).await?,
+            Location::Postgres(url) => location::open_postgres(url).await?,
         };
         let nowhere = Positions {
             epoch: Uuid::nil(),
@@ -160,7 +149,7 @@ impl Store {
                 tree: std::sync::Mutex::new(None),
             }),
         };
-        let positions = site_state::positions(&mut store.read().await?.connection()).await?;
+        let positions = store.read().await?.positions();
         store.inner.positions.send_replace(positions);
         Ok(store)
     }
@@ -180,51 +169,38 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn begin(&self) -> Result<Tx<'_>, Error> {
-        let connection = match &self.inner.backend {
+        let mut connection = match &self.inner.backend {
             Backend::Sqlite { writer, .. } => {
-                let mut writer = writer.lock().await;
-                if writer.open {
-                    settle(sqlx::query("rollback").execute(&mut writer.connection))
-                        .await
-                        .ok();
-                    writer.open = false;
-                }
-                writer.open = true;
-                settle(sqlx::query("begin immediate").execute(&mut writer.connection)).await?;
-                TxConnection::Sqlite(writer)
+                let turn = SqliteTurn::begin(writer.lock().await, "begin immediate").await?;
+                TxConnection::Sqlite(turn)
             }
             Backend::Postgres { pool, writer } => {
                 let turn = writer.lock().await;
-                let mut transaction = settle(pool.begin()).await?;
-                // One writer over all processes: positions are given out in order.
-                settle(
-                    sqlx::query("select pg_advisory_xact_lock(4857)").execute(&mut *transaction),
-                )
-                .await?;
+                let mut transaction = settle(pool.begin_with(POSTGRES_WRITE)).await?;
+                settle(sqlx::query(POSTGRES_WRITER_LOCK).execute(&mut *transaction)).await?;
                 TxConnection::Postgres(transaction, turn)
             }
         };
-        let mut tx = Tx {
+        // Read anew: another process may have written, or a commit may have taken place of which
+        // nobody waited for the answer.
+        let positions = site_state::positions(&mut connection.connection()).await?;
+        self.remember(positions);
+        Ok(Tx {
             store: self,
             connection,
-            positions: self.positions(),
+            positions,
             tree: None,
-        };
-        if matches!(tx.connection, TxConnection::Postgres(..)) {
-            // Another process may have written since.
-            let generation = tx.positions.generation;
-            tx.positions = site_state::positions(&mut tx.connection()).await?;
-            tx.positions.generation = generation;
-        }
-        Ok(tx)
+        })
     }
 
-    /// A connection for queries.
+    /// A connection for queries, which all see the database as it is now.
+    ///
+    /// Ends when dropped; do not keep it while waiting for anything but its queries.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn read(&self) -> Result<Read<'_>, Error> {
-        let connection = match &self.inner.backend {
+        let mut connection = match &self.inner.backend {
             Backend::Sqlite {
                 readers,
                 next_reader,
@@ -238,85 +214,28 @@ impl Store {
                         readers[turn % readers.len()].lock().await
                     }
                 };
-                ReadConnection::Sqlite(reader)
+                ReadConnection::Sqlite(SqliteTurn::begin(reader, "begin").await?)
             }
             Backend::Postgres { pool, .. } => {
-                ReadConnection::Postgres(settle(pool.acquire()).await?)
+                ReadConnection::Postgres(settle(pool.begin_with(POSTGRES_READ)).await?)
             }
         };
+        // The first query takes the snapshot, so the positions fit all that is read after.
+        let positions = site_state::positions(&mut connection.connection()).await?;
         Ok(Read {
             connection,
-            positions: self.positions(),
+            positions,
         })
     }
-}
 
-async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
-    let place = directory.join(DATABASE_FILE).display().to_string();
-    let failed = |source| Error::Open {
-        place: place.clone(),
-        source,
-    };
-    std::fs::create_dir_all(directory).map_err(|error| failed(sqlx::Error::Io(error)))?;
-    let options = SqliteConnectOptions::new()
-        .filename(directory.join(DATABASE_FILE))
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("wal_autocheckpoint", WAL_PAGES)
-        .disable_statement_logging();
-    let mut connection = settle(options.connect()).await.map_err(failed)?;
-    settle(sqlx::migrate!("migrations/sqlite").run(&mut connection))
-        .await
-        .map_err(|source| Error::Migrate {
-            place: place.clone(),
-            source,
-        })?;
-    let mut readers = Vec::with_capacity(READERS);
-    for _ in 0..READERS {
-        let reader = settle(options.clone().read_only(true).connect())
-            .await
-            .map_err(failed)?;
-        readers.push(Mutex::new(reader));
+    /// Takes over what was found or left in the database. The caller is the writer.
+    fn remember(&self, positions: Positions) {
+        self.inner.positions.send_if_modified(|known| {
+            let changed = *known != positions;
+            *known = positions;
+            changed
+        });
     }
-    Ok(Backend::Sqlite {
-        writer: Mutex::new(SqliteWriter {
-            connection,
-            open: false,
-        }),
-        readers,
-        next_reader: AtomicUsize::new(0),
-    })
-}
-
-async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
-    let place = url.to_string();
-    let failed = |source| Error::Open {
-        place: place.clone(),
-        source,
-    };
-    let options = PgConnectOptions::from_str(&url.0)
-        .map_err(failed)?
-        .disable_statement_logging();
-    let pool = settle(
-        PgPoolOptions::new()
-            .max_connections(POOL_SIZE)
-            .connect_with(options),
-    )
-    .await
-    .map_err(failed)?;
-    settle(sqlx::migrate!("migrations/postgres").run(&pool))
-        .await
-        .map_err(|source| Error::Migrate {
-            place: place.clone(),
-            source,
-        })?;
-    Ok(Backend::Postgres {
-        pool,
-        writer: Mutex::new(()),
-    })
 }
 
 /// A unit of work: all of it happens, or nothing.
@@ -329,16 +248,22 @@ pub struct Tx<'s> {
 }
 
 enum TxConnection<'s> {
-    Sqlite(MutexGuard<'s, SqliteWriter>),
+    Sqlite(SqliteTurn<'s>),
     Postgres(Transaction<'static, Postgres>, MutexGuard<'s, ()>),
+}
+
+impl TxConnection<'_> {
+    fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(turn) => Connection::Sqlite(&mut turn.connection),
+            Self::Postgres(transaction, _) => Connection::Postgres(transaction),
+        }
+    }
 }
 
 impl Tx<'_> {
     fn connection(&mut self) -> Connection<'_> {
-        match &mut self.connection {
-            TxConnection::Sqlite(writer) => Connection::Sqlite(&mut writer.connection),
-            TxConnection::Postgres(transaction, _) => Connection::Postgres(transaction),
-        }
+        self.connection.connection()
     }
 
     /// How far the catalog goes within this unit of work.
@@ -351,48 +276,70 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails. Whether the unit happened is then not known: repeat only what may be repeated.
     pub async fn commit(self) -> Result<(), Error> {
-        match self.connection {
-            TxConnection::Sqlite(mut writer) => {
-                settle(sqlx::query("commit").execute(&mut writer.connection)).await?;
-                writer.open = false;
+        let Self {
+            store,
+            connection,
+            positions,
+            tree,
+        } = self;
+        // What is remembered changes before the next writer has its turn.
+        let remember = || {
+            if let Some(tree) = tree {
+                *store.known_tree() = Some(KnownTree {
+                    epoch: positions.epoch,
+                    verified: positions.verified,
+                    tree,
+                });
             }
-            TxConnection::Postgres(transaction, _turn) => settle(transaction.commit()).await?,
+            store.remember(positions);
+        };
+        match connection {
+            TxConnection::Sqlite(mut turn) => {
+                turn.commit().await?;
+                remember();
+            }
+            TxConnection::Postgres(transaction, _turn) => {
+                settle(transaction.commit()).await?;
+                remember();
+            }
         }
-        if let Some(tree) = self.tree {
-            *self.store.cached_tree() = Some(tree);
-        }
-        let positions = self.positions;
-        self.store.inner.positions.send_if_modified(|known| {
-            let changed = *known != positions;
-            *known = positions;
-            changed
-        });
         Ok(())
     }
 }
 
-/// A connection for queries. Sees what is committed.
+/// A connection for queries. All of them see one moment: what was committed when it was made.
 pub struct Read<'s> {
     connection: ReadConnection<'s>,
     positions: Positions,
 }
 
 enum ReadConnection<'s> {
-    Sqlite(MutexGuard<'s, SqliteConnection>),
-    Postgres(PoolConnection<Postgres>),
+    Sqlite(SqliteTurn<'s>),
+    Postgres(Transaction<'static, Postgres>),
 }
 
-impl Read<'_> {
+impl ReadConnection<'_> {
     fn connection(&mut self) -> Connection<'_> {
-        match &mut self.connection {
-            ReadConnection::Sqlite(connection) => Connection::Sqlite(connection),
-            ReadConnection::Postgres(connection) => Connection::Postgres(connection),
+        match self {
+            Self::Sqlite(turn) => Connection::Sqlite(&mut turn.connection),
+            Self::Postgres(transaction) => Connection::Postgres(transaction),
         }
     }
 }
 
+impl Read<'_> {
+    fn connection(&mut self) -> Connection<'_> {
+        self.connection.connection()
+    }
+
+    /// How far the catalog went at the moment that is seen.
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
+}
+
 impl Store {
-    fn cached_tree(&self) -> std::sync::MutexGuard<'_, Option<Arc<Tree>>> {
+    fn known_tree(&self) -> std::sync::MutexGuard<'_, Option<KnownTree>> {
         // A panic while the lock was held cannot leave half a tree: it is only ever replaced.
         self.inner
             .tree
@@ -410,7 +357,7 @@ impl Store {
                     for reader in readers {
                         settle(reader.into_inner().close()).await.ok();
                     }
-                    settle(writer.into_inner().connection.close()).await.ok();
+                    settle(writer.into_inner().close()).await.ok();
                 }
                 Backend::Postgres { pool, .. } => settle(pool.close()).await,
             }

@@ -182,7 +182,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn remove(&mut self, keys: &[ItemKey], now: Timestamp) -> Result<u64, Error> {
-        let live = self.live_rows(keys).await?;
+        let mut live = self.live_rows(keys).await?;
         let mut rows = Vec::new();
         let mut replaced = Vec::new();
         let mut head = self.positions.head;
@@ -192,6 +192,7 @@ impl Tx<'_> {
             };
             head += 1;
             replaced.push((*position, head));
+            live.insert(*key, (head, None));
             let change = ChangeRow {
                 position: head,
                 key: key.to_bytes(),
@@ -272,8 +273,13 @@ impl Tx<'_> {
                 vec![int(verified)],
             )
             .await?;
-        self.positions.generation += 1;
+        self.count_generation().await?;
         self.move_head(verified).await
+    }
+
+    async fn count_generation(&mut self) -> Result<(), Error> {
+        self.positions.generation = self.count_up(site_state::GENERATION).await?;
+        Ok(())
     }
 
     /// Begins a log in an epoch, with nothing in it and nothing verified.
@@ -294,11 +300,12 @@ impl Tx<'_> {
         }
         self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
         self.move_head(0).await?;
+        self.count_generation().await?;
         self.positions = Positions {
             epoch,
             head: 0,
             verified: 0,
-            generation: self.positions.generation + 1,
+            generation: self.positions.generation,
         };
         self.tree = Some(std::sync::Arc::default());
         Ok(())
@@ -328,7 +335,6 @@ impl Tx<'_> {
             return Ok(0);
         };
         let last = last.count(0)?;
-        let floor = self.number(site_state::FLOOR).await?.max(last);
         for row in &rows {
             self.connection()
                 .execute(
@@ -337,7 +343,7 @@ impl Tx<'_> {
                 )
                 .await?;
         }
-        self.put_number(site_state::FLOOR, floor).await?;
+        self.raise_floor(last).await?;
         Ok(rows.len() as u64)
     }
 
@@ -372,6 +378,16 @@ impl Tx<'_> {
             }
         }
         Ok(known)
+    }
+
+    /// Notes that removals up to a position may be missing here: a site that starts over at a parent
+    /// that forgot them never learns of them. The floor only rises.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn raise_floor(&mut self, floor: u64) -> Result<(), Error> {
+        let floor = self.number(site_state::FLOOR).await?.max(floor);
+        self.put_number(site_state::FLOOR, floor).await
     }
 
     /// Which of these revisions are in the log, verified or not.
@@ -436,7 +452,8 @@ impl Read<'_> {
         let sizes = self
             .connection()
             .fetch(
-                "select position, coalesce(length(header), 0) + coalesce(length(document), 0) \
+                "select position, \
+                 cast(coalesce(length(header), 0) + coalesce(length(document), 0) as bigint) \
                  from item where position > $1 and position <= $2 order by position limit $3",
                 vec![
                     int(after),
@@ -464,7 +481,7 @@ impl Read<'_> {
             .connection()
             .fetch(
                 "select position, key, header, document, \
-                 case when digest is null then 1 else 0 end \
+                 cast(case when digest is null then 1 else 0 end as bigint) \
                  from item where position > $1 and position <= $2 order by position",
                 vec![int(after), int(through)],
             )

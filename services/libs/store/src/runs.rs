@@ -100,15 +100,15 @@ impl Tx<'_> {
         let row = self
             .connection()
             .fetch_optional(
-                "select started from sync_run order by started desc limit 1 offset $1",
+                "select started, id from sync_run order by started desc, id desc limit 1 offset $1",
                 vec![int(RUNS_KEPT)],
             )
             .await?;
         let Some(row) = row else { return Ok(0) };
         self.connection()
             .execute(
-                "delete from sync_run where started <= $1",
-                vec![row.int(0)?.into()],
+                "delete from sync_run where (started, id) <= ($1, $2)",
+                vec![row.int(0)?.into(), row.blob(1)?.into()],
             )
             .await
     }

@@ -11,10 +11,15 @@ pub(crate) const EPOCH: &str = "epoch";
 pub(crate) const HEAD: &str = "head";
 /// Position that a statement was verified for.
 pub(crate) const VERIFIED: &str = "verified";
+/// How often changes were thrown away.
+pub(crate) const GENERATION: &str = "generation";
 /// Number of live items at the verified position.
 pub(crate) const ITEMS: &str = "items";
 /// The newest verified statement, signed.
 pub(crate) const STATEMENT: &str = "statement";
+/// The newest statement that was ever accepted, signed. Outlives the epoch, so that a site that starts
+/// over cannot be given an older catalog than it has seen.
+pub(crate) const NEWEST_STATEMENT: &str = "newest-statement";
 /// Removals up to here are no longer in the log.
 pub(crate) const FLOOR: &str = "floor";
 /// Number of this site's last status message.
@@ -43,29 +48,56 @@ async fn put(connection: &mut Connection<'_>, name: &str, value: Vec<u8>) -> Res
     Ok(())
 }
 
+fn number_of(name: &str, bytes: Vec<u8>) -> Result<u64, Error> {
+    bytes
+        .try_into()
+        .map(u64::from_be_bytes)
+        .ok()
+        .filter(|number| *number <= i64::MAX as u64)
+        .ok_or_else(|| corrupt(format_args!("site_state {name} is not a number")))
+}
+
 pub(crate) async fn number(connection: &mut Connection<'_>, name: &str) -> Result<u64, Error> {
     match value(connection, name).await? {
         None => Ok(0),
-        Some(bytes) => {
-            let bytes = bytes
-                .try_into()
-                .map_err(|_| corrupt(format_args!("{name} is not a number")))?;
-            Ok(u64::from_be_bytes(bytes))
-        }
+        Some(bytes) => number_of(name, bytes),
     }
 }
 
 pub(crate) async fn positions(connection: &mut Connection<'_>) -> Result<Positions, Error> {
-    let epoch = match value(connection, EPOCH).await? {
-        None => Uuid::nil(),
-        Some(bytes) => Uuid::from_slice(&bytes).map_err(|_| corrupt("epoch is not a UUID"))?,
-    };
-    Ok(Positions {
-        epoch,
-        head: number(connection, HEAD).await?,
-        verified: number(connection, VERIFIED).await?,
+    let rows = connection
+        .fetch(
+            "select name, value from site_state where name in ($1, $2, $3, $4)",
+            vec![
+                EPOCH.into(),
+                HEAD.into(),
+                VERIFIED.into(),
+                GENERATION.into(),
+            ],
+        )
+        .await?;
+    let mut positions = Positions {
+        epoch: Uuid::nil(),
+        head: 0,
+        verified: 0,
         generation: 0,
-    })
+    };
+    for row in rows {
+        let (name, value) = (row.text(0)?, row.blob(1)?);
+        match name.as_str() {
+            EPOCH => {
+                positions.epoch =
+                    Uuid::from_slice(&value).map_err(|_| corrupt("epoch is not a UUID"))?;
+            }
+            HEAD => positions.head = number_of(HEAD, value)?,
+            VERIFIED => positions.verified = number_of(VERIFIED, value)?,
+            _ => positions.generation = number_of(GENERATION, value)?,
+        }
+    }
+    if positions.verified > positions.head {
+        return Err(corrupt("more is verified than there is"));
+    }
+    Ok(positions)
 }
 
 impl Tx<'_> {

@@ -132,16 +132,22 @@ impl Tx<'_> {
         let row = self
             .connection()
             .fetch_optional(
-                "select time from status_message order by time desc limit 1 offset $1",
+                "select time, site, number from status_message \
+                 order by time desc, site desc, number desc limit 1 offset $1",
                 vec![int(STATUS_MESSAGES_KEPT)],
             )
             .await?;
         let Some(row) = row else { return Ok(0) };
         self.connection()
             .execute(
-                "delete from status_message where time <= $1 and not exists (select 1 from outbox \
+                "delete from status_message where (time, site, number) <= ($1, $2, $3) \
+                 and not exists (select 1 from outbox \
                  where outbox.site = status_message.site and outbox.number = status_message.number)",
-                vec![row.int(0)?.into()],
+                vec![
+                    row.int(0)?.into(),
+                    row.text(1)?.into(),
+                    row.int(2)?.into(),
+                ],
             )
             .await
     }

@@ -5,12 +5,12 @@
 
 use crate::backend::{Row, int, placeholders};
 use crate::error::{Error, Mismatch, corrupt};
-use crate::{Read, Store, Tx, site_state};
+use crate::{KnownTree, Positions, Read, Store, Tx, site_state};
 use catalog::item::Digest;
 use catalog::merkle::{BUCKETS_PER_NODE, BucketHasher, NODES, Tree};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use trust::statement::Statement;
+use trust::statement::{SignedStatement, Statement, StatementError};
 
 /// Buckets that one query reads when all of them are read.
 const BUCKETS_PER_RANGE: u32 = 4096;
@@ -141,8 +141,9 @@ impl Tx<'_> {
             )
             .await?
             .count(0)?;
-        (before + come)
-            .checked_sub(gone)
+        before
+            .checked_add(come)
+            .and_then(|items| items.checked_sub(gone))
             .ok_or_else(|| corrupt("more items were removed than there were"))
     }
 
@@ -150,8 +151,13 @@ impl Tx<'_> {
         if let Some(tree) = &self.tree {
             return Ok(Arc::clone(tree));
         }
-        if let Some(tree) = &*self.store.cached_tree() {
-            return Ok(Arc::clone(tree));
+        let Positions {
+            epoch, verified, ..
+        } = self.positions;
+        if let Some(known) = &*self.store.known_tree()
+            && (known.epoch, known.verified) == (epoch, verified)
+        {
+            return Ok(Arc::clone(&known.tree));
         }
         let rows = self
             .connection()
@@ -165,7 +171,12 @@ impl Tx<'_> {
             }
         }
         let tree = Arc::new(tree);
-        *self.store.cached_tree() = Some(Arc::clone(&tree));
+        // Nothing of this unit has touched the nodes, else it had a tree of its own.
+        *self.store.known_tree() = Some(KnownTree {
+            epoch,
+            verified,
+            tree: Arc::clone(&tree),
+        });
         Ok(tree)
     }
 
@@ -199,6 +210,7 @@ impl Tx<'_> {
                 held: self.positions.head,
             }));
         }
+        self.check_follows(stated).await?;
         // The log may end in positions whose changes were replaced or forgotten since.
         self.put_number(site_state::HEAD, stated.position).await?;
         self.positions.head = stated.position;
@@ -212,7 +224,25 @@ impl Tx<'_> {
         if summary.root != stated.root {
             return Err(Error::Mismatch(Mismatch::Root));
         }
-        self.go_over(summary, signed).await
+        self.go_over(summary, signed).await?;
+        self.put_state(site_state::NEWEST_STATEMENT, signed).await
+    }
+
+    /// Whether a statement may follow the newest that was accepted, also in an epoch that was left.
+    async fn check_follows(&mut self, stated: &Statement) -> Result<(), Error> {
+        let Some(newest) = self.state(site_state::NEWEST_STATEMENT).await? else {
+            return Ok(());
+        };
+        let newest = SignedStatement::from_bytes(&newest).map_err(corrupt)?;
+        stated
+            .may_follow(newest.claimed())
+            .map_err(|error| match error {
+                StatementError::Older { offered, held } => Error::Older { offered, held },
+                StatementError::OtherHierarchy { .. } => Error::Mismatch(Mismatch::Hierarchy),
+                StatementError::Fork { .. }
+                | StatementError::Malformed
+                | StatementError::Signature => Error::Mismatch(Mismatch::Root),
+            })
     }
 
     async fn go_over(&mut self, summary: Summary, signed: &[u8]) -> Result<(), Error> {

@@ -140,6 +140,32 @@ fn a_later_run_answers_for_ours_when_ours_went_by_unseen() {
 }
 
 #[test]
+fn the_goal_is_taken_when_the_top_level_site_names_it_whole() {
+    let mut scene = Scene::new(false);
+    scene.top_done().all_follow();
+    scene.change("CAS", |site| site.root = Vec::new());
+    assert_eq!(scene.after(ZERO).verdict, None);
+    let verdict = scene.top_done().after(ZERO).verdict;
+    assert_eq!(verdict, Some(Verdict::Converged { goal: goal() }));
+}
+
+#[test]
+fn a_removed_site_is_not_waited_for() {
+    let mut scene = Scene::new(false);
+    scene.top_done().all_follow().change("SE2", |site| {
+        *site = report("SE2", "secondary", "PR2");
+    });
+    assert_eq!(scene.after(ZERO).verdict, None);
+    let left = scene.hierarchy.in_tree_order().into_iter();
+    let left = left.filter(|(_, site)| site.site_code != "SE2");
+    scene.hierarchy = Hierarchy::new(left.map(|(_, site)| site.clone()).collect());
+    assert!(matches!(
+        scene.after(ZERO).verdict,
+        Some(Verdict::Converged { .. })
+    ));
+}
+
+#[test]
 fn a_failure_at_the_top_ends_it() {
     let mut scene = Scene::new(false);
     let verdict = scene.change("CAS", fail).after(ZERO).verdict;

@@ -1,0 +1,140 @@
+//! Where the database is, and how it is opened and brought to this version's schema.
+
+use crate::backend::settle;
+use crate::{Backend, Error};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Name of the SQLite database in a site's data directory.
+pub const DATABASE_FILE: &str = "headwater.db";
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// SQLite connections for queries, besides the one that writes.
+const READERS: usize = 3;
+/// PostgreSQL connections at most.
+const POOL_SIZE: u32 = 8;
+/// Pages that a WAL may grow to before it is written back, so that it stays small.
+const WAL_PAGES: &str = "2000";
+
+/// Where a site keeps its database.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// SQLite in a data directory, which is made when it is not there.
+    Directory(PathBuf),
+    /// PostgreSQL, as a URL that may hold a password.
+    Postgres(PostgresUrl),
+}
+
+/// The URL of a PostgreSQL database. Shown without user, password and settings.
+#[derive(Clone)]
+pub struct PostgresUrl {
+    options: Box<PgConnectOptions>,
+    place: String,
+}
+
+impl PostgresUrl {
+    /// The URL, for `postgres://` and `postgresql://`.
+    ///
+    /// # Errors
+    /// When the text is no such URL.
+    pub fn new(url: impl AsRef<str>) -> Result<Self, Error> {
+        let url = url.as_ref();
+        // Nothing of a text that cannot be read is shown: any part of it may be a password.
+        let refused = || Error::Address {
+            place: format!("a text of {} characters", url.chars().count()),
+        };
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(refused());
+        }
+        let options = PgConnectOptions::from_str(url).map_err(|_| refused())?;
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let database = options.get_database().unwrap_or_default();
+        Ok(Self {
+            place: format!("postgres://{host}:{}/{database}", options.get_port()),
+            options: Box::new(options.disable_statement_logging()),
+        })
+    }
+}
+
+impl std::fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.place)
+    }
+}
+
+impl std::fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
+    let place = directory.join(DATABASE_FILE).display().to_string();
+    let failed = |source| Error::Open {
+        place: place.clone(),
+        source,
+    };
+    std::fs::create_dir_all(directory).map_err(|error| failed(sqlx::Error::Io(error)))?;
+    let options = SqliteConnectOptions::new()
+        .filename(directory.join(DATABASE_FILE))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", WAL_PAGES)
+        .disable_statement_logging();
+    let mut connection = settle(options.connect()).await.map_err(failed)?;
+    settle(sqlx::migrate!("migrations/sqlite").run(&mut connection))
+        .await
+        .map_err(|source| Error::Migrate {
+            place: place.clone(),
+            source,
+        })?;
+    let mut readers = Vec::with_capacity(READERS);
+    for _ in 0..READERS {
+        let reader = settle(options.clone().read_only(true).connect())
+            .await
+            .map_err(failed)?;
+        readers.push(Mutex::new(reader));
+    }
+    Ok(Backend::Sqlite {
+        writer: Mutex::new(connection),
+        readers,
+        next_reader: AtomicUsize::new(0),
+    })
+}
+
+pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
+    let place = url.to_string();
+    let failed = |source| Error::Open {
+        place: place.clone(),
+        source,
+    };
+    let pool = settle(
+        PgPoolOptions::new()
+            .max_connections(POOL_SIZE)
+            .connect_with((*url.options).clone()),
+    )
+    .await
+    .map_err(failed)?;
+    settle(sqlx::migrate!("migrations/postgres").run(&pool))
+        .await
+        .map_err(|source| Error::Migrate {
+            place: place.clone(),
+            source,
+        })?;
+    Ok(Backend::Postgres {
+        pool,
+        writer: Mutex::new(()),
+    })
+}
