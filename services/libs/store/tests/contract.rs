@@ -1,0 +1,121 @@
+//! What a store promises, whatever database is below it: one list of tests, run against SQLite and
+//! against PostgreSQL.
+//!
+//! PostgreSQL is found by `HEADWATER_TEST_POSTGRES`, a URL with the right to create databases;
+//! `scripts/test` starts a server and sets it. Every test has databases of its own.
+
+mod contract {
+    pub mod authority;
+    pub mod corrupt;
+    pub mod ingest;
+    pub mod log;
+    pub mod random;
+    pub mod runs;
+    pub mod schema;
+    pub mod shared;
+    pub mod status;
+    pub mod support;
+    pub mod units;
+    pub mod verify;
+    pub mod view;
+}
+
+/// Each test of the list twice: `sqlite::module::test` and `postgres::module::test`.
+macro_rules! contract {
+    ($($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod sqlite {
+            $(mod $module {
+                $(#[test]
+                fn $test() {
+                    crate::contract::support::on_sqlite(crate::contract::$module::$test);
+                })+
+            })+
+        }
+        mod postgres {
+            $(mod $module {
+                $(#[test]
+                fn $test() {
+                    crate::contract::support::on_postgres(crate::contract::$module::$test);
+                })+
+            })+
+        }
+    };
+}
+
+contract! {
+    log:
+        each_new_item_gets_the_next_position,
+        appending_again_changes_nothing,
+        a_changed_item_moves_to_the_end_and_the_others_keep_their_place,
+        one_item_twice_in_a_batch_is_held_once,
+        removing_leaves_one_tombstone,
+        an_item_that_comes_back_counts_as_added,
+        many_items_in_one_batch_are_all_there,
+        empty_and_large_documents_come_back_byte_for_byte,
+        changes_come_in_order_within_the_limits_asked_for,
+        changes_that_are_held_already_are_passed_over,
+        what_does_not_continue_the_log_is_refused,
+        malformed_changes_are_refused,
+        forgotten_removals_raise_the_floor,
+        the_floor_only_rises,
+        an_epoch_begins_with_nothing;
+    units:
+        a_dropped_unit_leaves_nothing,
+        a_unit_that_is_cancelled_at_any_point_leaves_the_store_usable,
+        a_commit_whose_answer_nobody_awaits_is_whole_or_nothing,
+        positions_are_told_after_the_commit,
+        units_of_work_take_turns,
+        everything_is_there_after_opening_again;
+    view:
+        nothing_is_shown_before_a_statement,
+        the_verified_catalog_stays_whole_during_a_pull,
+        replaced_rows_go_with_the_statement_that_covers_the_replacement,
+        rolling_back_restores_the_verified_catalog_exactly,
+        a_reader_sees_one_moment,
+        readers_beside_a_writer_see_whole_catalogs;
+    verify:
+        a_copy_of_the_log_is_accepted,
+        an_altered_missing_or_added_row_is_refused,
+        a_statement_that_does_not_fit_the_log_is_refused,
+        an_older_catalog_is_refused_also_after_starting_over,
+        accepting_the_same_again_changes_nothing,
+        a_log_that_ends_in_forgotten_removals_reaches_its_statement,
+        a_pull_that_is_overtaken_ends_at_the_newer_statement,
+        the_summary_does_not_depend_on_what_is_remembered;
+    random:
+        a_store_does_what_its_model_does,
+        copies_in_any_batches_are_equal;
+    shared:
+        two_stores_on_one_database_take_turns,
+        a_store_follows_what_another_one_published;
+    status:
+        messages_are_numbered_from_one,
+        a_relayed_message_is_stored_once,
+        the_outbox_keeps_its_order_until_it_is_acknowledged,
+        a_dropped_message_uses_up_no_number,
+        the_newest_messages_come_first,
+        pruning_keeps_the_newest_and_the_outbox,
+        any_text_is_kept;
+    runs:
+        a_run_is_kept_as_it_was_written_last,
+        the_newest_runs_come_first,
+        the_last_success_is_the_newest_completed_run,
+        pruning_keeps_exactly_the_newest_runs;
+    authority:
+        a_site_is_kept_as_it_was_written_last,
+        a_join_token_remembers_its_use,
+        expired_join_tokens_are_pruned,
+        an_access_token_keeps_its_first_role,
+        an_older_report_is_ignored;
+    ingest:
+        quarantine_keeps_the_first_time_and_the_newest_reason,
+        wanted_revisions_are_listed_once;
+    corrupt:
+        a_broken_position_is_an_error,
+        a_broken_item_is_an_error,
+        a_broken_tree_is_an_error,
+        a_broken_message_is_an_error,
+        a_broken_row_elsewhere_is_an_error;
+    schema:
+        the_schema_is_the_one_of_the_other_database;
+}

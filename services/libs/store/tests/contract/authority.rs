@@ -1,0 +1,113 @@
+//! Sites, tokens and reports.
+
+use super::support::*;
+use catalog::{SiteCode, SiteKind};
+use store::authority::{JoinTokenRow, SiteRow};
+
+fn code(text: &str) -> SiteCode {
+    text.parse().unwrap()
+}
+
+fn site(text: &str) -> SiteRow {
+    SiteRow {
+        code: code(text),
+        kind: SiteKind::Primary,
+        parent: code("CAS"),
+        joined: time(0),
+        removed: None,
+        key_hash: vec![1; 32],
+    }
+}
+
+fn token(secret: u8, minute: i64) -> JoinTokenRow {
+    JoinTokenRow {
+        secret_hash: vec![secret; 32],
+        site: code("PR1"),
+        kind: SiteKind::Secondary,
+        parent: code("PR2"),
+        expires: time(minute),
+        used: None,
+        key_hash: None,
+    }
+}
+
+pub async fn a_site_is_kept_as_it_was_written_last(place: &Place) {
+    let store = place.store().await;
+    let moved = SiteRow {
+        kind: SiteKind::Secondary,
+        parent: code("PR2"),
+        joined: time(5),
+        removed: Some(time(9)),
+        key_hash: vec![],
+        ..site("PR1")
+    };
+    let mut tx = store.begin().await.unwrap();
+    for row in [&site("SE1"), &site("PR1"), &moved] {
+        tx.put_site(row).await.unwrap();
+    }
+    assert_eq!(tx.site(code("PR1")).await.unwrap(), Some(moved.clone()));
+    assert_eq!(tx.site(code("XXX")).await.unwrap(), None);
+    tx.commit().await.unwrap();
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.sites().await.unwrap(), [moved, site("SE1")]);
+}
+
+pub async fn a_join_token_remembers_its_use(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    tx.put_join_token(&token(1, 60)).await.unwrap();
+    assert_eq!(tx.join_token(&[1; 32]).await.unwrap(), Some(token(1, 60)));
+    assert_eq!(tx.join_token(&[2; 32]).await.unwrap(), None);
+    let used = JoinTokenRow {
+        used: Some(time(3)),
+        key_hash: Some(vec![9; 32]),
+        ..token(1, 60)
+    };
+    tx.put_join_token(&used).await.unwrap();
+    assert_eq!(tx.join_token(&[1; 32]).await.unwrap(), Some(used));
+}
+
+pub async fn expired_join_tokens_are_pruned(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    for (secret, minute) in [(1, 10), (2, 20), (3, 30)] {
+        tx.put_join_token(&token(secret, minute)).await.unwrap();
+    }
+    assert_eq!(tx.prune_join_tokens(time(20)).await.unwrap(), 1);
+    assert_eq!(tx.join_token(&[1; 32]).await.unwrap(), None);
+    assert!(tx.join_token(&[2; 32]).await.unwrap().is_some());
+}
+
+pub async fn an_access_token_keeps_its_first_role(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    for role in ["viewer", "administrator"] {
+        tx.put_access_token(&[4; 32], "dashboard", role, time(0))
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let found = read.access_token(&[4; 32]).await.unwrap();
+    assert_eq!(found, Some(("dashboard".to_owned(), "viewer".to_owned())));
+    assert_eq!(read.access_token(&[5; 32]).await.unwrap(), None);
+}
+
+pub async fn an_older_report_is_ignored(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    for (sequence, taken) in [(5, true), (5, false), (4, false), (6, true)] {
+        let report = sequence.to_string().into_bytes();
+        let put = tx.put_site_report(code("SE1"), sequence, report).await;
+        assert_eq!(put.unwrap(), taken, "{sequence}");
+    }
+    tx.put_site_report(code("PR1"), 1, vec![]).await.unwrap();
+    tx.commit().await.unwrap();
+    let expected = [(code("PR1"), 1, vec![]), (code("SE1"), 6, b"6".to_vec())];
+    let reports = async || store.read().await.unwrap().site_reports().await.unwrap();
+    assert_eq!(reports().await, expected);
+    let mut tx = store.begin().await.unwrap();
+    tx.remove_site_report(code("SE1")).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(reports().await, expected[..1]);
+}

@@ -1,0 +1,162 @@
+//! Status messages and their outbox.
+
+use super::support::*;
+use catalog::SiteCode;
+use store::Store;
+use store::status::{STATUS_MESSAGES_KEPT, StatusRow};
+use uuid::Uuid;
+
+fn message(site: &str, number: u64, minute: i64) -> StatusRow {
+    StatusRow {
+        site: site.parse().unwrap(),
+        number,
+        time: time(minute),
+        status_id: 6702,
+        run: Some(Uuid::from_u128(7)),
+        inserts: vec!["PR1".to_owned(), format!("message {number}")],
+    }
+}
+
+async fn record(store: &Store, row: StatusRow, has_parent: bool) -> u64 {
+    let mut tx = store.begin().await.unwrap();
+    let number = tx.record_status(row, has_parent).await.unwrap();
+    tx.commit().await.unwrap();
+    number
+}
+
+async fn relay(store: &Store, row: &StatusRow) -> bool {
+    let mut tx = store.begin().await.unwrap();
+    let new = tx.relay_status(row, true).await.unwrap();
+    tx.commit().await.unwrap();
+    new
+}
+
+pub async fn messages_are_numbered_from_one(place: &Place) {
+    let store = place.store().await;
+    for number in 1..4 {
+        assert_eq!(record(&store, message("PR1", 99, 0), false).await, number);
+    }
+    let mut read = store.read().await.unwrap();
+    let kept = read.status_messages(None, 10).await.unwrap();
+    let expected = StatusRow {
+        number: 3,
+        ..message("PR1", 99, 0)
+    };
+    assert_eq!(kept[0], expected);
+    assert_eq!(read.outbox_length().await.unwrap(), 0, "it has no parent");
+}
+
+pub async fn a_relayed_message_is_stored_once(place: &Place) {
+    let store = place.store().await;
+    assert!(relay(&store, &message("SE1", 5, 0)).await);
+    assert!(!relay(&store, &message("SE1", 5, 9)).await);
+    assert!(relay(&store, &message("SE2", 5, 0)).await);
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.outbox_length().await.unwrap(), 2);
+    let site: SiteCode = "SE1".parse().unwrap();
+    let kept = read.status_messages(Some(site), 10).await.unwrap();
+    assert_eq!(kept, [message("SE1", 5, 0)]);
+}
+
+pub async fn the_outbox_keeps_its_order_until_it_is_acknowledged(place: &Place) {
+    let store = place.store().await;
+    record(&store, message("PR1", 0, 5), true).await;
+    relay(&store, &message("SE2", 40, 1)).await;
+    relay(&store, &message("SE1", 7, 9)).await;
+    record(&store, message("PR1", 0, 2), true).await;
+    let waiting = async |most| {
+        let mut read = store.read().await.unwrap();
+        let rows = read.outbox(most).await.unwrap();
+        rows.into_iter()
+            .map(|(sequence, row)| (sequence, row.site.to_string(), row.number))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        (1, "PR1".to_owned(), 1),
+        (2, "SE2".to_owned(), 40),
+        (3, "SE1".to_owned(), 7),
+        (4, "PR1".to_owned(), 2),
+    ];
+    assert_eq!(waiting(10).await, expected);
+    assert_eq!(waiting(2).await, expected[..2]);
+    for acknowledged in [3, 2, 3] {
+        let mut tx = store.begin().await.unwrap();
+        tx.acknowledge_status(acknowledged).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(waiting(10).await, expected[3..]);
+    // A sequence is never given out twice, also when the outbox was empty in between.
+    let mut tx = store.begin().await.unwrap();
+    tx.acknowledge_status(4).await.unwrap();
+    tx.commit().await.unwrap();
+    relay(&store, &message("SE1", 8, 9)).await;
+    assert_eq!(waiting(10).await, [(5, "SE1".to_owned(), 8)]);
+}
+
+pub async fn a_dropped_message_uses_up_no_number(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    let number = tx.record_status(message("PR1", 0, 0), true).await.unwrap();
+    assert_eq!(number, 1);
+    drop(tx);
+    assert_eq!(record(&store, message("PR1", 0, 0), true).await, 1);
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.outbox_length().await.unwrap(), 1);
+}
+
+pub async fn the_newest_messages_come_first(place: &Place) {
+    let store = place.store().await;
+    for (site, number, minute) in [("SE1", 1, 30), ("SE2", 9, 10), ("SE1", 2, 20)] {
+        relay(&store, &message(site, number, minute)).await;
+    }
+    let mut read = store.read().await.unwrap();
+    let all = read.status_messages(None, 2).await.unwrap();
+    assert_eq!(all, [message("SE1", 1, 30), message("SE1", 2, 20)]);
+    let of_one = read
+        .status_messages(Some("SE1".parse().unwrap()), 9)
+        .await
+        .unwrap();
+    assert_eq!(of_one, [message("SE1", 2, 20), message("SE1", 1, 30)]);
+}
+
+pub async fn pruning_keeps_the_newest_and_the_outbox(place: &Place) {
+    let database = place.database().await;
+    let store = database.open().await;
+    relay(&store, &message("SE1", 1, 0)).await;
+    // All at one instant: the number decides which are the oldest.
+    let numbers = STATUS_MESSAGES_KEPT + 5;
+    let time = time(0).as_millisecond();
+    database
+        .sql(&format!(
+            "with recursive n (n) as (select 1 union all select n + 1 from n where n < {numbers}) \
+             insert into status_message (site, number, time, status_id, inserts) \
+             select 'SE2', n, {time}, 6702, '[]' from n"
+        ))
+        .await;
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(
+        tx.prune_status().await.unwrap(),
+        5,
+        "one of six waits for the parent"
+    );
+    assert_eq!(tx.prune_status().await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let oldest = database
+        .rows("select cast(min(number) as text) from status_message where site = 'SE2'")
+        .await;
+    assert_eq!(oldest[0][0], "6");
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.outbox(9).await.unwrap()[0].1, message("SE1", 1, 0));
+}
+
+pub async fn any_text_is_kept(place: &Place) {
+    let store = place.store().await;
+    let mut row = message("SE1", 1, 0);
+    row.inserts = vec![
+        "\0 \u{1f} '\"; drop table item; -- \u{10ffff}".to_owned(),
+        String::new(),
+    ];
+    relay(&store, &row).await;
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.status_messages(None, 1).await.unwrap(), [row]);
+}
