@@ -14,7 +14,7 @@ use daemon::Ambient;
 use futures::{StreamExt as _, pin_mut};
 use journal::{StatusId, phrases};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use store::{NewItem, Store, Tx};
 use sync::upstream::with_causes;
 use sync::{Counts, Failure, Phase, RunHandle, Upstream};
@@ -165,6 +165,7 @@ impl Upstream for WsusUpstream {
             upstream: self,
             client: &client,
             run,
+            aside: Mutex::default(),
         };
         match ingest.run(full).await {
             Err(Stopped::ServerChanged) => {
@@ -218,6 +219,8 @@ struct Ingest<'a> {
     upstream: &'a WsusUpstream,
     client: &'a Client,
     run: &'a RunHandle,
+    /// Put aside in this run: not asked for again in it.
+    aside: Mutex<HashSet<RevisionId>>,
 }
 
 /// Items that wait to be stored together.
@@ -252,6 +255,9 @@ impl Ingest<'_> {
             None => phrases::full_run(),
         });
 
+        if full {
+            self.want_quarantined().await?;
+        }
         self.run.enter(Phase::SyncingCategories);
         let categories = self
             .client
@@ -300,6 +306,11 @@ impl Ingest<'_> {
         Ok(statement.position)
     }
 
+    fn aside(&self) -> MutexGuard<'_, HashSet<RevisionId>> {
+        // Each change is one insertion.
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Fetches those of the revisions that are not held, and stores them.
     async fn fetch(&self, listed: &[RevisionId], tally: &mut Tally) -> Result<(), Stopped> {
         let mut missing = Vec::new();
@@ -308,10 +319,11 @@ impl Ingest<'_> {
             let mut tx = self.upstream.store.begin().await?;
             let held: HashSet<ItemKey> = tx.held(&keys).await?.into_iter().collect();
             drop(tx);
+            let aside = self.aside();
             missing.extend(
                 chunk
                     .iter()
-                    .filter(|id| !held.contains(&ItemKey::Revision(**id))),
+                    .filter(|id| !held.contains(&ItemKey::Revision(**id)) && !aside.contains(*id)),
             );
         }
         tally.total += missing.len() as u64;
@@ -367,6 +379,17 @@ impl Ingest<'_> {
             }
             self.fetch(&wanted, tally).await?;
         }
+        Ok(())
+    }
+
+    /// Lets a full run try again what was put aside, listed or not.
+    async fn want_quarantined(&self) -> Result<(), Stopped> {
+        let store = &self.upstream.store;
+        let quarantined = store.read().await?.quarantined(WANTED_AT_ONCE).await?;
+        let ids: Vec<RevisionId> = quarantined.into_iter().map(|row| row.id).collect();
+        let mut tx = store.begin().await?;
+        tx.want(&ids).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -453,6 +476,7 @@ impl Ingest<'_> {
 
     /// Puts a revision aside; the run goes on.
     async fn put_aside(&self, id: RevisionId, reason: &str) -> Result<(), Stopped> {
+        self.aside().insert(id);
         let mut tx = self.upstream.store.begin().await?;
         let new = tx
             .quarantine(id, reason, self.upstream.ambient.now())

@@ -138,3 +138,45 @@ pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
         writer: Mutex::new(()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_anything_secret() {
+        for url in [
+            "postgres://user:secret@db.example:5433/headwater",
+            "postgresql://user:se%40cret@db.example:5433/headwater?sslmode=require",
+            "postgres://user:p@secret@db.example:5433/headwater",
+            "postgres://db.example:5433/headwater?user=u&password=secret",
+            "postgres://user@db.example:5433/headwater?password=secret&options=-c%20a=b@c",
+        ] {
+            let url = PostgresUrl::new(url).unwrap();
+            assert_eq!(url.to_string(), "postgres://db.example:5433/headwater");
+            let location = format!("{:?}", Location::Postgres(url));
+            assert!(!location.contains("secret"), "{location}");
+        }
+        let socket =
+            PostgresUrl::new("postgres:///headwater?host=/run/pg&password=secret").unwrap();
+        assert_eq!(socket.to_string(), "postgres:///run/pg:5432/headwater");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_being_shown() {
+        for text in [
+            "",
+            "secret",
+            "mysql://user:secret@host/db",
+            "postgresfoo://user:secret@host/db",
+            "postgres://user:sec?ret@host/db",
+            "postgres://user:secret@host:port/db",
+            "postgres://host/db?sslmode=secret",
+        ] {
+            let refused = PostgresUrl::new(text).unwrap_err();
+            assert!(matches!(refused, Error::Address { .. }));
+            let told = format!("{refused} {refused:?}");
+            assert!(!told.contains("sec"), "{told}");
+        }
+    }
+}

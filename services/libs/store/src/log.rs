@@ -234,7 +234,7 @@ impl Tx<'_> {
             keys.push(key);
             changes.push(change);
         }
-        if slice.through < last || slice.through < head {
+        if slice.through < last || slice.through > i64::MAX as u64 {
             return Err(Error::OutOfOrder {
                 head: last,
                 found: slice.through,

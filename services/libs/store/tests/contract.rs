@@ -4,6 +4,7 @@
 //! PostgreSQL is found by `HEADWATER_TEST_POSTGRES`, a URL with the right to create databases;
 //! `scripts/test` starts a server and sets it. Every test has databases of its own.
 
+#[cfg(test)]
 mod contract {
     pub mod authority;
     pub mod corrupt;

@@ -21,7 +21,7 @@ struct Model {
 }
 
 fn content(number: u32) -> (Vec<u8>, Vec<u8>) {
-    let document = (number % 4 > 0).then(|| format!("document {number}"));
+    let document = (number > 0).then(|| format!("document {number}"));
     (
         format!("header {number}").into_bytes(),
         document.unwrap_or_default().into_bytes(),
@@ -147,8 +147,13 @@ impl Pair {
     }
 }
 
+/// How many sequences are tried: a statement costs PostgreSQL a round trip.
+fn seeds(place: &Place) -> u64 {
+    if place.is_postgres() { 2 } else { 6 }
+}
+
 pub async fn a_store_does_what_its_model_does(place: &Place) {
-    for seed in 0..6 {
+    for seed in 0..seeds(place) {
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
         let mut pair = Pair::new(place).await;
@@ -160,7 +165,7 @@ pub async fn a_store_does_what_its_model_does(place: &Place) {
 }
 
 pub async fn copies_in_any_batches_are_equal(place: &Place) {
-    for seed in 100..106 {
+    for seed in 100..100 + seeds(place) {
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
         let mut parent = Pair::new(place).await;

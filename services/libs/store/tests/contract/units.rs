@@ -56,7 +56,7 @@ pub async fn a_unit_that_is_cancelled_at_any_point_leaves_the_store_usable(place
     let mut done = 0;
     for polls in 0..60 {
         let text = format!("try {polls}");
-        if give_up_after(polls, one_unit(&store, &text))
+        if give_up_after(polls, Box::pin(one_unit(&store, &text)))
             .await
             .is_some()
         {
@@ -70,7 +70,7 @@ pub async fn a_unit_that_is_cancelled_at_any_point_leaves_the_store_usable(place
     }
     assert!(done < 60);
     let known = store.positions();
-    one_unit(&store, "last").await;
+    Box::pin(one_unit(&store, "last")).await;
     assert!(store.positions().head >= known.head + 199);
     let signed = publish(&store, 1).await;
     assert_eq!(signed.claimed().items, 199);

@@ -80,10 +80,11 @@ pub async fn a_statement_that_does_not_fit_the_log_is_refused(place: &Place) {
     let (items, root) = (summary.items, summary.root);
     let mismatch = async |epoch, position, items, root| {
         let signed = state(epoch, position, items, root, 1);
-        match accept(&store, &signed).await.unwrap_err() {
-            Error::Mismatch(mismatch) => mismatch,
-            other => panic!("{other:?}"),
-        }
+        let refused = accept(&store, &signed).await;
+        let Err(Error::Mismatch(mismatch)) = refused else {
+            panic!("{refused:?}");
+        };
+        mismatch
     };
     assert_eq!(mismatch(Uuid::nil(), 9, items, root).await, Mismatch::Epoch);
     let short = mismatch(EPOCH, 8, items, root).await;

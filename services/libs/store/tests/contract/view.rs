@@ -23,8 +23,6 @@ pub async fn nothing_is_shown_before_a_statement(place: &Place) {
     sees_nothing(&store).await;
     publish(&store, 1).await;
     assert_eq!(view(&store).await.len(), 3);
-    let rows = store.read().await.unwrap();
-    drop(rows);
     let mut batch = items(1..2, "new");
     batch[0].key = catalog::item::ItemKey::Revision(revision(1, 2));
     append(&store, batch).await;
@@ -130,19 +128,19 @@ pub async fn a_reader_sees_one_moment(place: &Place) {
 }
 
 pub async fn readers_beside_a_writer_see_whole_catalogs(place: &Place) {
-    const ITEMS: u128 = 30;
+    const ITEMS: u64 = 30;
     let store = place.store().await;
-    append(&store, items(0..ITEMS, "0")).await;
+    append(&store, items(0..ITEMS.into(), "0")).await;
     publish(&store, 0).await;
     let writer = async {
         for round in 1..15 {
-            append(&store, items(0..ITEMS, &round.to_string())).await;
+            append(&store, items(0..ITEMS.into(), &round.to_string())).await;
             publish(&store, round).await;
         }
     };
     let reader = async || {
         let mut seen = Vec::new();
-        while store.positions().verified < 15 * ITEMS as u64 {
+        while store.positions().verified < 15 * ITEMS {
             let view = view(&store).await;
             let documents: std::collections::BTreeSet<_> = view
                 .into_values()
