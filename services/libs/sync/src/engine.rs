@@ -199,8 +199,11 @@ impl EngineHandle {
     /// Cancels the run under way, what waits behind it, and a retry that is planned. The run that was
     /// cancelled, if one was under way.
     pub fn cancel(&self) -> Option<Uuid> {
-        *self.shared.pending() = None;
-        self.shared.cancel().cancel();
+        {
+            let mut pending = self.shared.pending();
+            *pending = None;
+            self.shared.cancel().cancel();
+        }
         let state = self.shared.state.borrow();
         state
             .running()
@@ -230,7 +233,8 @@ pub struct Engine<U> {
 
 /// What the engine waited for.
 enum Reason {
-    Request(Request),
+    /// A run, and what cancels it.
+    Request(Request, CancellationToken),
     Stop,
 }
 
@@ -302,48 +306,76 @@ impl<U: Upstream> Engine<U> {
     pub async fn work(self, stop: CancellationToken) {
         let mut failures: u32 = 0;
         loop {
-            let request = match self.wait(failures, &stop).await {
-                Reason::Request(request) => request,
+            let (request, cancel) = match self.wait(&mut failures, &stop).await {
+                Reason::Request(request, cancel) => (request, cancel),
                 Reason::Stop => return,
             };
             let done = tokio::select! {
-                done = self.run(request, failures) => done,
+                done = self.run(request, cancel) => done,
                 () = stop.cancelled() => return,
             };
             failures = if done { 0 } else { failures.saturating_add(1) };
         }
     }
 
-    /// Waits for a reason to run.
-    async fn wait(&self, failures: u32, stop: &CancellationToken) -> Reason {
+    /// Takes what was asked for, and lets a cancel from now on mean this run.
+    fn take(&self) -> Option<(Request, CancellationToken)> {
+        let mut pending = self.shared.pending();
+        let request = pending.take()?;
         let cancel = CancellationToken::new();
         *self.shared.cancel() = cancel.clone();
-        let mut failures = failures;
+        Some((request, cancel))
+    }
+
+    /// Waits for a reason to run. A retry that is cancelled counts as done with: `failures` is then 0.
+    async fn wait(&self, failures: &mut u32, stop: &CancellationToken) -> Reason {
+        let give_up = CancellationToken::new();
+        {
+            let _pending = self.shared.pending();
+            *self.shared.cancel() = give_up.clone();
+        }
+        let mut told = false;
+        let mut alarm = self.alarm(*failures);
         loop {
-            if let Some(request) = self.shared.pending().take() {
-                return Reason::Request(request);
+            if let Some((request, cancel)) = self.take() {
+                return Reason::Request(request, cancel);
             }
-            let (delay, trigger) = if failures > 0 {
-                (Some(self.retry_delay(failures)), Trigger::Retry)
-            } else {
-                let poll = self.settings.poll.map(|poll| self.ambient.jitter(poll));
-                (poll, Trigger::Poll)
-            };
-            self.tell_next_attempt(delay.filter(|_| failures > 0), failures)
-                .await;
-            let sleep = async {
+            if *failures > 0 && !told {
+                told = true;
+                self.tell_retry(alarm.0, *failures).await;
+            }
+            let (delay, trigger, at) = alarm;
+            let ring = async {
                 match delay {
-                    Some(delay) => tokio::time::sleep(delay).await,
+                    Some(_) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => return Reason::Stop,
                 () = self.shared.wake.notified() => {}
-                () = cancel.cancelled(), if failures > 0 && !cancel.is_cancelled() => failures = 0,
-                () = sleep => return Reason::Request(Request::new(trigger)),
+                () = give_up.cancelled(), if *failures > 0 => {
+                    *failures = 0;
+                    alarm = self.alarm(0);
+                    self.show_next_attempt(None);
+                }
+                () = ring => {
+                    let _ = self.handle().request(Request::new(trigger));
+                }
             }
         }
+    }
+
+    /// When the engine runs without being asked: after which delay, why, and at what instant.
+    fn alarm(&self, failures: u32) -> (Option<Duration>, Trigger, Instant) {
+        let (delay, trigger) = if failures > 0 {
+            (Some(self.retry_delay(failures)), Trigger::Retry)
+        } else {
+            let poll = self.settings.poll.map(|poll| self.ambient.jitter(poll));
+            (poll, Trigger::Poll)
+        };
+        let at = Instant::now() + delay.unwrap_or_default();
+        (delay, trigger, at)
     }
 
     fn retry_delay(&self, failures: u32) -> Duration {
@@ -354,39 +386,36 @@ impl<U: Upstream> Engine<U> {
         self.ambient.jitter(doubled.min(self.settings.retry_most))
     }
 
-    async fn tell_next_attempt(&self, delay: Option<Duration>, failures: u32) {
-        let next = delay.and_then(|delay| self.ambient.now().checked_add(delay).ok());
+    fn show_next_attempt(&self, next: Option<Timestamp>) {
         self.shared.state.send_if_modified(|state| {
             let changed = state.next_attempt != next;
             state.next_attempt = next;
             changed
         });
-        if let Some(delay) = delay {
-            self.shared.journal.line(None, phrases::will_retry(delay));
-            let minutes = delay.as_secs().div_ceil(60).to_string();
-            self.shared
-                .journal
-                .record(
-                    StatusId::RetryScheduled,
-                    None,
-                    vec![minutes, failures.to_string()],
-                )
-                .await;
-        }
+    }
+
+    async fn tell_retry(&self, delay: Option<Duration>, failures: u32) {
+        let Some(delay) = delay else { return };
+        self.show_next_attempt(self.ambient.now().checked_add(delay).ok());
+        self.shared.journal.line(None, phrases::will_retry(delay));
+        let minutes = delay.as_secs().div_ceil(60).to_string();
+        let inserts = vec![minutes, failures.to_string()];
+        self.shared
+            .journal
+            .record(StatusId::RetryScheduled, None, inserts)
+            .await;
     }
 
     /// Does one run; whether it needs no retry.
-    async fn run(&self, request: Request, failures: u32) -> bool {
+    async fn run(&self, request: Request, cancel: CancellationToken) -> bool {
         let now = self.ambient.now();
         let id = request.run.unwrap_or_else(|| self.ambient.new_id());
         let run = SyncRun::requested(id, request.trigger, request.full, now);
-        let cancel = CancellationToken::new();
-        *self.shared.cancel() = cancel.clone();
+        self.write_down(&run, 0).await;
         self.shared.state.send_modify(|state| {
             state.run = Some(run);
             state.next_attempt = None;
         });
-        self.write_down(0).await;
         self.tell_start(id, request).await;
 
         let handle = RunHandle {
@@ -416,7 +445,6 @@ impl<U: Upstream> Engine<U> {
                 let error = failure.message;
                 self.end(State::Failed { at, error }, self.store.positions().verified)
                     .await;
-                tracing::debug!(failures, "the run will be tried again");
                 false
             }
             None => {
@@ -434,35 +462,34 @@ impl<U: Upstream> Engine<U> {
         }
     }
 
+    /// Ends the run: written into the history first, then shown.
     async fn end(&self, end: State, position: u64) {
+        let Some(run) = self.shared.state.borrow().run.clone() else {
+            return;
+        };
+        let run = match run.clone().end(end) {
+            Ok(ended) => ended,
+            Err(_) => run,
+        };
+        self.write_down(&run, position).await;
         self.shared.state.send_modify(|state| {
-            if let Some(run) = state.run.take() {
-                state.run = Some(match run.clone().end(end) {
-                    Ok(ended) => ended,
-                    Err(_) => run,
-                });
-            }
-            match state.run.as_ref().map(|run| &run.state) {
-                Some(State::Completed { at }) => {
+            match &run.state {
+                State::Completed { at } => {
                     state.last_success = Some(*at);
                     state.last_failure = None;
                     state.completed += 1;
                 }
-                Some(State::Failed { at, error }) => {
+                State::Failed { at, error } => {
                     state.last_failure = Some((*at, error.clone()));
                 }
-                Some(State::Cancelled { .. } | State::Requested | State::Running { .. }) | None => {
-                }
+                State::Cancelled { .. } | State::Requested | State::Running { .. } => {}
             }
+            state.run = Some(run);
         });
-        self.write_down(position).await;
     }
 
     /// Writes the run into the history. A failure to do so ends no run.
-    async fn write_down(&self, position: u64) {
-        let Some(run) = self.shared.state.borrow().run.clone() else {
-            return;
-        };
+    async fn write_down(&self, run: &SyncRun, position: u64) {
         let error = match &run.state {
             State::Failed { error, .. } => error.clone(),
             State::Requested

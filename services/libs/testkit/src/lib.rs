@@ -1,1 +1,21 @@
-//! placeholder
+//! What tests are made with: the real program as processes, a network that can be slowed and cut,
+//! databases that are looked into, a clock that stands still. A dev-dependency and nothing else: it
+//! panics where a test has to fail.
+//!
+//! Nothing here waits for a length of time: [`patience::until`] looks for an event and has a deadline.
+
+pub mod clock;
+pub mod database;
+pub mod hierarchy;
+pub mod patience;
+pub mod process;
+pub mod program;
+pub mod proxy;
+pub mod shared_data;
+
+pub use clock::StillClock;
+pub use database::Database;
+pub use hierarchy::{Hierarchy, Spoken};
+pub use patience::until;
+pub use process::Process;
+pub use proxy::Proxy;

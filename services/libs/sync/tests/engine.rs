@@ -1,0 +1,274 @@
+//! The engine with an upstream that does what the test says.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use catalog::SiteCode;
+use daemon::Ambient;
+use journal::{Journal, JournalSettings, StatusId};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use store::{Location, Store};
+use sync::{
+    Engine, EngineHandle, EngineSettings, EngineState, Failure, Phase, Request, RunHandle, State,
+    Trigger, Upstream,
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Longest that a test waits for something.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An upstream whose runs wait for permission to end, and of which the first fail.
+struct Scripted {
+    permits: Semaphore,
+    begun: AtomicU32,
+    full: AtomicU32,
+    failures: AtomicU32,
+}
+
+impl Upstream for Scripted {
+    fn name(&self) -> String {
+        "scripted".to_owned()
+    }
+
+    fn parent(&self) -> Option<SiteCode> {
+        None
+    }
+
+    async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
+        let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        self.full.fetch_add(u32::from(run.full()), Ordering::SeqCst);
+        run.enter(Phase::SyncingUpdates);
+        run.progress(1, 2);
+        self.permits.acquire().await.unwrap().forget();
+        if begun <= self.failures.load(Ordering::SeqCst) {
+            return Err(Failure::message("Test", "the upstream is away"));
+        }
+        run.enter(Phase::Verifying);
+        Ok(7)
+    }
+}
+
+struct Fixture {
+    upstream: Arc<Scripted>,
+    store: Store,
+    engine: EngineHandle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    directory: Arc<tempfile::TempDir>,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn fixture(permits: usize, failures: u32, retry_first: Duration) -> Fixture {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    fixture_in(directory, permits, failures, retry_first).await
+}
+
+async fn fixture_in(
+    directory: Arc<tempfile::TempDir>,
+    permits: usize,
+    failures: u32,
+    retry_first: Duration,
+) -> Fixture {
+    let ambient = Ambient::system();
+    let store = Store::open(&Location::Directory(directory.path().into()))
+        .await
+        .unwrap();
+    let journal = Journal::open(
+        store.clone(),
+        JournalSettings {
+            site: "CAS".parse().unwrap(),
+            has_parent: false,
+            server: "cas".into(),
+            directory: directory.path().join("logs"),
+            max_log_bytes: 1 << 20,
+        },
+        ambient.clone(),
+    )
+    .unwrap();
+    let upstream = Arc::new(Scripted {
+        permits: Semaphore::new(permits),
+        begun: AtomicU32::new(0),
+        full: AtomicU32::new(0),
+        failures: AtomicU32::new(failures),
+    });
+    let engine = Engine::new(
+        Arc::clone(&upstream),
+        store.clone(),
+        journal,
+        ambient,
+        EngineSettings {
+            retry_first,
+            ..EngineSettings::default()
+        },
+    )
+    .await
+    .unwrap();
+    let handle = engine.handle();
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    tasks.spawn(engine.work(stop.clone()));
+    tasks.close();
+    Fixture {
+        upstream,
+        store,
+        engine: handle,
+        stop,
+        tasks,
+        directory,
+    }
+}
+
+impl Fixture {
+    async fn until(&self, what: impl FnMut(&EngineState) -> bool) -> EngineState {
+        let mut states = self.engine.watch();
+        tokio::time::timeout(PATIENCE, states.wait_for(what))
+            .await
+            .expect("it happens in time")
+            .unwrap()
+            .clone()
+    }
+
+    fn ask(&self) -> uuid::Uuid {
+        self.engine.request(Request::new(Trigger::Manual)).0
+    }
+
+    fn begun(&self) -> u32 {
+        self.upstream.begun.load(Ordering::SeqCst)
+    }
+
+    async fn history(&self) -> Vec<String> {
+        let mut read = self.store.read().await.unwrap();
+        let runs = read.runs(10).await.unwrap();
+        runs.into_iter().map(|run| run.state).collect()
+    }
+
+    async fn messages(&self) -> Vec<u32> {
+        let mut read = self.store.read().await.unwrap();
+        let rows = read.status_messages(None, 100).await.unwrap();
+        rows.iter().rev().map(|row| row.status_id).collect()
+    }
+}
+
+fn in_updates(state: &EngineState) -> bool {
+    state.run.as_ref().is_some_and(|run| {
+        run.state
+            == State::Running {
+                phase: Phase::SyncingUpdates,
+            }
+            && run.processed == 1
+    })
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_run_tells_its_steps_and_its_end() {
+    let site = fixture(1, 0, LONG).await;
+    let run = site.ask();
+    let state = site.until(|state| state.completed == 1).await;
+    assert_eq!(state.run.unwrap().id, run);
+    assert!(state.last_success.is_some() && state.last_failure.is_none());
+    let numbers = [
+        StatusId::SyncStarted,
+        StatusId::SyncingUpstream,
+        StatusId::SyncingDatabase,
+        StatusId::SyncDone,
+    ]
+    .map(StatusId::number);
+    assert_eq!(site.messages().await, numbers);
+}
+
+#[tokio::test]
+async fn reasons_that_come_during_a_run_become_one_further_run() {
+    let site = fixture(0, 0, LONG).await;
+    let first = site.ask();
+    site.until(in_updates).await;
+    let waiting: Vec<_> = (0..5).map(|_| site.ask()).collect();
+    let full = site.engine.request(Request {
+        full: true,
+        ..Request::new(Trigger::Manual)
+    });
+    assert!(full.1, "a run is under way");
+    assert!(waiting.iter().all(|run| *run == full.0 && *run != first));
+    site.upstream.permits.add_permits(10);
+    let state = site.until(|state| state.completed == 2).await;
+    assert_eq!(state.run.unwrap().id, full.0);
+    assert_eq!(site.begun(), 2);
+    assert_eq!(site.upstream.full.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_failed_is_tried_again_by_itself() {
+    let site = fixture(10, 2, Duration::from_millis(20)).await;
+    site.ask();
+    let state = site.until(|state| state.completed == 1).await;
+    assert_eq!(site.begun(), 3);
+    assert!(state.last_failure.is_none() && state.next_attempt.is_none());
+    let messages = site.messages().await;
+    let count = |id: StatusId| messages.iter().filter(|m| **m == id.number()).count();
+    assert_eq!(count(StatusId::SyncFailed), 2);
+    assert_eq!(count(StatusId::RetryScheduled), 2);
+}
+
+#[tokio::test]
+async fn a_retry_that_waits_is_shown_and_a_request_does_not_wait_for_it() {
+    let site = fixture(10, 1, LONG).await;
+    site.ask();
+    let state = site.until(|state| state.next_attempt.is_some()).await;
+    let (_, error) = state.last_failure.unwrap();
+    assert_eq!(error, "the upstream is away");
+    site.ask();
+    site.until(|state| state.completed == 1).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_run_ends_as_such_and_the_next_one_runs() {
+    let site = fixture(0, 0, LONG).await;
+    let run = site.ask();
+    site.until(in_updates).await;
+    assert_eq!(site.engine.cancel(), Some(run));
+    site.until(|state| !state.running()).await;
+    assert_eq!(site.history().await, ["Cancelled"]);
+    assert_eq!(site.engine.cancel(), None, "nothing is under way");
+    site.upstream.permits.add_permits(1);
+    site.ask();
+    site.until(|state| state.completed == 1).await;
+    assert!(
+        site.messages()
+            .await
+            .contains(&StatusId::RunCancelled.number())
+    );
+}
+
+#[tokio::test]
+async fn cancelling_takes_back_a_retry_that_waits() {
+    let site = fixture(10, 1, LONG).await;
+    site.ask();
+    site.until(|state| state.next_attempt.is_some()).await;
+    assert_eq!(site.engine.cancel(), None);
+    site.until(|state| state.next_attempt.is_none()).await;
+    assert_eq!(site.begun(), 1);
+}
+
+#[tokio::test]
+async fn a_run_that_the_process_did_not_survive_is_done_at_the_next_start() {
+    let site = fixture(0, 0, LONG).await;
+    site.ask();
+    site.until(in_updates).await;
+    site.stop.cancel();
+    site.tasks.wait().await;
+    assert_eq!(site.history().await, ["Requested"]);
+    let directory = Arc::clone(&site.directory);
+    drop(site);
+
+    let site = fixture_in(directory, 1, 0, LONG).await;
+    site.until(|state| state.completed == 1).await;
+    assert_eq!(site.history().await, ["Completed", "Failed"]);
+}

@@ -1,0 +1,475 @@
+//! A hierarchy of real processes in a temporary directory: an upstream, a central site, and sites that
+//! join with real tokens. In front of each that listens stands a [`Proxy`], so that links can be slowed
+//! and cut, and a process that is started again is found where it was.
+
+use crate::patience::{LONG, until};
+use crate::process::{Launch, Process, show};
+use crate::proxy::Proxy;
+use ctl::connection::{Client, ConnectionArgs, Environment, question};
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use tempfile::TempDir;
+use wire::v1::{
+    ListSitesRequest, ListStatusMessagesRequest, SiteReport, StartSyncRequest, StatusEntry,
+};
+
+/// The name of the stand-in for Microsoft Update.
+pub const UPSTREAM: &str = "upstream";
+/// The code of the central site.
+pub const CENTRAL: &str = "CAS";
+/// Status messages that are asked for: all that a test can make.
+const MOST_MESSAGES: u32 = 5000;
+/// Settings of every site: what is tried again is so soon.
+const SETTINGS: &str = "retry-first = '500ms'\nretry-most = '2s'\n";
+
+struct Member {
+    launch: Launch,
+    process: Option<Process>,
+    proxy: Proxy,
+}
+
+/// Processes that belong together. All are killed when it is dropped.
+pub struct Hierarchy {
+    members: BTreeMap<String, Member>,
+    /// Dropped after the processes.
+    folder: Folder,
+}
+
+struct Folder(Option<TempDir>);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.0.as_ref().expect("taken when dropped only").path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0.take()
+            && std::thread::panicking()
+        {
+            eprintln!("--- everything of the test that failed is in {}", folder.keep().display());
+        }
+    }
+}
+
+/// What a verb said, and how it ended.
+#[derive(Debug, Clone)]
+pub struct Spoken {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub errors: String,
+}
+
+impl Spoken {
+    /// Standard output of a verb that went well.
+    ///
+    /// # Panics
+    /// When it did not.
+    #[track_caller]
+    pub fn good(self) -> String {
+        assert!(self.status.success(), "{self:?}");
+        self.output
+    }
+
+    /// The one JSON value that a verb printed which went well.
+    ///
+    /// # Panics
+    /// When it did not, or printed something else.
+    #[track_caller]
+    pub fn json(self) -> serde_json::Value {
+        let output = self.good();
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
+    }
+
+    /// Standard error of a verb or process that was refused.
+    ///
+    /// # Panics
+    /// When it went well, or does not say `part`.
+    #[track_caller]
+    pub fn refused(self, part: &str) -> String {
+        assert!(!self.status.success(), "{self:?}");
+        assert!(self.errors.contains(part), "{part:?} is not in {:?}", self.errors);
+        self.errors
+    }
+}
+
+impl Default for Hierarchy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hierarchy {
+    /// Nothing runs yet.
+    ///
+    /// # Panics
+    /// When there is no place for temporary files.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("headwater-test-").tempdir();
+        let folder = folder.expect("a temporary directory");
+        std::fs::write(folder.path().join("site.toml"), SETTINGS).expect("a settings file");
+        Self {
+            members: BTreeMap::new(),
+            folder: Folder(Some(folder)),
+        }
+    }
+
+    /// Folder of everything.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Data directory of a site.
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// The text of a site's `wsyncmgr.log`.
+    pub fn log(&self, name: &str) -> String {
+        let path = self.data_dir(name).join("logs/wsyncmgr.log");
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
+    fn site_launch(&self, kind: &str, code: &str) -> Launch {
+        let settings = self.folder().join("site.toml");
+        let data_dir = self.data_dir(code);
+        Launch::of([kind, "--site-code", code])
+            .with("--config")
+            .with(settings.display().to_string())
+            .with("--data-dir")
+            .with(data_dir.display().to_string())
+    }
+
+    fn member(&self, name: &str) -> &Member {
+        let member = self.members.get(name);
+        member.unwrap_or_else(|| panic!("there is no {name} in this test"))
+    }
+
+    /// The proxy in front of a process.
+    pub fn proxy(&self, name: &str) -> &Proxy {
+        &self.member(name).proxy
+    }
+
+    /// A process that runs.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        let member = self.members.get_mut(name);
+        let process = member.and_then(|member| member.process.as_mut());
+        process.unwrap_or_else(|| panic!("{name} does not run"))
+    }
+
+    /// The address at which others reach a process: its proxy.
+    pub fn url(&self, name: &str) -> String {
+        let scheme = if name == UPSTREAM { "http" } else { "https" };
+        format!("{scheme}://{}", self.proxy(name).address())
+    }
+
+    /// Starts a stand-in for Microsoft Update.
+    pub async fn upstream<S: Into<String>>(&mut self, source: impl IntoIterator<Item = S>) {
+        let mut launch = Launch::of([UPSTREAM, "--listen", "127.0.0.1:0"]);
+        launch.arguments.extend(source.into_iter().map(Into::into));
+        self.add(UPSTREAM, launch).await;
+    }
+
+    /// Starts a central site that synchronizes from the upstream.
+    pub async fn central(&mut self) {
+        let launch = self
+            .site_launch("central", CENTRAL)
+            .with("--listen")
+            .with("127.0.0.1:0")
+            .with("--upstream")
+            .with(self.url(UPSTREAM));
+        self.add(CENTRAL, launch).await;
+    }
+
+    /// Starts a site that joins with a new token, and waits until it is attached to its parent. A
+    /// secondary site has no port.
+    pub async fn join(&mut self, code: &str, kind: &str, parent: &str) {
+        let token = self.token(code, kind, parent);
+        let launch = self.agent_launch(code, kind, parent);
+        let known = launch.clone();
+        self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token)).await;
+        // A site joins once; from now on it starts without the token.
+        if let Some(member) = self.members.get_mut(code) {
+            member.launch = known;
+        }
+        self.attached(code).await;
+    }
+
+    /// How a site is started that joined, or is to join.
+    pub fn agent_launch(&self, code: &str, kind: &str, parent: &str) -> Launch {
+        let launch = self
+            .site_launch("agent", code)
+            .with("--parent")
+            .with(self.url(parent));
+        match kind {
+            "secondary" => launch,
+            _ => launch.with("--listen").with("127.0.0.1:0"),
+        }
+    }
+
+    /// A join token, made by the verb.
+    pub fn token(&self, code: &str, kind: &str, parent: &str) -> String {
+        self.token_for(code, kind, parent, "24h")
+    }
+
+    /// A join token that can be used for some time.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn token_for(&self, code: &str, kind: &str, parent: &str, expires: &str) -> String {
+        let made = self.run(&[
+            "site", "token", code, "--kind", kind, "--parent", parent, "--expires", expires,
+        ]);
+        made.good().trim().to_owned()
+    }
+
+    async fn add(&mut self, name: &str, launch: Launch) {
+        let member = Member {
+            launch,
+            process: None,
+            proxy: Proxy::new().await,
+        };
+        self.members.insert(name.to_owned(), member);
+        self.start(name).await;
+    }
+
+    /// Starts a process again that was killed or stopped, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(&mut self, name: &str) {
+        let folder = self.folder().to_owned();
+        let member = self.members.get_mut(name).expect("a member of this test");
+        let process = Process::start(name, &folder, &member.launch);
+        let process = member.process.insert(process);
+        let listens = member.launch.arguments.iter().any(|word| word == "--listen");
+        if listens {
+            let address = process.address().await;
+            let (_, address) = address.rsplit_once('/').expect("an address with a scheme");
+            let address: SocketAddr = address.parse().expect("an address with a port");
+            member.proxy.lead_to(address);
+        } else {
+            process.says("running").await;
+        }
+    }
+
+    /// Kills a process as a power cut does, and with it its connections.
+    pub fn kill(&mut self, name: &str) {
+        self.process(name).kill();
+        self.proxy(name).cut();
+    }
+
+    /// Asks a process to end, and waits until it has.
+    pub async fn stop(&mut self, name: &str) {
+        let status = self.process(name).stop().await;
+        assert!(status.success(), "{name}: {status}");
+        self.proxy(name).cut();
+    }
+
+    /// Ends all processes, children of the hierarchy before their parents.
+    pub async fn stop_all(&mut self) {
+        let mut names: Vec<String> = self.members.keys().cloned().collect();
+        // Secondary before primary before central sites; the upstream last.
+        names.sort_by_key(|name| match name.as_str() {
+            UPSTREAM => 3,
+            CENTRAL => 2,
+            name if name.starts_with('P') => 1,
+            _ => 0,
+        });
+        for name in names {
+            let runs = self.members.get_mut(&name).and_then(|member| member.process.as_mut());
+            if runs.is_some_and(|process| process.has_ended().is_none()) {
+                self.stop(&name).await;
+            }
+        }
+    }
+
+    /// Publishes a change of the generated catalog, and waits until it is there.
+    ///
+    /// # Panics
+    /// When it takes too long.
+    pub async fn evolve(&mut self) {
+        const PUBLISHED: &str = "published a change";
+        let process = self.process(UPSTREAM);
+        let before = process.errors().matches(PUBLISHED).count();
+        process.signal(Signal::USR1);
+        until("the upstream publishes a change", LONG, || {
+            let published = process.errors().matches(PUBLISHED).count();
+            let answer = (published > before).then_some(()).ok_or("nothing new".to_owned());
+            std::future::ready(answer)
+        })
+        .await;
+    }
+
+    /// Runs a verb on the central site's machine.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn run(&self, arguments: &[&str]) -> Spoken {
+        let data_dir = self.data_dir(CENTRAL).display().to_string();
+        let launch = Launch::of(arguments.iter().copied()).variable("HEADWATER_DATA_DIR", data_dir);
+        run(&launch)
+    }
+
+    /// A connection to the admin API of the central site, with its administrator's credential.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn client(&self) -> Result<Client, String> {
+        let arguments = ConnectionArgs {
+            data_dir: Some(self.data_dir(CENTRAL)),
+            ..ConnectionArgs::default()
+        };
+        let target = arguments.target(&Environment::default());
+        let target = target.map_err(|error| error.to_string())?;
+        Client::connect(&target).await.map_err(|error| format!("{error:#}"))
+    }
+
+    /// The reports of all sites, by code.
+    ///
+    /// # Errors
+    /// When the central site does not answer.
+    pub async fn sites(&self) -> Result<BTreeMap<String, SiteReport>, String> {
+        let client = self.client().await?;
+        let answer = client.hierarchy().list_sites(question(ListSitesRequest {})).await;
+        let sites = answer.map_err(|status| status.to_string())?.into_inner().sites;
+        Ok(sites.into_iter().map(|site| (site.site_code.clone(), site)).collect())
+    }
+
+    /// The report of a site.
+    ///
+    /// # Errors
+    /// When the central site does not answer, or has none.
+    pub async fn site(&self, code: &str) -> Result<SiteReport, String> {
+        let site = self.sites().await?.remove(code);
+        site.ok_or_else(|| format!("there is no report of {code}"))
+    }
+
+    /// Status messages, of one site or of all, the oldest first.
+    ///
+    /// # Errors
+    /// When the central site does not answer.
+    pub async fn messages(&self, code: &str) -> Result<Vec<StatusEntry>, String> {
+        let request = question(ListStatusMessagesRequest {
+            site_code: code.to_owned(),
+            limit: MOST_MESSAGES,
+        });
+        let answer = self.client().await?.journal().list_status_messages(request).await;
+        let mut messages = answer.map_err(|status| status.to_string())?.into_inner().messages;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// Waits for a status message of a site that holds all of `parts`; its text.
+    pub async fn message(&self, code: &str, id: u32, parts: &[&str]) -> String {
+        let what = format!("message {id} of {code} with {parts:?}");
+        until(&what, LONG, || async move {
+            let messages = self.messages(code).await?;
+            let texts: Vec<_> = messages
+                .into_iter()
+                .filter(|entry| entry.message.as_ref().is_some_and(|m| m.status_id == id))
+                .map(|entry| entry.text)
+                .collect();
+            let found = texts
+                .iter()
+                .find(|text| parts.iter().all(|part| text.contains(part)));
+            found.cloned().ok_or_else(|| format!("{texts:?}"))
+        })
+        .await
+    }
+
+    /// Waits until a site is attached to its parent.
+    pub async fn attached(&self, code: &str) {
+        until(&format!("{code} is attached"), LONG, || async move {
+            let site = self.site(code).await?;
+            site.connected.then_some(()).ok_or("it is not".to_owned())
+        })
+        .await;
+    }
+
+    /// Asks for a synchronization of the whole hierarchy; the run's identifier.
+    ///
+    /// # Panics
+    /// When the central site refuses.
+    pub async fn request_sync(&self) -> Vec<u8> {
+        let client = self.client().await.expect("the central site");
+        let request = question(StartSyncRequest { full: false });
+        let answer = client.sync().start_sync(request).await;
+        answer.expect("a run").into_inner().run
+    }
+
+    /// Synchronizes, and waits until every site has what the central site has; its report.
+    pub async fn synchronize(&self) -> SiteReport {
+        let run = self.request_sync().await;
+        self.converged(&run).await
+    }
+
+    /// Waits until a run of the central site is complete and every site has what it has; the central
+    /// site's report.
+    pub async fn converged(&self, run: &[u8]) -> SiteReport {
+        until("every site has what the central site has", LONG, || async move {
+            let sites = self.sites().await?;
+            let central = sites.get(CENTRAL).ok_or("the central site has no report")?;
+            let held = central.run.as_ref().ok_or("it has no run")?;
+            if held.id != run || held.state != "Completed" {
+                return Err(format!("the central site is at {}: {}", held.state, held.error));
+            }
+            for (code, site) in &sites {
+                let state = site.run.as_ref().map_or("no run", |run| run.state.as_str());
+                let current = site.connected
+                    && state == "Completed"
+                    && site.verified_position == central.verified_position
+                    && site.position == central.position
+                    && site.root == central.root
+                    && site.epoch == central.epoch;
+                if !current {
+                    return Err(format!(
+                        "{code}: {state}, position {} of {}, connected: {}, {}",
+                        site.verified_position,
+                        central.verified_position,
+                        site.connected,
+                        site.last_error
+                    ));
+                }
+            }
+            Ok(central.clone())
+        })
+        .await
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in self.members.keys() {
+                let log = self.data_dir(name).join("logs/wsyncmgr.log");
+                if log.is_file() {
+                    show(&format!("log of {name}"), &log);
+                }
+            }
+        }
+    }
+}
+
+/// Runs the program to its end.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(launch: &Launch) -> Spoken {
+    let output = launch.command().output().expect("the program can be started");
+    Spoken {
+        status: output.status,
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}

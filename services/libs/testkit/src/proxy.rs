@@ -1,0 +1,272 @@
+//! A network that can be slowed, stalled and cut: a TCP proxy in front of a process. Its address stays
+//! when the process is started again elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Bytes that are passed on at a time.
+const PIECE: usize = 8 * 1024;
+
+/// How the proxy passes bytes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// As they come.
+    Free,
+    /// So many bytes a second towards the one who dialled.
+    Slow(u64),
+    /// Nothing goes towards the one who dialled; connections stay.
+    Stalled,
+}
+
+#[derive(Debug, Clone)]
+struct Orders {
+    target: Option<SocketAddr>,
+    flow: Flow,
+    /// Grows when all connections are to end.
+    cuts: u64,
+}
+
+/// A proxy. It ends when dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    orders: watch::Sender<Orders>,
+    delivered: Arc<AtomicU64>,
+    _stop: DropGuard,
+}
+
+impl Proxy {
+    /// A proxy that leads nowhere yet: whoever dials it is cut off.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("a bound port");
+        let orders = watch::Sender::new(Orders {
+            target: None,
+            flow: Flow::Free,
+            cuts: 0,
+        });
+        let delivered = Arc::new(AtomicU64::new(0));
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(accept(
+            listener,
+            orders.subscribe(),
+            Arc::clone(&delivered),
+            stop.clone(),
+        ));
+        Self {
+            address,
+            orders,
+            delivered,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Bytes that went towards those who dialled.
+    pub fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Leads to a process.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.orders.send_modify(|orders| orders.target = Some(target));
+    }
+
+    /// Ends all connections and refuses new ones, until [`Proxy::lead_to`].
+    pub fn cut(&self) {
+        self.orders.send_modify(|orders| {
+            orders.target = None;
+            orders.cuts += 1;
+        });
+    }
+
+    /// Lets so many bytes a second through, towards those who dialled.
+    pub fn slow(&self, bytes_per_second: u64) {
+        self.flow(Flow::Slow(bytes_per_second));
+    }
+
+    /// Lets nothing through towards those who dialled. What they send goes on.
+    pub fn stall(&self) {
+        self.flow(Flow::Stalled);
+    }
+
+    /// Lets everything through.
+    pub fn free(&self) {
+        self.flow(Flow::Free);
+    }
+
+    fn flow(&self, flow: Flow) {
+        self.orders.send_modify(|orders| orders.flow = flow);
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    orders: watch::Receiver<Orders>,
+    delivered: Arc<AtomicU64>,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((near, _)) = accepted else { continue };
+        let orders = orders.clone();
+        let delivered = Arc::clone(&delivered);
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = carry(near, orders, delivered) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+}
+
+/// Carries one connection until one side leaves or it is cut.
+async fn carry(near: TcpStream, mut orders: watch::Receiver<Orders>, delivered: Arc<AtomicU64>) {
+    let (target, cuts) = {
+        let now = orders.borrow_and_update();
+        (now.target, now.cuts)
+    };
+    let Some(target) = target else { return };
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
+    let quick = near.set_nodelay(true).and(far.set_nodelay(true));
+    if quick.is_err() {
+        return;
+    }
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    let mut watched = orders.clone();
+    let cut = async move {
+        let cut = watched.wait_for(|orders| orders.cuts != cuts).await;
+        // Without the proxy there is nobody to cut any more, and the tasks end with it.
+        drop(cut);
+    };
+    let both = async {
+        tokio::join!(
+            pass(near_read, far_write, None, None),
+            pass(far_read, near_write, Some(orders), Some(delivered)),
+        );
+    };
+    tokio::select! {
+        () = cut => {}
+        () = both => {}
+    }
+}
+
+async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut orders: Option<watch::Receiver<Orders>>,
+    count: Option<Arc<AtomicU64>>,
+) {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut piece).await else {
+            break;
+        };
+        if let Some(orders) = &mut orders {
+            permit(orders, read).await;
+        }
+        if to.write_all(&piece[..read]).await.is_err() {
+            break;
+        }
+        if let Some(count) = &count {
+            count.fetch_add(read as u64, Ordering::Relaxed);
+        }
+    }
+    // The other side may be gone already.
+    to.shutdown().await.ok();
+}
+
+/// Waits until so many bytes may go on.
+async fn permit(orders: &mut watch::Receiver<Orders>, bytes: usize) {
+    loop {
+        let flow = orders.borrow_and_update().flow;
+        match flow {
+            Flow::Free => return,
+            Flow::Stalled => {
+                if orders.changed().await.is_err() {
+                    return;
+                }
+            }
+            Flow::Slow(bytes_per_second) => {
+                let nanos = bytes as u64 * 1_000_000_000 / bytes_per_second.max(1);
+                let turn = tokio::time::sleep(Duration::from_nanos(nanos));
+                tokio::select! {
+                    () = turn => return,
+                    changed = orders.changed() => if changed.is_err() { return },
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An echo, a proxy in front of it, and a connection through it.
+    async fn connection() -> (Proxy, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::new().await;
+        proxy.lead_to(listener.local_addr().unwrap());
+        let tasks = TaskTracker::new();
+        tasks.spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (mut read, mut write) = stream.into_split();
+            tokio::io::copy(&mut read, &mut write).await.ok();
+        });
+        let stream = TcpStream::connect(proxy.address()).await.unwrap();
+        (proxy, stream)
+    }
+
+    #[tokio::test]
+    async fn what_is_stalled_arrives_when_it_flows_again() {
+        let (proxy, mut stream) = connection().await;
+        let mut answer = [0; 4];
+        stream.write_all(b"one!").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        proxy.stall();
+        stream.write_all(b"two!").await.unwrap();
+        let silence = Duration::from_millis(50);
+        let read = tokio::time::timeout(silence, stream.read_exact(&mut answer)).await;
+        assert!(read.is_err() && proxy.delivered() == 4);
+        proxy.free();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"two!");
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_connections_and_refuses_new_ones() {
+        let (proxy, mut stream) = connection().await;
+        stream.write_all(b"one!").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        proxy.cut();
+        let read = stream.read(&mut [0; 4]).await;
+        assert!(matches!(read, Ok(0) | Err(_)));
+        let mut next = TcpStream::connect(proxy.address()).await.unwrap();
+        let read = next.read(&mut [0; 4]).await;
+        assert!(matches!(read, Ok(0) | Err(_)));
+    }
+}
