@@ -75,7 +75,8 @@ const MOST_LINES: usize = 600;
 fn root() -> PathBuf {
     let manifest = std::env::var("CARGO_MANIFEST_DIR");
     let tests = manifest.unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    Path::new(&tests).parent().unwrap().to_owned()
+    let root = Path::new(&tests).parent();
+    root.expect("tests/ lies in the workspace").to_owned()
 }
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -318,10 +319,10 @@ fn modules_have_names() {
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
+    for entry in std::fs::read_dir(folder).expect("a folder of ours") {
+        let entry = entry.expect("an entry of it");
         let path = entry.path();
-        if entry.file_type().unwrap().is_dir() {
+        if entry.file_type().expect("its kind").is_dir() {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);

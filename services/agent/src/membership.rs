@@ -72,7 +72,7 @@ impl Membership {
         time: Arc<dyn TimeProvider>,
         connector: Arc<dyn Connector>,
     ) -> anyhow::Result<Self> {
-        let directory = &settings.data_dir;
+        let directory = &settings.site.data_dir;
         let held = secret_file::read(&directory.join(MEMBERSHIP_FILE))?
             .map(|text| serde_json::from_str::<File>(&text))
             .transpose()
@@ -107,7 +107,7 @@ impl Membership {
             ),
         };
         let member = file.load(directory)?;
-        if let Some(code) = settings.site_code
+        if let Some(code) = settings.site.site_code
             && code != member.site
         {
             bail!(
@@ -151,7 +151,7 @@ async fn join(
     time: Arc<dyn TimeProvider>,
     connector: Arc<dyn Connector>,
 ) -> anyhow::Result<File> {
-    if let Some(code) = settings.site_code
+    if let Some(code) = settings.site.site_code
         && code != token.site
     {
         bail!(
@@ -159,7 +159,7 @@ async fn join(
             token.site
         );
     }
-    let directory = &settings.data_dir;
+    let directory = &settings.site.data_dir;
     // The key is kept before it is used: a join that was cut off is repeated with the same key, and
     // the token still works for it.
     let key = match read_key(directory)? {

@@ -64,7 +64,7 @@ pub async fn run(
     ambient: Ambient,
     stop: CancellationToken,
 ) -> anyhow::Result<Agent> {
-    let directory = &settings.data_dir;
+    let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
     let clock = ambient.clone();
@@ -76,7 +76,7 @@ pub async fn run(
         Arc::clone(&connector),
     )
     .await?;
-    let store = Store::open(&settings.database).await?;
+    let store = Store::open(&settings.site.database).await?;
     let journal = Journal::open(
         store.clone(),
         JournalSettings {
@@ -84,7 +84,7 @@ pub async fn run(
             has_parent: true,
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
-            max_log_bytes: settings.max_log_bytes,
+            max_log_bytes: settings.site.max_log_bytes,
         },
         ambient.clone(),
     )?;
@@ -113,7 +113,7 @@ pub async fn run(
         store.clone(),
         journal.clone(),
         ambient.clone(),
-        settings.engine.clone(),
+        settings.site.engine.clone(),
     )
     .await?;
     let site = Site {
@@ -196,7 +196,11 @@ pub async fn run(
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(renewal.keep_valid(member.certificate, stop.clone()));
-    tasks.spawn(keep_house(site.clone(), settings.tombstones_kept, stop));
+    tasks.spawn(keep_house(
+        site.clone(),
+        settings.site.tombstones_kept,
+        stop,
+    ));
     tasks.close();
     Ok(Agent { site, tasks })
 }
@@ -248,10 +252,10 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
 /// When the settings are not usable, or the site cannot join or start.
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(command)?;
-    let telemetry = Telemetry::start(&settings.telemetry, "headwater-agent")?;
+    let telemetry = Telemetry::start(&settings.site.telemetry, "headwater-agent")?;
     let signals = Signals::install()?;
     let shutdown = Shutdown::new();
-    let listener = match settings.listen {
+    let listener = match settings.site.listen {
         Some(address) => Some(
             TcpListener::bind(address)
                 .await

@@ -62,10 +62,10 @@ pub async fn run(
     ambient: Ambient,
     stop: CancellationToken,
 ) -> anyhow::Result<Central> {
-    let directory = &settings.data_dir;
+    let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
-    let store = Store::open(&settings.database).await?;
+    let store = Store::open(&settings.site.database).await?;
     let identity = Identity::open(directory, &ambient)?;
     identity
         .ensure_credential(directory, settings.site_code, address, &store, &ambient)
@@ -78,7 +78,7 @@ pub async fn run(
             has_parent: false,
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
-            max_log_bytes: settings.max_log_bytes,
+            max_log_bytes: settings.site.max_log_bytes,
         },
         ambient.clone(),
     )?;
@@ -115,7 +115,7 @@ pub async fn run(
         store.clone(),
         journal.clone(),
         ambient.clone(),
-        settings.engine.clone(),
+        settings.site.engine.clone(),
     )
     .await?;
     let site = Site {
@@ -187,7 +187,7 @@ pub async fn run(
     tasks.spawn(keep_house(
         store,
         ambient.clone(),
-        settings.tombstones_kept,
+        settings.site.tombstones_kept,
         stop.clone(),
     ));
     let own = OwnCertificate {
@@ -271,7 +271,7 @@ impl OwnCertificate {
 /// When the settings are not usable, or the site cannot start.
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(command)?;
-    let telemetry = Telemetry::start(&settings.telemetry, "headwater-central")?;
+    let telemetry = Telemetry::start(&settings.site.telemetry, "headwater-central")?;
     let signals = Signals::install()?;
     let shutdown = Shutdown::new();
     let listener = TcpListener::bind(settings.listen)

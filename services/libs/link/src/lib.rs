@@ -17,6 +17,7 @@ pub mod reporter;
 pub mod reports;
 pub mod router;
 pub mod serve_pull;
+pub mod settings;
 pub mod site;
 
 pub use peer::Peer;

@@ -180,14 +180,15 @@ impl Hierarchy {
         self.add(UPSTREAM, launch).await;
     }
 
-    /// Starts a central site that synchronizes from the upstream.
+    /// Starts a central site that synchronizes from the upstream, if there is one.
     pub async fn central(&mut self) {
-        let launch = self
+        let mut launch = self
             .site_launch("central", CENTRAL)
             .with("--listen")
-            .with("127.0.0.1:0")
-            .with("--upstream")
-            .with(self.url(UPSTREAM));
+            .with("127.0.0.1:0");
+        if self.members.contains_key(UPSTREAM) {
+            launch = launch.with("--upstream").with(self.url(UPSTREAM));
+        }
         self.add(CENTRAL, launch).await;
     }
 
@@ -252,15 +253,22 @@ impl Hierarchy {
         let member = self.members.get_mut(name).expect("a member of this test");
         let process = Process::start(name, &folder, &member.launch);
         let process = member.process.insert(process);
-        let listens = member.launch.arguments.iter().any(|word| word == "--listen");
-        if listens {
-            let address = process.address().await;
-            let (_, address) = address.rsplit_once('/').expect("an address with a scheme");
-            let address: SocketAddr = address.parse().expect("an address with a port");
-            member.proxy.lead_to(address);
+        if member.launch.listens() {
+            member.proxy.lead_to(address_of(process).await);
         } else {
             process.says("running").await;
         }
+    }
+
+    /// Cuts all links that lead to a process, which runs on.
+    pub fn cut(&self, name: &str) {
+        self.proxy(name).cut();
+    }
+
+    /// Ends a cut.
+    pub async fn heal(&mut self, name: &str) {
+        let address = address_of(self.process(name)).await;
+        self.proxy(name).lead_to(address);
     }
 
     /// Kills a process as a power cut does, and with it its connections.
@@ -417,8 +425,14 @@ impl Hierarchy {
     /// Waits until a run of the central site is complete and every site has what it has; the central
     /// site's report.
     pub async fn converged(&self, run: &[u8]) -> SiteReport {
+        self.converged_without(run, &[]).await
+    }
+
+    /// The same, where some sites are away.
+    pub async fn converged_without(&self, run: &[u8], away: &[&str]) -> SiteReport {
         until("every site has what the central site has", LONG, || async move {
-            let sites = self.sites().await?;
+            let mut sites = self.sites().await?;
+            sites.retain(|code, _| !away.contains(&code.as_str()));
             let central = sites.get(CENTRAL).ok_or("the central site has no report")?;
             let held = central.run.as_ref().ok_or("it has no run")?;
             if held.id != run || held.state != "Completed" {
@@ -459,6 +473,12 @@ impl Drop for Hierarchy {
             }
         }
     }
+}
+
+async fn address_of(process: &mut Process) -> SocketAddr {
+    let address = process.address().await;
+    let (_, address) = address.rsplit_once('/').expect("an address with a scheme");
+    address.parse().expect("an address with a port")
 }
 
 /// Runs the program to its end.

@@ -44,13 +44,15 @@ impl Launch {
         self
     }
 
+    /// Whether the process is told to listen.
+    pub fn listens(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "--listen")
+    }
+
     /// The command, in an environment that holds no other settings of Headwater.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "variables of the person who runs the tests must not reach the processes"
-    )]
     pub fn command(&self) -> Command {
         let mut command = Command::new(program::headwater());
+        // Settings of the person who runs the tests must not reach the processes.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HEADWATER_") {
                 command.env_remove(name);

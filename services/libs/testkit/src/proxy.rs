@@ -181,10 +181,7 @@ async fn pass(
     count: Option<Arc<AtomicU64>>,
 ) {
     let mut piece = vec![0; PIECE];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut piece).await else {
-            break;
-        };
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
         if let Some(orders) = &mut orders {
             permit(orders, read).await;
         }

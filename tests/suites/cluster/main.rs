@@ -1,0 +1,13 @@
+//! Hierarchies of real processes: they synchronize, are killed, cut off and refused.
+//!
+//! Each test has a hierarchy of its own, in its own folder and on free ports. Processes are started few
+//! times and looked at often.
+
+mod away;
+mod crashes;
+mod documents;
+mod logs;
+mod package;
+mod refusals;
+mod three_tiers;
+mod trouble;
