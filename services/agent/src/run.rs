@@ -174,7 +174,7 @@ pub async fn run(
         tls: Arc::new(client_tls),
         connector,
         upstream: Arc::clone(&upstream),
-        children,
+        children: Arc::clone(&children),
         logs,
         removals: admission,
         tasks: tasks.clone(),
@@ -191,7 +191,7 @@ pub async fn run(
         directory: directory.clone(),
     };
     tasks.spawn(engine.work(stop.clone()));
-    tasks.spawn(site.clone().announce_runs(stop.clone()));
+    tasks.spawn(site.clone().announce_runs(Arc::clone(&children), stop.clone()));
     tasks.spawn(attachment.keep(stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));

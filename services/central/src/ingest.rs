@@ -15,6 +15,7 @@ use futures::{StreamExt as _, pin_mut};
 use journal::{StatusId, phrases};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use store::log::MAX_HEADER_BYTES;
 use store::{NewItem, Store, Tx};
 use sync::upstream::with_causes;
 use sync::{Counts, Failure, Phase, RunHandle, Upstream};
@@ -574,6 +575,11 @@ fn prepare(
         })
         .collect();
     let header = RevisionHeader::new(text, &update, locations);
+    if header.to_bytes().len() > MAX_HEADER_BYTES {
+        return Err(format!(
+            "what it says of its files and bundles is longer than {MAX_HEADER_BYTES} bytes"
+        ));
+    }
     let stored = codec::compress(text).map_err(|error| error.to_string())?;
     Ok((header, stored))
 }

@@ -163,7 +163,7 @@ pub async fn run(
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
-        SiteMetrics::new(site.clone(), children),
+        SiteMetrics::new(site.clone(), Arc::clone(&children)),
         |routes| admin.add_to(routes),
     )
     .await?;
@@ -180,7 +180,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
-    tasks.spawn(site.clone().announce_runs(stop.clone()));
+    tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));

@@ -10,7 +10,7 @@ use tokio_stream::StreamExt;
 use wire::v1::ReadLogRequest;
 
 /// Most lines that can be asked for at once.
-const MOST_LINES: i64 = 100_000;
+const MOST_LINES: i64 = 10_000;
 
 /// Showing log lines.
 #[derive(Debug, clap::Args)]

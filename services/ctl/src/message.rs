@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use wire::v1::{ListStatusMessagesRequest, StatusEntry};
 
 /// Most messages that can be asked for at once.
-const MOST_MESSAGES: i64 = 10_000;
+const MOST_MESSAGES: i64 = 5_000;
 
 /// Status messages.
 #[derive(Debug, clap::Args)]

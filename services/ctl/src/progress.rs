@@ -1,14 +1,19 @@
 //! Progress while one waits: a bar a site on a terminal, a line at each step elsewhere, JSON for scripts.
 
+mod ending;
+
+pub use ending::{Summary, summary, verdict_text};
+
 use crate::console::{Console, harmless};
-use crate::follow::{Goal, Progress, SiteOutcome, Verdict};
+use crate::follow::{Progress, SiteOutcome};
 use crate::hierarchy::{Hierarchy, State};
 use crate::render::table::percent;
-use crate::render::text::{count, hex, uuid};
+use crate::render::text::count;
 use crate::render::{View, table};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, IsTerminal};
 use wire::v1::SiteReport;
 
@@ -178,7 +183,7 @@ impl Display {
                 for (index, (code, state)) in states.iter().enumerate() {
                     let bar = by_site
                         .entry(code.clone())
-                        .or_insert_with(|| new_bar(all, index));
+                        .or_insert_with(|| new_bar(all, index, state));
                     draw(bar, state);
                 }
             }
@@ -214,27 +219,38 @@ impl Display {
     }
 }
 
-fn new_bar(all: &MultiProgress, index: usize) -> ProgressBar {
-    let bar = all.insert(index, ProgressBar::new(1));
-    bar.enable_steady_tick(TURN);
+/// A bar in its first state: an unstyled one would show for a moment.
+fn new_bar(all: &MultiProgress, index: usize, state: &BarState) -> ProgressBar {
+    let bar = ProgressBar::new(1).with_style(style(state));
+    bar.set_prefix(state.name.clone());
+    let bar = all.insert(index, bar);
+    if !state.over {
+        bar.enable_steady_tick(TURN);
+    }
     bar
 }
 
-fn draw(bar: &ProgressBar, state: &BarState) {
+fn style(state: &BarState) -> ProgressStyle {
     let template = match (&state.way, state.over) {
-        (Some(_), false) => {
-            format!(
-                "{{prefix:8}} {{spinner}} {{bar:{BAR}}} {{human_pos:>9}}/{{human_len:9}} {{per_sec:>12}}  {{msg}}"
-            )
-        }
-        (Some(_), true) => format!("{{prefix:8}}   {{bar:{BAR}}} {{msg}}"),
-        (None, false) => format!("{{prefix:8}} {{spinner}} {:BAR$} {{msg}}", ""),
-        (None, true) => format!("{{prefix:8}}   {:BAR$} {{msg}}", ""),
+        (Some(_), false) => format!(
+            "{{prefix:8}} {{spinner}} {{bar:{BAR}}} {{human_pos:>9}}/{{human_len:9}} {{rate}}  {{wide_msg}}"
+        ),
+        (Some(_), true) => format!("{{prefix:8}}   {{bar:{BAR}}} {{wide_msg}}"),
+        (None, false) => format!("{{prefix:8}} {{spinner}} {:BAR$} {{wide_msg}}", ""),
+        (None, true) => format!("{{prefix:8}}   {:BAR$} {{wide_msg}}", ""),
     };
-    // The templates are ours; a bar without one would still show its position.
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
+    // The templates are ours and tested; the default would show the same in another form.
+    ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+        .with_key("rate", |state: &ProgressState, out: &mut dyn fmt::Write| {
+            // What cannot be drawn is left out.
+            let _ = write!(out, "{:>8.0}/s", state.per_sec());
+        })
+}
+
+fn draw(bar: &ProgressBar, state: &BarState) {
+    bar.set_style(style(state));
     bar.set_prefix(state.name.clone());
     bar.set_message(state.text.clone());
     if let Some((done, all)) = state.way {
@@ -312,102 +328,6 @@ fn outcome_name(outcome: &SiteOutcome) -> &'static str {
         SiteOutcome::Cancelled => "cancelled",
         SiteOutcome::Offline => "offline",
         SiteOutcome::WaitsFor(_) => "waits",
-    }
-}
-
-/// The end as one line of JSON.
-#[derive(Debug, Serialize)]
-pub struct Summary {
-    event: &'static str,
-    outcome: &'static str,
-    run: Option<String>,
-    position: Option<u64>,
-    root: Option<String>,
-    error: Option<String>,
-    missing: BTreeMap<String, MissingSite>,
-}
-
-#[derive(Debug, Serialize)]
-struct MissingSite {
-    outcome: &'static str,
-    error: Option<String>,
-}
-
-/// The end for scripts.
-pub fn summary(run: &[u8], verdict: &Verdict) -> Summary {
-    let none = BTreeMap::new();
-    let (outcome, goal, error, missing): (_, Option<&Goal>, _, _) = match verdict {
-        Verdict::Converged { goal } => ("converged", Some(goal), None, &none),
-        Verdict::TopFailed { error } => ("failed", None, Some(error.clone()), &none),
-        Verdict::Cancelled => ("cancelled", None, None, &none),
-        Verdict::Incomplete { goal, missing } => ("incomplete", Some(goal), None, missing),
-        Verdict::TimedOut { missing } => ("timed out", None, None, missing),
-    };
-    let missing = missing.iter().map(|(code, outcome)| {
-        let error = match outcome {
-            SiteOutcome::Failed(error) => Some(error.clone()),
-            SiteOutcome::WaitsFor(parent) => Some(format!("waits for {parent}")),
-            SiteOutcome::Pending
-            | SiteOutcome::Converged
-            | SiteOutcome::Cancelled
-            | SiteOutcome::Offline => None,
-        };
-        let outcome = outcome_name(outcome);
-        (code.clone(), MissingSite { outcome, error })
-    });
-    Summary {
-        event: "summary",
-        outcome,
-        run: uuid(run),
-        position: goal.map(|goal| goal.position),
-        root: goal.map(|goal| hex(&goal.root)),
-        error,
-        missing: missing.collect(),
-    }
-}
-
-/// The end for people, in lines.
-pub fn verdict_text(verdict: &Verdict, sites: usize) -> Vec<String> {
-    match verdict {
-        Verdict::Converged { goal } if sites > 1 => vec![format!(
-            "All {sites} sites hold the same catalog at position {}.",
-            count(goal.position)
-        )],
-        Verdict::Converged { goal } => vec![format!(
-            "Synchronized: the catalog is at position {}.",
-            count(goal.position)
-        )],
-        Verdict::TopFailed { error } => vec![format!("The top-level site failed: {error}.")],
-        Verdict::Cancelled => vec!["The synchronization was cancelled.".into()],
-        Verdict::Incomplete { goal, missing } => {
-            let head = format!(
-                "The top-level site is at position {}, but not every site followed:",
-                count(goal.position)
-            );
-            std::iter::once(head)
-                .chain(missing.iter().map(missing_text))
-                .collect()
-        }
-        Verdict::TimedOut { missing } => {
-            let head =
-                "The time is over; the synchronization goes on without being watched:".to_owned();
-            std::iter::once(head)
-                .chain(missing.iter().map(missing_text))
-                .collect()
-        }
-    }
-}
-
-fn missing_text((code, outcome): (&String, &SiteOutcome)) -> String {
-    let code = harmless(code);
-    match outcome {
-        SiteOutcome::Failed(error) => format!("  {code} failed: {error}"),
-        SiteOutcome::Offline => {
-            format!("  {code} is not connected; it catches up by itself when it is back")
-        }
-        SiteOutcome::WaitsFor(parent) => format!("  {code} waits for {}", harmless(parent)),
-        SiteOutcome::Cancelled => format!("  {code} was cancelled"),
-        SiteOutcome::Pending | SiteOutcome::Converged => format!("  {code} is not done yet"),
     }
 }
 
@@ -500,39 +420,5 @@ mod tests {
             draw(&bar, &state);
             assert_eq!(bar.message(), state.text);
         }
-    }
-
-    #[test]
-    fn the_end_is_told_to_people_and_to_scripts() {
-        let goal = Goal {
-            epoch: vec![7; 16],
-            position: 5_310,
-            root: vec![2; 32],
-        };
-        let missing = [
-            ("PR1".to_owned(), SiteOutcome::Offline),
-            ("SE1".to_owned(), SiteOutcome::Failed("disk full".into())),
-        ];
-        let verdict = Verdict::Incomplete {
-            goal: goal.clone(),
-            missing: missing.into(),
-        };
-        let expected = [
-            "The top-level site is at position 5,310, but not every site followed:",
-            "  PR1 is not connected; it catches up by itself when it is back",
-            "  SE1 failed: disk full",
-        ];
-        assert_eq!(verdict_text(&verdict, 3), expected);
-        let shown = serde_json::to_string(&summary(&[1; 16], &verdict)).unwrap();
-        let root = "02".repeat(32);
-        let expected = format!(
-            r#"{{"event":"summary","outcome":"incomplete","run":"01010101-0101-0101-0101-010101010101","position":5310,"root":"{root}","error":null,"missing":{{"PR1":{{"outcome":"offline","error":null}},"SE1":{{"outcome":"failed","error":"disk full"}}}}}}"#
-        );
-        assert_eq!(shown, expected);
-        let done = Verdict::Converged { goal };
-        assert_eq!(
-            verdict_text(&done, 6),
-            ["All 6 sites hold the same catalog at position 5,310."]
-        );
     }
 }

@@ -7,9 +7,16 @@ use upstream::generator::{Generator, GeneratorSettings};
 /// Arguments of an upstream that generates so many updates.
 pub fn generate(updates: u32) -> Vec<String> {
     let updates = updates.to_string();
-    ["--generate", &updates, "--seed", "7", "--evolve-percent", "5"]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "--generate",
+        &updates,
+        "--seed",
+        "7",
+        "--evolve-percent",
+        "5",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// Every `step`th document of that upstream, as it was before any change.

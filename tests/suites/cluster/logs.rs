@@ -18,7 +18,9 @@ pub fn read(text: &str) -> Vec<LogEntry> {
 
 /// The lines that the viewer colours, other than those that say that a link went down.
 pub fn coloured(entries: &[LogEntry]) -> Vec<&str> {
-    let coloured = entries.iter().filter(|entry| entry.severity != Severity::Info);
+    let coloured = entries
+        .iter()
+        .filter(|entry| entry.severity != Severity::Info);
     coloured.map(|entry| entry.message.as_str()).collect()
 }
 

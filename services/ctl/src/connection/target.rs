@@ -67,7 +67,7 @@ pub enum Error {
         server: String,
     },
     /// The token is not one.
-    #[error("the access token is not usable")]
+    #[error(transparent)]
     Token(#[from] TokenError),
 }
 

@@ -45,10 +45,14 @@ pub fn ago(then: Timestamp, view: &View) -> String {
 /// A point in time that is still to come: "in 12 min", "now".
 pub fn ahead(then: Timestamp, view: &View) -> String {
     let until = then.duration_since(view.now);
-    if until.as_secs() < 1 {
-        "now".into()
-    } else {
-        format!("in {}", duration(until))
+    match until.as_secs() {
+        ..1 => "now".into(),
+        1..60 => format!("in {}", duration(until)),
+        // To the nearest minute: two hours that have just begun are two hours.
+        _ => format!(
+            "in {}",
+            duration(until.saturating_add(SignedDuration::from_secs(30)))
+        ),
     }
 }
 
@@ -151,6 +155,8 @@ mod tests {
         assert_eq!(clock(today, &view), "12:58:00");
         assert_eq!(ago(today, &view), "2 min ago");
         assert_eq!(ahead(today, &view), "now");
+        let later = "2026-11-21T13:59:59Z".parse().unwrap();
+        assert_eq!(ahead(later, &view), "in 2 h");
         let before: Timestamp = "2026-11-20T11:58:00Z".parse().unwrap();
         assert_eq!(clock(before, &view), "2026-11-20 12:58");
         assert_eq!(ago(view.now, &view), "just now");

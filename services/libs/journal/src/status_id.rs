@@ -158,7 +158,7 @@ catalogue! {
     RetryScheduled = 9012 Warning "retry scheduled", "synchronization will be tried again in {0} minutes (attempt {1})",
         "Read the message 6703 before this one for the cause. After repairing it, press Synchronize now instead of waiting.";
     /// ISTR0 old epoch, ISTR1 new epoch.
-    EpochChanged = 9013 Warning "epoch changed", "the catalog's history was restarted at the top-level site (epoch {0} became {1}); this site compares digests instead of starting over",
+    EpochChanged = 9013 Warning "epoch changed", "the catalog's history was restarted at the top-level site (epoch {0} became {1}); this site takes the new catalog over",
         "Expected after the top-level site was restored or replaced. If nobody did that, ask who did.";
     /// ISTR0 file or setting, ISTR1 reason.
     SettingsUnreadable = 9014 Error "settings unreadable", "the settings {0} cannot be used: {1}",

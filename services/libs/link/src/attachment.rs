@@ -2,7 +2,7 @@
 //! Reports and status messages go up; sync requests, cancels and log requests come down.
 
 use crate::VERSION;
-use crate::children::{Children, STATUS_PER_BATCH};
+use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
 use crate::dial::{self, Connector, explain_status};
 use crate::log_route::LogRouter;
 use crate::pull::ParentUpstream;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use sync::{Request, Trigger};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,12 +33,16 @@ use wire::v1::{
 const REDIAL_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between dials.
 const REDIAL_MOST: Duration = Duration::from_secs(60);
+/// A link that was up for so long is dialled again at once when it goes down.
+const STEADY: Duration = Duration::from_secs(30);
 /// How long a parent may take to say welcome.
 const WELCOME: Duration = Duration::from_secs(15);
 /// Messages that wait for a slow parent.
 const BUFFER: usize = 256;
 /// Reports are gathered this long, so that a fast run does not flood the link.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes of a status message besides its inserts, at most.
+const MESSAGE_OVERHEAD: usize = 128;
 /// Logs that the parent may read at a time.
 const MAX_LOGS: usize = 64;
 
@@ -87,12 +92,13 @@ impl Attachment {
         let mut failures: u32 = 0;
         let mut told = None;
         loop {
+            let began = Instant::now();
             let (was_up, why) = tokio::select! {
                 ended = self.converse() => ended,
                 () = stop.cancelled() => return,
             };
             self.upstream.set_channel(None);
-            failures = if was_up {
+            failures = if began.elapsed() >= STEADY {
                 0
             } else {
                 failures.saturating_add(1)
@@ -147,9 +153,11 @@ impl Attachment {
             Ok(client) => client,
             Err(failure) => return (false, failure.message),
         };
-        let mut inbound = match client.attach(ReceiverStream::new(receiver)).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return (false, explain_status(&status)),
+        let attach = client.attach(ReceiverStream::new(receiver));
+        let mut inbound = match tokio::time::timeout(WELCOME, attach).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return (false, explain_status(&status)),
+            Err(_) => return (false, "the parent did not answer in time".to_owned()),
         };
         let welcome = match tokio::time::timeout(WELCOME, inbound.message()).await {
             Ok(Ok(Some(AttachResponse {
@@ -185,6 +193,14 @@ impl Attachment {
     }
 }
 
+impl Drop for Conversation<'_> {
+    fn drop(&mut self) {
+        for log in self.logs.values() {
+            log.cancel();
+        }
+    }
+}
+
 impl Conversation<'_> {
     /// Talks until one side leaves; why it ended.
     async fn talk(mut self, inbound: &mut Streaming<AttachResponse>) -> String {
@@ -193,42 +209,38 @@ impl Conversation<'_> {
         reports.mark_changed();
         let mut outbox = site.journal.watch_outbox();
         outbox.mark_changed();
-        let why = loop {
+        loop {
             tokio::select! {
                 message = inbound.message() => match message {
                     Ok(Some(AttachResponse { message: Some(message) })) => {
                         if let Err(why) = self.take(message).await {
-                            break why;
+                            return why;
                         }
                     }
                     Ok(Some(AttachResponse { message: None })) => {}
-                    Ok(None) => break "the parent hung up".to_owned(),
-                    Err(status) => break explain_status(&status),
+                    Ok(None) => return "the parent hung up".to_owned(),
+                    Err(status) => return explain_status(&status),
                 },
                 changed = reports.changed() => {
                     if changed.is_err() {
-                        break "the site is stopping".to_owned();
+                        return "the site is stopping".to_owned();
                     }
                     tokio::time::sleep(REPORT_INTERVAL).await;
                     reports.mark_unchanged();
                     if self.send_reports().await.is_err() {
-                        break "the parent hung up".to_owned();
+                        return "the parent hung up".to_owned();
                     }
                 }
                 changed = outbox.changed(), if self.unacknowledged.is_none() => {
                     if changed.is_err() {
-                        break "the site is stopping".to_owned();
+                        return "the site is stopping".to_owned();
                     }
                     if let Err(why) = self.send_status().await {
-                        break why;
+                        return why;
                     }
                 }
             }
-        };
-        for log in self.logs.values() {
-            log.cancel();
         }
-        why
     }
 
     async fn send(&self, message: ToParent) -> Result<(), String> {
@@ -264,6 +276,16 @@ impl Conversation<'_> {
         let waiting = waiting
             .await
             .map_err(|error| format!("the outbox cannot be read: {error}"))?;
+        let mut bytes = 0;
+        let waiting: Vec<_> = waiting
+            .into_iter()
+            .enumerate()
+            .take_while(|(index, (_, row))| {
+                bytes += MESSAGE_OVERHEAD + row.inserts.iter().map(String::len).sum::<usize>();
+                *index == 0 || bytes <= STATUS_BYTES_PER_BATCH
+            })
+            .map(|(_, message)| message)
+            .collect();
         let Some((through, _)) = waiting.last() else {
             return Ok(());
         };
@@ -318,6 +340,14 @@ impl Conversation<'_> {
                 self.attachment.removals.removed(code).await;
                 self.attachment.children.tell_removed(code);
                 site.reports.remove(code);
+                let forgotten = async {
+                    let mut tx = site.store.begin().await?;
+                    tx.remove_site_report(code).await?;
+                    tx.commit().await
+                };
+                if let Err(error) = forgotten.await {
+                    tracing::error!(%error, site = %code, "a report could not be forgotten");
+                }
                 if code == site.code {
                     return Err("this site was removed from the hierarchy".to_owned());
                 }
@@ -349,6 +379,7 @@ impl Conversation<'_> {
                 sync::State::Failed { .. } | sync::State::Cancelled { .. } => false,
             });
         if same {
+            site.engine.raise_target(request.target_position);
             return Ok(());
         }
         site.engine.request(Request {

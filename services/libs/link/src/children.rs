@@ -6,11 +6,12 @@ use crate::peer::Peer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::SiteCode;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use journal::StatusId;
+use journal::status_message::{MAX_INSERT, MAX_INSERTS};
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::status::StatusRow;
 use tokio::sync::mpsc;
@@ -35,12 +36,14 @@ const BUFFER: usize = 256;
 const HELLO: Duration = Duration::from_secs(15);
 /// Status messages in one batch.
 pub const STATUS_PER_BATCH: usize = 500;
-/// Longest insert of a status message that is taken, in bytes.
-const MAX_INSERT_BYTES: usize = 8192;
-/// Inserts of a status message that are taken.
-const MAX_INSERTS: usize = 10;
-/// Longest text of a report, in bytes.
-const MAX_REPORT_TEXT: usize = 8192;
+/// Bytes of status messages in one batch, unless a single one is larger.
+pub const STATUS_BYTES_PER_BATCH: usize = 1 << 20;
+/// Longest error in a report, and longest other text, in bytes.
+const MAX_REPORT_ERROR: usize = 8192;
+const MAX_REPORT_TEXT: usize = 256;
+/// How far the sequence of a report may be ahead of our clock: a day, in milliseconds. A site whose
+/// clock ran far ahead must not be deaf for as long when it is set right.
+const SEQUENCE_AHEAD: u64 = 24 * 60 * 60 * 1000;
 
 /// The children of a site that are attached.
 pub struct Children {
@@ -51,7 +54,15 @@ pub struct Children {
 struct Connected {
     /// Counts attachments, so that an old conversation does not end a new one.
     last: u64,
-    children: BTreeMap<SiteCode, (u64, mpsc::Sender<Result<AttachResponse, Status>>)>,
+    children: BTreeMap<SiteCode, Child>,
+}
+
+/// A child that is attached.
+struct Child {
+    number: u64,
+    sender: mpsc::Sender<Result<AttachResponse, Status>>,
+    /// Ends the conversation.
+    cut: CancellationToken,
 }
 
 impl Default for Children {
@@ -73,15 +84,15 @@ impl Children {
     /// Sends a message to a child; false when it is not attached or does not keep up.
     pub fn send(&self, child: SiteCode, message: ToChild) -> bool {
         let mut connected = self.connected();
-        let Some((_, sender)) = connected.children.get(&child) else {
+        let Some(held) = connected.children.get(&child) else {
             return false;
         };
         let message = AttachResponse {
             message: Some(message),
         };
-        let sent = sender.try_send(Ok(message)).is_ok();
-        if !sent {
-            connected.children.remove(&child);
+        let sent = held.sender.try_send(Ok(message)).is_ok();
+        if !sent && let Some(held) = connected.children.remove(&child) {
+            held.cut.cancel();
         }
         sent
     }
@@ -106,15 +117,30 @@ impl Children {
             let site_code = site.to_string();
             self.send(child, ToChild::Removed(Removed { site_code }));
         }
-        self.connected().children.remove(&site);
+        if let Some(held) = self.connected().children.remove(&site) {
+            held.cut.cancel();
+        }
     }
 
-    fn attach(&self, child: SiteCode, sender: mpsc::Sender<Result<AttachResponse, Status>>) -> u64 {
+    /// Takes a child in; an older conversation with it is cut off.
+    fn attach(
+        &self,
+        child: SiteCode,
+        sender: mpsc::Sender<Result<AttachResponse, Status>>,
+    ) -> (u64, CancellationToken) {
         let mut connected = self.connected();
         connected.last += 1;
         let number = connected.last;
-        connected.children.insert(child, (number, sender));
-        number
+        let cut = CancellationToken::new();
+        let held = Child {
+            number,
+            sender,
+            cut: cut.clone(),
+        };
+        if let Some(older) = connected.children.insert(child, held) {
+            older.cut.cancel();
+        }
+        (number, cut)
     }
 
     /// Whether the attachment was still the newest of its child.
@@ -123,7 +149,7 @@ impl Children {
         let newest = connected
             .children
             .get(&child)
-            .is_none_or(|(held, _)| *held == number);
+            .is_none_or(|held| held.number == number);
         if newest {
             connected.children.remove(&child);
         }
@@ -138,7 +164,7 @@ pub struct LinkService {
     children: Arc<Children>,
     admission: SharedAdmission,
     pulls: Arc<PullServer>,
-    logs: Arc<OnceLock<LogRouter>>,
+    logs: LogRouter,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -158,7 +184,7 @@ impl LinkService {
             site,
             children,
             admission,
-            logs: Arc::new(OnceLock::from(logs)),
+            logs,
             tasks,
             stop,
         }
@@ -206,7 +232,8 @@ impl SiteLinkService for LinkService {
     ) -> Result<Response<Self::PullStream>, Status> {
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
-        Ok(Response::new(Box::pin(stream)))
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(stream.take_until(stop))))
     }
 
     async fn renew_certificate(
@@ -268,7 +295,7 @@ impl Conversation {
         if sender.send(Ok(self.welcome())).await.is_err() {
             return;
         }
-        let number = self.service.children.attach(self.child, sender.clone());
+        let (number, cut) = self.service.children.attach(self.child, sender.clone());
         for site in self.service.admission.removed_below(self.child).await {
             let site_code = site.to_string();
             self.service
@@ -277,7 +304,11 @@ impl Conversation {
         }
         self.tell(StatusId::LinkUp, vec![self.child.to_string()])
             .await;
-        let why = self.listen(&mut inbound, &mut announcements, &sender).await;
+        let why = tokio::select! {
+            why = self.listen(&mut inbound, &mut announcements, &sender) => why,
+            () = cut.cancelled() => "it was cut off".to_owned(),
+        };
+        self.service.logs.child_left(self.child);
         if self.service.children.detach(self.child, number) {
             self.site().reports.disconnected(self.child);
             if !self.service.stop.is_cancelled() {
@@ -348,9 +379,7 @@ impl Conversation {
             FromChild::Report(report) => self.take_report(report).await,
             FromChild::Status(batch) => self.take_status(batch).await,
             FromChild::LogLines(lines) => {
-                if let Some(logs) = self.service.logs.get() {
-                    logs.answered(self.child, lines).await;
-                }
+                self.service.logs.answered(self.child, lines);
                 Ok(())
             }
         }
@@ -359,17 +388,21 @@ impl Conversation {
     async fn take_report(&self, mut report: SiteReport) -> Result<(), Status> {
         let site = convert::site_code("site_code", &report.site_code)?;
         convert::site_kind("site_kind", &report.site_kind)?;
-        for text in [&mut report.last_error, &mut report.upstream] {
-            let end = text.floor_char_boundary(MAX_REPORT_TEXT);
-            text.truncate(end);
-        }
         if !self.service.admission.may_speak_for(self.child, site).await {
             self.refuse(format!("a report for site {site}")).await;
             return Ok(());
         }
+        bound_report(&mut report);
+        let latest = self.site().ambient.now().as_millisecond();
+        let latest = u64::try_from(latest)
+            .unwrap_or(0)
+            .saturating_add(SEQUENCE_AHEAD);
+        report.sequence = report.sequence.min(latest);
         if site == self.child {
             report.connected = true;
             report.parent = self.site().code.to_string();
+        } else {
+            report.parent = self.child.to_string();
         }
         self.site().reports.put(site, report);
         Ok(())
@@ -380,19 +413,28 @@ impl Conversation {
             return Err(Status::invalid_argument("too many status messages at once"));
         }
         let mut rows = Vec::with_capacity(batch.messages.len());
+        let (mut refused, mut why) = (0_u32, String::new());
         for message in batch.messages {
-            let row = status_row(message)?;
-            if self
-                .service
-                .admission
-                .may_speak_for(self.child, row.site)
-                .await
-            {
+            // What cannot be taken is acknowledged all the same: it would come again for ever.
+            let row = match status_row(message) {
+                Ok(row) => row,
+                Err(status) => {
+                    refused += 1;
+                    status.message().clone_into(&mut why);
+                    continue;
+                }
+            };
+            let admission = &self.service.admission;
+            if admission.may_speak_for(self.child, row.site).await {
                 rows.push(row);
             } else {
-                self.refuse(format!("a status message of site {}", row.site))
-                    .await;
+                refused += 1;
+                why = format!("they are about site {}", row.site);
             }
+        }
+        if refused > 0 {
+            self.refuse(format!("{refused} status messages: {why}"))
+                .await;
         }
         self.site().journal.relay(&rows).await.map_err(|error| {
             tracing::error!(%error, "status messages could not be stored");
@@ -412,17 +454,40 @@ impl Conversation {
     }
 }
 
+fn clip(text: &mut String, most: usize) {
+    let end = text.floor_char_boundary(most);
+    text.truncate(end);
+}
+
+/// Cuts what a report says to its bounds.
+fn bound_report(report: &mut SiteReport) {
+    clip(&mut report.last_error, MAX_REPORT_ERROR);
+    for text in [
+        &mut report.site_kind,
+        &mut report.version,
+        &mut report.upstream,
+    ] {
+        clip(text, MAX_REPORT_TEXT);
+    }
+    report.root.truncate(32);
+    report.epoch.truncate(16);
+    if let Some(run) = &mut report.run {
+        clip(&mut run.error, MAX_REPORT_ERROR);
+        clip(&mut run.state, MAX_REPORT_TEXT);
+        run.id.truncate(16);
+    }
+}
+
 fn status_row(message: wire::v1::StatusMessage) -> Result<StatusRow, Status> {
     if message.inserts.len() > MAX_INSERTS {
         return Err(Status::invalid_argument(
             "a status message has ten inserts at most",
         ));
     }
-    let inserts = message
-        .inserts
-        .into_iter()
-        .map(|insert| convert::text("inserts", insert, MAX_INSERT_BYTES))
-        .collect::<Result<_, _>>()?;
+    let mut inserts = message.inserts;
+    for insert in &mut inserts {
+        clip(insert, MAX_INSERT);
+    }
     let time = message
         .time
         .as_ref()

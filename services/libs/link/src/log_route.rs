@@ -17,7 +17,7 @@ use wire::v1::{LogLines, LogRequest};
 /// Lines that may be asked for at once.
 pub const MAX_LINES: u32 = 10_000;
 /// Lines in one message.
-const LINES_PER_MESSAGE: usize = 500;
+const LINES_PER_MESSAGE: usize = 100;
 /// Requests to children that may be open at a time.
 const MAX_OPEN: usize = 64;
 /// Messages that wait for a slow reader.
@@ -128,8 +128,15 @@ impl LogRouter {
             .await
             .map_err(|_| Status::deadline_exceeded(format!("site {site} did not answer in time")))?
             .ok_or_else(|| Status::unavailable(format!("the link to site {child} went down")))?;
-        let rest = ReceiverStream::new(receiver);
-        let answers = futures::stream::once(async { first }).chain(rest);
+        let stopped = futures::stream::once(async move {
+            LogLines {
+                error: format!("the log of {site} stopped: the link went down, or nobody read it"),
+                ..LogLines::default()
+            }
+        });
+        let answers = futures::stream::once(async { first })
+            .chain(ReceiverStream::new(receiver))
+            .chain(stopped);
         let lines = answers
             .scan((request, false), |(_, ended), answer| {
                 let step = if *ended {
@@ -190,19 +197,24 @@ impl LogRouter {
         None
     }
 
-    /// Takes lines that a child sent in.
-    pub(crate) async fn answered(&self, child: SiteCode, lines: LogLines) {
-        let sender = {
-            let open = self.open();
-            open.requests
-                .get(&lines.request)
-                .filter(|(asked, _)| *asked == child)
-                .map(|(_, sender)| sender.clone())
-        };
-        if let Some(sender) = sender {
-            // A reader that left has no need of them.
-            sender.send(lines).await.ok();
+    /// Takes lines that a child sent in. A reader that does not keep up loses the log: the link to the
+    /// child has other things to carry.
+    pub(crate) fn answered(&self, child: SiteCode, lines: LogLines) {
+        let mut open = self.open();
+        let request = lines.request;
+        let lost = open
+            .requests
+            .get(&request)
+            .filter(|(asked, _)| *asked == child)
+            .is_some_and(|(_, sender)| sender.try_send(lines).is_err());
+        if lost {
+            open.requests.remove(&request);
         }
+    }
+
+    /// Ends the requests to a child whose link went down.
+    pub(crate) fn child_left(&self, child: SiteCode) {
+        self.open().requests.retain(|_, (asked, _)| *asked != child);
     }
 }
 

@@ -8,11 +8,11 @@ use catalog::SiteCode;
 use journal::StatusId;
 use journal::phrases;
 use prost::Message as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::log::{ChangeRow, LogSlice};
 use sync::{Failure, Phase, RunHandle, Upstream};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use trust::statement::{SignedStatement, Statement};
@@ -25,6 +25,8 @@ use wire::v1::{ChangeBatch, PullPlan, PullRequest, PullResponse};
 pub const MAX_MESSAGE_BYTES: usize = 192 << 20;
 /// How long a parent may say nothing in the middle of a pull.
 const SILENCE: Duration = Duration::from_secs(120);
+/// How long a run waits for the link to come up.
+const LINK_PATIENCE: Duration = Duration::from_secs(20);
 /// Times that a pull begins anew in one run because the parent's log changed under it.
 const ATTEMPTS: u32 = 3;
 
@@ -35,7 +37,7 @@ pub struct ParentUpstream {
     parent: SiteCode,
     /// The site itself; set once, because its engine is made from this upstream.
     site: OnceCell<Site>,
-    channel: Mutex<Option<Channel>>,
+    channel: watch::Sender<Option<Channel>>,
 }
 
 impl ParentUpstream {
@@ -44,7 +46,7 @@ impl ParentUpstream {
         Arc::new(Self {
             parent,
             site: OnceCell::new(),
-            channel: Mutex::new(None),
+            channel: watch::Sender::new(None),
         })
     }
 
@@ -56,7 +58,7 @@ impl ParentUpstream {
 
     /// The connection to the parent, or none while it is down.
     pub fn set_channel(&self, channel: Option<Channel>) {
-        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = channel;
+        self.channel.send_replace(channel);
     }
 
     /// The connection to the parent.
@@ -64,11 +66,7 @@ impl ParentUpstream {
     /// # Errors
     /// When the link is down.
     pub fn channel(&self) -> Result<Channel, Failure> {
-        let channel = self
-            .channel
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let channel = self.channel.borrow().clone();
         channel.ok_or_else(|| {
             Failure::message(
                 ORIGIN,
@@ -112,6 +110,10 @@ impl Upstream for ParentUpstream {
             .site
             .get()
             .ok_or_else(|| Failure::message(ORIGIN, "the site is not ready yet"))?;
+        // A site that was just started has a reason to run before its link is up.
+        let mut channel = self.channel.subscribe();
+        let up = channel.wait_for(Option::is_some);
+        drop(tokio::time::timeout(LINK_PATIENCE, up).await);
         for _ in 0..ATTEMPTS {
             let pull = PullRun {
                 parent: self.parent,
@@ -174,9 +176,14 @@ impl PullRun<'_> {
             },
             after_position: positions.head,
         };
-        let mut stream = match client.pull(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return self.broken_off(&status).await,
+        let called = tokio::time::timeout(SILENCE, client.pull(request)).await;
+        let mut stream = match called {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return self.broken_off(&status).await,
+            Err(_) => {
+                let status = Status::deadline_exceeded("it does not answer");
+                return self.broken_off(&status).await;
+            }
         };
         let plan = match self.next(&mut stream).await {
             Ok(Some(Message::Plan(plan))) => plan,
@@ -186,8 +193,14 @@ impl PullRun<'_> {
         let Some(epoch) = wire::convert::optional_uuid("epoch", &plan.epoch)
             .map_err(|error| self.refused(error))?
         else {
+            if positions.head > 0 || self.run.target().is_some_and(|target| target > 0) {
+                return Err(Failure::message(
+                    ORIGIN,
+                    format!("parent {} has no verified catalog yet", self.parent),
+                ));
+            }
             // The parent has nothing yet, and so have we.
-            return Ok(Ended::At(positions.verified));
+            return Ok(Ended::At(0));
         };
         if epoch != positions.epoch || plan.start_over {
             self.start_over(epoch, &plan).await?;
@@ -266,18 +279,21 @@ impl PullRun<'_> {
                 statement
                     .may_follow(held)
                     .map_err(|error| self.refused(error))?;
+                // Else a parent could make its children begin anew again and again.
+                if statement.epoch == held.epoch && statement.position == held.position {
+                    return Err(self.refused("it begins anew without anything new"));
+                }
             }
             if statement.epoch != epoch {
                 return Err(self.refused("its statement is of another epoch than its changes"));
             }
-            self.run
-                .journal()
-                .record(
-                    StatusId::EpochChanged,
-                    Some(self.run.id()),
-                    vec![positions.epoch.to_string(), epoch.to_string()],
-                )
-                .await;
+            if epoch != positions.epoch {
+                let inserts = vec![positions.epoch.to_string(), epoch.to_string()];
+                self.run
+                    .journal()
+                    .record(StatusId::EpochChanged, Some(self.run.id()), inserts)
+                    .await;
+            }
         }
         let mut tx = self.site.store.begin().await?;
         tx.start_epoch(epoch).await?;
@@ -337,9 +353,12 @@ impl PullRun<'_> {
                 Ok(statement.position)
             }
             Err(failure) => {
-                let mut tx = self.site.store.begin().await?;
-                tx.roll_back_unverified().await?;
-                tx.commit().await?;
+                // A database that failed says nothing against what was pulled.
+                if failure.status.is_some() {
+                    let mut tx = self.site.store.begin().await?;
+                    tx.roll_back_unverified().await?;
+                    tx.commit().await?;
+                }
                 Err(failure)
             }
         }

@@ -16,6 +16,7 @@ use store::log::LogSlice;
 use sync::EngineState;
 use tokio::sync::{Mutex, watch};
 use tonic::Status;
+use trust::statement::SignedStatement;
 use uuid::Uuid;
 use wire::v1::pull_response::Message;
 use wire::v1::{Change, ChangeBatch, PullPlan, PullRequest, PullResponse};
@@ -26,6 +27,7 @@ pub const CHANGES_PER_BATCH: usize = 1000;
 pub const BYTES_PER_BATCH: u64 = 1 << 20;
 /// Bytes of encoded batches that are kept for other children.
 const CACHE_BYTES: usize = 8 << 20;
+const CACHE_BATCHES: usize = 64;
 /// How long a child waits on us while our own run brings nothing.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -41,9 +43,17 @@ struct Cache {
     bytes: usize,
 }
 
-/// What a batch is found by: the log, its generation, and where it begins. A generation ends when a
-/// site throws changes away.
-type Key = (Uuid, u64, u64);
+/// What a batch is found by: the log, and where the batch begins in it.
+type Key = (Log, u64);
+
+/// A log as a pull sees it. A generation ends when a site throws changes away; the floor rises when it
+/// forgets removals, and batches from before may hold what was removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Log {
+    epoch: Uuid,
+    generation: u64,
+    floor: u64,
+}
 
 #[derive(Clone)]
 struct Batch {
@@ -60,9 +70,13 @@ impl Cache {
     }
 
     fn put(&mut self, key: Key, batch: Batch) {
+        if batch.through == key.1 {
+            // Nothing was there: that may change.
+            return;
+        }
         self.bytes += batch.encoded.len();
         self.batches.push_back((key, batch));
-        while self.bytes > CACHE_BYTES {
+        while self.bytes > CACHE_BYTES || self.batches.len() > CACHE_BATCHES {
             match self.batches.pop_front() {
                 Some((_, oldest)) => self.bytes -= oldest.encoded.len(),
                 None => break,
@@ -77,8 +91,7 @@ struct Pull {
     positions: watch::Receiver<Positions>,
     engine: watch::Receiver<EngineState>,
     /// The log that this pull is of.
-    epoch: Uuid,
-    generation: u64,
+    log: Log,
     sent: u64,
     step: Step,
 }
@@ -136,7 +149,7 @@ impl PullServer {
         let after = request.after_position;
         let start_over = asked != positions.epoch || (after > 0 && after < floor);
         let sent = if start_over { 0 } else { after };
-        if sent > self.limit(&positions) && sent > positions.head {
+        if sent > positions.head {
             return Err(Status::failed_precondition(format!(
                 "site {} is only at position {}, you are at {sent}",
                 self.site.code, positions.head
@@ -146,8 +159,11 @@ impl PullServer {
             engine: self.site.engine.watch(),
             server: self,
             positions: watched,
-            epoch: positions.epoch,
-            generation: positions.generation,
+            log: Log {
+                epoch: positions.epoch,
+                generation: positions.generation,
+                floor,
+            },
             sent,
             step: Step::Plan { start_over },
         };
@@ -168,7 +184,7 @@ impl PullServer {
         }
         let slice = {
             let mut read = self.site.store.read().await.map_err(internal)?;
-            read.changes_after(key.2, limit, CHANGES_PER_BATCH, BYTES_PER_BATCH)
+            read.changes_after(key.1, limit, CHANGES_PER_BATCH, BYTES_PER_BATCH)
                 .await
                 .map_err(internal)?
         };
@@ -233,13 +249,14 @@ impl Pull {
                 read.count_after(self.sent, limit).await.map_err(internal)?,
             )
         };
-        let empty = self.epoch.is_nil() || (limit == 0 && !expects_more);
+        let epoch = self.log.epoch;
+        let empty = epoch.is_nil() || (limit == 0 && !expects_more);
         self.step = if empty { Step::Done } else { Step::Changes };
         Ok(response(Message::Plan(PullPlan {
             epoch: if empty {
-                Bytes::new().into()
+                Vec::new()
             } else {
-                self.epoch.as_bytes().to_vec()
+                epoch.as_bytes().to_vec()
             },
             target_position: target,
             changes,
@@ -251,7 +268,7 @@ impl Pull {
     async fn changes(&mut self) -> Result<PullResponse, Status> {
         loop {
             let positions = *self.positions.borrow_and_update();
-            if positions.epoch != self.epoch || positions.generation != self.generation {
+            if (positions.epoch, positions.generation) != (self.log.epoch, self.log.generation) {
                 return Err(Status::aborted(format!(
                     "site {} threw changes away that it could not verify; ask again",
                     self.server.site.code
@@ -259,8 +276,7 @@ impl Pull {
             }
             let limit = self.server.limit(&positions);
             if self.sent < limit {
-                let key = (self.epoch, self.generation, self.sent);
-                let batch = self.server.batch(key, limit).await?;
+                let batch = self.server.batch((self.log, self.sent), limit).await?;
                 if batch.through > self.sent {
                     self.sent = batch.through;
                     return Ok(response(Message::Batch(batch.encoded)));
@@ -270,8 +286,8 @@ impl Pull {
                 continue;
             }
             let expects_more = self.server.expects_more(&positions);
-            if self.sent == positions.verified && !expects_more {
-                let statement = self.statement().await?;
+            let complete = self.sent == positions.verified && !expects_more;
+            if complete && let Some(statement) = self.statement().await? {
                 self.step = Step::Done;
                 return Ok(response(Message::Statement(statement)));
             }
@@ -281,7 +297,7 @@ impl Pull {
                     self.server.site.code, self.sent
                 ))
             };
-            if !expects_more {
+            if !expects_more && !complete {
                 return Err(waiting());
             }
             // Our own run is under way: more comes, or the statement, or its end.
@@ -299,11 +315,17 @@ impl Pull {
         }
     }
 
-    async fn statement(&self) -> Result<Bytes, Status> {
-        let mut read = self.server.site.store.read().await.map_err(internal)?;
-        let statement = read.statement().await.map_err(internal)?;
-        statement
-            .map(Bytes::from)
-            .ok_or_else(|| Status::internal("the site has no statement for what it verified"))
+    /// The statement for what was sent; none while the site is going over to a newer one.
+    async fn statement(&self) -> Result<Option<Bytes>, Status> {
+        let held = {
+            let mut read = self.server.site.store.read().await.map_err(internal)?;
+            read.statement().await.map_err(internal)?
+        };
+        let broken = || Status::internal("the site has no statement for what it verified");
+        let bytes = held.ok_or_else(broken)?;
+        let signed = SignedStatement::from_bytes(&bytes).map_err(|_| broken())?;
+        let claimed = signed.claimed();
+        let covers = (claimed.epoch, claimed.position) == (self.log.epoch, self.sent);
+        Ok(covers.then(|| bytes.into()))
     }
 }

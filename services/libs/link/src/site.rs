@@ -1,9 +1,10 @@
 //! What the link needs to know of the site that it belongs to.
 
+use crate::children::Children;
 use crate::reports::Reports;
 use catalog::{SiteCode, SiteKind};
 use daemon::Ambient;
-use journal::Journal;
+use journal::{Journal, phrases};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,22 +75,32 @@ impl Site {
         });
     }
 
-    /// Announces what every completed run of this site reached, until `stop` is told.
-    pub async fn announce_runs(self, stop: CancellationToken) {
+    /// Announces to the children whatever this site verifies, and every run that completed, until
+    /// `stop` is told.
+    pub async fn announce_runs(self, children: Arc<Children>, stop: CancellationToken) {
         let mut engine = self.engine.watch();
+        let mut positions = self.store.watch_positions();
         let mut completed = engine.borrow_and_update().completed;
+        let mut announced = positions.borrow_and_update().verified;
         loop {
             tokio::select! {
                 changed = engine.changed() => if changed.is_err() { return },
+                changed = positions.changed() => if changed.is_err() { return },
                 () = stop.cancelled() => return,
             }
             let state = engine.borrow_and_update().clone();
-            if state.completed > completed
-                && let Some(run) = state.run
-            {
-                completed = state.completed;
-                self.announce(run.id, self.store.positions().verified, run.full);
+            let verified = positions.borrow_and_update().verified;
+            let Some(run) = state.run else { continue };
+            if state.completed > completed {
+                if let Some(line) = phrases::children_notified(&children.attached()) {
+                    self.journal.line(Some(run.id), line);
+                }
+            } else if verified == announced {
+                continue;
             }
+            completed = state.completed;
+            announced = verified;
+            self.announce(run.id, verified, run.full);
         }
     }
 }

@@ -15,9 +15,10 @@ use uuid::Uuid;
 
 /// Keys that one statement asks for.
 const KEYS_PER_STATEMENT: usize = 200;
-/// Longest key, header and document that are accepted, in bytes.
+/// Longest key that is accepted, in bytes.
 const MAX_KEY_BYTES: usize = 64;
-const MAX_HEADER_BYTES: usize = 1 << 20;
+/// Longest header, in bytes. What is longer is refused by every site, so it must not enter the log.
+pub const MAX_HEADER_BYTES: usize = 1 << 20;
 
 /// An item as the top-level site is about to give it a position.
 #[derive(Debug, Clone)]

@@ -187,13 +187,18 @@ impl EngineHandle {
         let mut queued = false;
         self.shared.state.send_if_modified(|state| {
             queued = state.running();
-            let target = request.target.unwrap_or(0);
-            let grew = target > state.target;
-            state.target = state.target.max(target);
-            grew
+            raise(state, request.target)
         });
         self.shared.wake.notify_one();
         (run, queued)
+    }
+
+    /// Notes that the parent now asks for a further position. A run that is under way is followed by
+    /// another when it ends short of it.
+    pub fn raise_target(&self, target: u64) {
+        self.shared
+            .state
+            .send_if_modified(|state| raise(state, Some(target)));
     }
 
     /// Cancels the run under way, what waits behind it, and a retry that is planned. The run that was
@@ -219,6 +224,17 @@ impl EngineHandle {
     /// What the engine does now.
     pub fn state(&self) -> EngineState {
         self.shared.state.borrow().clone()
+    }
+}
+
+/// Notes the position that was asked for last. Whether it is another one.
+fn raise(state: &mut EngineState, target: Option<u64>) -> bool {
+    match target {
+        Some(target) if target != state.target => {
+            state.target = target;
+            true
+        }
+        Some(_) | None => false,
     }
 }
 
@@ -305,11 +321,13 @@ impl<U: Upstream> Engine<U> {
     /// next start.
     pub async fn work(self, stop: CancellationToken) {
         let mut failures: u32 = 0;
+        let mut last = Request::new(Trigger::Poll);
         loop {
-            let (request, cancel) = match self.wait(&mut failures, &stop).await {
+            let (request, cancel) = match self.wait(&mut failures, last, &stop).await {
                 Reason::Request(request, cancel) => (request, cancel),
                 Reason::Stop => return,
             };
+            last = request;
             let done = tokio::select! {
                 done = self.run(request, cancel) => done,
                 () = stop.cancelled() => return,
@@ -327,8 +345,9 @@ impl<U: Upstream> Engine<U> {
         Some((request, cancel))
     }
 
-    /// Waits for a reason to run. A retry that is cancelled counts as done with: `failures` is then 0.
-    async fn wait(&self, failures: &mut u32, stop: &CancellationToken) -> Reason {
+    /// Waits for a reason to run. A retry asks for what `last` asked for; one that is cancelled counts as
+    /// done with, and `failures` is then 0.
+    async fn wait(&self, failures: &mut u32, last: Request, stop: &CancellationToken) -> Reason {
         let give_up = CancellationToken::new();
         {
             let _pending = self.shared.pending();
@@ -360,7 +379,12 @@ impl<U: Upstream> Engine<U> {
                     self.show_next_attempt(None);
                 }
                 () = ring => {
-                    let _ = self.handle().request(Request::new(trigger));
+                    let again = match trigger {
+                        Trigger::Retry => Request { run: None, trigger, ..last },
+                        Trigger::Manual | Trigger::Parent | Trigger::Poll => Request::new(trigger),
+                    };
+                    // What comes of it is taken at the top of the loop.
+                    let _ = self.handle().request(again);
                 }
             }
         }
@@ -428,6 +452,7 @@ impl<U: Upstream> Engine<U> {
             pace: Arc::new(Mutex::new(Pace::new())),
         };
         let began = Instant::now();
+        let target = self.shared.state.borrow().target;
         let outcome = tokio::select! {
             outcome = self.upstream.sync(&handle) => Some(outcome),
             () = cancel.cancelled() => None,
@@ -438,6 +463,13 @@ impl<U: Upstream> Engine<U> {
             Some(Ok(position)) => {
                 self.tell_success(id, position, began.elapsed()).await;
                 self.end(State::Completed { at }, position).await;
+                let raised = self.shared.state.borrow().target;
+                if raised != target && raised > position {
+                    let _ = self.handle().request(Request {
+                        target: Some(raised),
+                        ..Request::new(Trigger::Parent)
+                    });
+                }
                 true
             }
             Some(Err(failure)) => {

@@ -63,7 +63,12 @@ impl Database {
                 break;
             }
             after = slice.through;
-            log.extend(slice.changes.into_iter().map(|change| (change.position, change)));
+            log.extend(
+                slice
+                    .changes
+                    .into_iter()
+                    .map(|change| (change.position, change)),
+            );
         }
         log
     }

@@ -51,7 +51,10 @@ impl Drop for Folder {
         if let Some(folder) = self.0.take()
             && std::thread::panicking()
         {
-            eprintln!("--- everything of the test that failed is in {}", folder.keep().display());
+            eprintln!(
+                "--- everything of the test that failed is in {}",
+                folder.keep().display()
+            );
         }
     }
 }
@@ -95,7 +98,11 @@ impl Spoken {
     #[track_caller]
     pub fn refused(self, part: &str) -> String {
         assert!(!self.status.success(), "{self:?}");
-        assert!(self.errors.contains(part), "{part:?} is not in {:?}", self.errors);
+        assert!(
+            self.errors.contains(part),
+            "{part:?} is not in {:?}",
+            self.errors
+        );
         self.errors
     }
 }
@@ -198,7 +205,8 @@ impl Hierarchy {
         let token = self.token(code, kind, parent);
         let launch = self.agent_launch(code, kind, parent);
         let known = launch.clone();
-        self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token)).await;
+        self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token))
+            .await;
         // A site joins once; from now on it starts without the token.
         if let Some(member) = self.members.get_mut(code) {
             member.launch = known;
@@ -208,10 +216,15 @@ impl Hierarchy {
 
     /// How a site is started that joined, or is to join.
     pub fn agent_launch(&self, code: &str, kind: &str, parent: &str) -> Launch {
+        self.agent_launch_at(code, kind, &self.url(parent))
+    }
+
+    /// The same, with any address as the parent's.
+    pub fn agent_launch_at(&self, code: &str, kind: &str, parent: &str) -> Launch {
         let launch = self
             .site_launch("agent", code)
             .with("--parent")
-            .with(self.url(parent));
+            .with(parent);
         match kind {
             "secondary" => launch,
             _ => launch.with("--listen").with("127.0.0.1:0"),
@@ -229,7 +242,15 @@ impl Hierarchy {
     /// When it cannot be made.
     pub fn token_for(&self, code: &str, kind: &str, parent: &str, expires: &str) -> String {
         let made = self.run(&[
-            "site", "token", code, "--kind", kind, "--parent", parent, "--expires", expires,
+            "site",
+            "token",
+            code,
+            "--kind",
+            kind,
+            "--parent",
+            parent,
+            "--expires",
+            expires,
         ]);
         made.good().trim().to_owned()
     }
@@ -295,7 +316,10 @@ impl Hierarchy {
             _ => 0,
         });
         for name in names {
-            let runs = self.members.get_mut(&name).and_then(|member| member.process.as_mut());
+            let runs = self
+                .members
+                .get_mut(&name)
+                .and_then(|member| member.process.as_mut());
             if runs.is_some_and(|process| process.has_ended().is_none()) {
                 self.stop(&name).await;
             }
@@ -313,7 +337,9 @@ impl Hierarchy {
         process.signal(Signal::USR1);
         until("the upstream publishes a change", LONG, || {
             let published = process.errors().matches(PUBLISHED).count();
-            let answer = (published > before).then_some(()).ok_or("nothing new".to_owned());
+            let answer = (published > before)
+                .then_some(())
+                .ok_or("nothing new".to_owned());
             std::future::ready(answer)
         })
         .await;
@@ -340,7 +366,9 @@ impl Hierarchy {
         };
         let target = arguments.target(&Environment::default());
         let target = target.map_err(|error| error.to_string())?;
-        Client::connect(&target).await.map_err(|error| format!("{error:#}"))
+        Client::connect(&target)
+            .await
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// The reports of all sites, by code.
@@ -349,9 +377,18 @@ impl Hierarchy {
     /// When the central site does not answer.
     pub async fn sites(&self) -> Result<BTreeMap<String, SiteReport>, String> {
         let client = self.client().await?;
-        let answer = client.hierarchy().list_sites(question(ListSitesRequest {})).await;
-        let sites = answer.map_err(|status| status.to_string())?.into_inner().sites;
-        Ok(sites.into_iter().map(|site| (site.site_code.clone(), site)).collect())
+        let answer = client
+            .hierarchy()
+            .list_sites(question(ListSitesRequest {}))
+            .await;
+        let sites = answer
+            .map_err(|status| status.to_string())?
+            .into_inner()
+            .sites;
+        Ok(sites
+            .into_iter()
+            .map(|site| (site.site_code.clone(), site))
+            .collect())
     }
 
     /// The report of a site.
@@ -372,8 +409,16 @@ impl Hierarchy {
             site_code: code.to_owned(),
             limit: MOST_MESSAGES,
         });
-        let answer = self.client().await?.journal().list_status_messages(request).await;
-        let mut messages = answer.map_err(|status| status.to_string())?.into_inner().messages;
+        let answer = self
+            .client()
+            .await?
+            .journal()
+            .list_status_messages(request)
+            .await;
+        let mut messages = answer
+            .map_err(|status| status.to_string())?
+            .into_inner()
+            .messages;
         messages.reverse();
         Ok(messages)
     }
@@ -430,34 +475,41 @@ impl Hierarchy {
 
     /// The same, where some sites are away.
     pub async fn converged_without(&self, run: &[u8], away: &[&str]) -> SiteReport {
-        until("every site has what the central site has", LONG, || async move {
-            let mut sites = self.sites().await?;
-            sites.retain(|code, _| !away.contains(&code.as_str()));
-            let central = sites.get(CENTRAL).ok_or("the central site has no report")?;
-            let held = central.run.as_ref().ok_or("it has no run")?;
-            if held.id != run || held.state != "Completed" {
-                return Err(format!("the central site is at {}: {}", held.state, held.error));
-            }
-            for (code, site) in &sites {
-                let state = site.run.as_ref().map_or("no run", |run| run.state.as_str());
-                let current = site.connected
-                    && state == "Completed"
-                    && site.verified_position == central.verified_position
-                    && site.position == central.position
-                    && site.root == central.root
-                    && site.epoch == central.epoch;
-                if !current {
+        until(
+            "every site has what the central site has",
+            LONG,
+            || async move {
+                let mut sites = self.sites().await?;
+                sites.retain(|code, _| !away.contains(&code.as_str()));
+                let central = sites.get(CENTRAL).ok_or("the central site has no report")?;
+                let held = central.run.as_ref().ok_or("it has no run")?;
+                if held.id != run || held.state != "Completed" {
                     return Err(format!(
-                        "{code}: {state}, position {} of {}, connected: {}, {}",
-                        site.verified_position,
-                        central.verified_position,
-                        site.connected,
-                        site.last_error
+                        "the central site is at {}: {}",
+                        held.state, held.error
                     ));
                 }
-            }
-            Ok(central.clone())
-        })
+                for (code, site) in &sites {
+                    let state = site.run.as_ref().map_or("no run", |run| run.state.as_str());
+                    let current = site.connected
+                        && state == "Completed"
+                        && site.verified_position == central.verified_position
+                        && site.position == central.position
+                        && site.root == central.root
+                        && site.epoch == central.epoch;
+                    if !current {
+                        return Err(format!(
+                            "{code}: {state}, position {} of {}, connected: {}, {}",
+                            site.verified_position,
+                            central.verified_position,
+                            site.connected,
+                            site.last_error
+                        ));
+                    }
+                }
+                Ok(central.clone())
+            },
+        )
         .await
     }
 }
@@ -486,7 +538,10 @@ async fn address_of(process: &mut Process) -> SocketAddr {
 /// # Panics
 /// When it cannot be started.
 pub fn run(launch: &Launch) -> Spoken {
-    let output = launch.command().output().expect("the program can be started");
+    let output = launch
+        .command()
+        .output()
+        .expect("the program can be started");
     Spoken {
         status: output.status,
         output: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -76,7 +76,8 @@ pub struct Process {
 }
 
 fn length(path: &Path) -> usize {
-    path.metadata().map_or(0, |file| usize::try_from(file.len()).unwrap_or(0))
+    path.metadata()
+        .map_or(0, |file| usize::try_from(file.len()).unwrap_or(0))
 }
 
 fn append(path: &Path) -> File {

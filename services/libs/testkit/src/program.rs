@@ -20,7 +20,10 @@ pub fn headwater() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let test = std::env::current_exe().expect("a test knows its own executable");
         // …/target/PROFILE/deps/NAME-HASH
-        let folder = test.ancestors().nth(2).expect("Cargo's folder of a profile");
+        let folder = test
+            .ancestors()
+            .nth(2)
+            .expect("Cargo's folder of a profile");
         let program = folder.join(format!("headwater{}", std::env::consts::EXE_SUFFIX));
         if !is_current(&program) {
             build(folder);
@@ -57,7 +60,10 @@ fn sources(list: &str) -> Vec<PathBuf> {
     while let Some(letter) = letters.next() {
         match letter {
             ' ' => sources.push(String::new()),
-            '\\' => sources.last_mut().expect("never empty").extend(letters.next()),
+            '\\' => sources
+                .last_mut()
+                .expect("never empty")
+                .extend(letters.next()),
             letter => sources.last_mut().expect("never empty").push(letter),
         }
     }
@@ -78,7 +84,14 @@ fn build(folder: &Path) {
     let mut command = Command::new(cargo);
     command
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.."))
-        .args(["build", "--quiet", "--package", "headwater", "--bin", "headwater"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "headwater",
+            "--bin",
+            "headwater",
+        ])
         .args(["--profile", profile]);
     if let Some(target) = folder.parent() {
         command.arg("--target-dir").arg(target);

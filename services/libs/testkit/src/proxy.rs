@@ -84,7 +84,8 @@ impl Proxy {
 
     /// Leads to a process.
     pub fn lead_to(&self, target: SocketAddr) {
-        self.orders.send_modify(|orders| orders.target = Some(target));
+        self.orders
+            .send_modify(|orders| orders.target = Some(target));
     }
 
     /// Ends all connections and refuses new ones, until [`Proxy::lead_to`].
