@@ -11,5 +11,8 @@ fn the_program_says_which_version_it_is() {
         .unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said.trim(), concat!("headwater ", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        said.trim(),
+        concat!("headwater ", env!("CARGO_PKG_VERSION"))
+    );
 }

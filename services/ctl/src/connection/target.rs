@@ -2,6 +2,7 @@
 //! admin credential of the central site on this machine.
 
 use super::ConnectionArgs;
+use daemon::config::ConfigError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::io::{self, Read};
@@ -32,6 +33,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The settings file cannot be used.
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
     /// A file that was named cannot be read.
     #[error("the {what} {path} cannot be read")]
     Unreadable {
@@ -169,13 +173,7 @@ impl Layer {
     /// # Errors
     /// When it cannot be read or is not TOML.
     pub fn of_file(path: &Path) -> Result<Self, Error> {
-        const WHAT: &str = "settings file";
-        let text = read(WHAT, path)?;
-        let file: SettingsFile = toml::from_str(&text).map_err(|error| Error::Malformed {
-            what: WHAT,
-            path: path.to_owned(),
-            why: error.to_string().trim_end().to_owned(),
-        })?;
+        let file: SettingsFile = daemon::config::read(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let word = file.token.map(|text| SecretString::from(text.0));
         Ok(Self {

@@ -75,7 +75,7 @@ pub struct SiteFlags {
         help_heading = "Pace"
     )]
     pub retry_most: Option<Period>,
-    /// Size at which wsyncmgr.log is turned over [default: 2.5MiB]
+    /// Size at which wsyncmgr.log is turned over [default: 2560KiB]
     #[arg(
         long,
         env = "HEADWATER_MAX_LOG_SIZE",
