@@ -297,6 +297,8 @@ impl PullRun<'_> {
         }
         let mut tx = self.site.store.begin().await?;
         tx.start_epoch(epoch).await?;
+        // What the parent forgot this site cannot tell its own children either.
+        tx.raise_floor(plan.floor).await?;
         tx.commit().await?;
         Ok(())
     }

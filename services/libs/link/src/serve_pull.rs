@@ -176,6 +176,13 @@ impl PullServer {
         }))
     }
 
+    fn threw_away(&self) -> Status {
+        Status::aborted(format!(
+            "site {} threw changes away that it could not verify; ask again",
+            self.site.code
+        ))
+    }
+
     async fn batch(&self, key: Key, limit: u64) -> Result<Batch, Status> {
         // Held while the database is read, so that children who ask at once share one read.
         let mut cache = self.cache.lock().await;
@@ -184,6 +191,11 @@ impl PullServer {
         }
         let slice = {
             let mut read = self.site.store.read().await.map_err(internal)?;
+            let log = key.0;
+            let held = read.positions();
+            if (held.epoch, held.generation) != (log.epoch, log.generation) {
+                return Err(self.threw_away());
+            }
             read.changes_after(key.1, limit, CHANGES_PER_BATCH, BYTES_PER_BATCH)
                 .await
                 .map_err(internal)?
@@ -262,6 +274,7 @@ impl Pull {
             changes,
             start_over: start_over && !empty,
             statement: statement.unwrap_or_default(),
+            floor: self.log.floor,
         })))
     }
 
@@ -269,10 +282,7 @@ impl Pull {
         loop {
             let positions = *self.positions.borrow_and_update();
             if (positions.epoch, positions.generation) != (self.log.epoch, self.log.generation) {
-                return Err(Status::aborted(format!(
-                    "site {} threw changes away that it could not verify; ask again",
-                    self.server.site.code
-                )));
+                return Err(self.server.threw_away());
             }
             let limit = self.server.limit(&positions);
             if self.sent < limit {

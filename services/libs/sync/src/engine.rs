@@ -1,8 +1,10 @@
 //! The engine of a site: waits for a reason to synchronize, does it, tells what happened, and tries
 //! again later when it did not succeed. Several reasons during a run become one further run.
 
+mod tell;
+
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
-use crate::upstream::{Failure, Pace, RunHandle, Upstream};
+use crate::upstream::{Pace, RunHandle, Upstream};
 use daemon::Ambient;
 use jiff::Timestamp;
 use journal::phrases;
@@ -418,18 +420,6 @@ impl<U: Upstream> Engine<U> {
         });
     }
 
-    async fn tell_retry(&self, delay: Option<Duration>, failures: u32) {
-        let Some(delay) = delay else { return };
-        self.show_next_attempt(self.ambient.now().checked_add(delay).ok());
-        self.shared.journal.line(None, phrases::will_retry(delay));
-        let minutes = delay.as_secs().div_ceil(60).to_string();
-        let inserts = vec![minutes, failures.to_string()];
-        self.shared
-            .journal
-            .record(StatusId::RetryScheduled, None, inserts)
-            .await;
-    }
-
     /// Does one run; whether it needs no retry.
     async fn run(&self, request: Request, cancel: CancellationToken) -> bool {
         let now = self.ambient.now();
@@ -555,75 +545,5 @@ impl<U: Upstream> Engine<U> {
         if let Err(error) = written.await {
             tracing::error!(%error, "the run could not be written into the history");
         }
-    }
-
-    async fn tell_start(&self, id: Uuid, request: Request) {
-        let journal = &self.shared.journal;
-        let trigger = match (request.trigger, self.upstream.parent()) {
-            (Trigger::Parent, Some(parent)) => phrases::Trigger::ParentRequest { parent },
-            (Trigger::Parent | Trigger::Manual, _) => phrases::Trigger::LocalRequest,
-            (Trigger::Retry, _) => phrases::Trigger::Retry,
-            (Trigger::Poll, _) => phrases::Trigger::Poll,
-        };
-        for line in phrases::started(trigger) {
-            journal.line(Some(id), line);
-        }
-        for line in phrases::software_update_points(journal.server(), &[journal.server()]) {
-            journal.line(Some(id), line);
-        }
-        journal
-            .record(StatusId::SyncStarted, Some(id), vec![])
-            .await;
-        journal
-            .record(StatusId::SyncingUpstream, Some(id), vec![])
-            .await;
-        for line in phrases::upstream_started(journal.server()) {
-            journal.line(Some(id), line);
-        }
-    }
-
-    async fn tell_success(&self, id: Uuid, position: u64, took: Duration) {
-        let journal = &self.shared.journal;
-        let counts = self
-            .shared
-            .state
-            .borrow()
-            .run
-            .as_ref()
-            .map(|run| run.counts)
-            .unwrap_or_default();
-        let epoch = self.store.positions().epoch;
-        journal.line(Some(id), phrases::upstream_done(journal.server()));
-        journal.line(
-            Some(id),
-            phrases::content_version(epoch, journal.site(), position),
-        );
-        if self.upstream.parent().is_none() {
-            // The site database of a top-level site: here it is the same database, verified and signed.
-            journal
-                .record(StatusId::SyncingDatabase, Some(id), vec![])
-                .await;
-            journal.line(Some(id), phrases::database_started(journal.server()));
-            journal.line(Some(id), phrases::database_done(journal.server()));
-        }
-        journal.record(StatusId::SyncDone, Some(id), vec![]).await;
-        journal.line(Some(id), phrases::succeeded(journal.site()));
-        match self.upstream.parent() {
-            Some(parent) => journal.line(Some(id), phrases::synced_with_parent(parent, position)),
-            None => journal.line(Some(id), phrases::updated(counts.items(), position)),
-        }
-        journal.line(Some(id), phrases::sync_time(took));
-    }
-
-    async fn tell_failure(&self, id: Uuid, failure: &Failure) {
-        let journal = &self.shared.journal;
-        journal.line(Some(id), phrases::failed(&failure.message, failure.origin));
-        if let Some((status, inserts)) = &failure.status {
-            journal.record(*status, Some(id), inserts.clone()).await;
-        }
-        let inserts = vec![failure.origin.to_owned(), failure.message.clone()];
-        journal
-            .record(StatusId::SyncFailed, Some(id), inserts)
-            .await;
     }
 }
