@@ -1,22 +1,37 @@
-//! Who may attach below a primary site: the sites that joined through it. Certificates come from the
-//! top; requests for them are handed on.
+//! Who may attach below a primary site: the sites that joined through it, and those that the parent
+//! knows to belong here. Certificates come from the top; requests for them are handed on.
 
-use catalog::SiteCode;
-use catalog::SiteKind;
+use catalog::{SiteCode, SiteKind};
 use daemon::Ambient;
 use link::Admission;
 use link::attachment::RemovalSink;
 use link::dial::explain_status;
+use link::enrollment::HAND_ON_TIMEOUT;
+use link::peer::KeyHash;
 use link::pull::ParentUpstream;
 use link::site::BoxFuture;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use link::verdict::{Refused, judge};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use store::Store;
 use store::authority::SiteRow;
-use tonic::{Code, Status};
+use tokio::time::Instant;
+use tonic::{Code, Response, Status};
+use trust::authority::request_key_hash;
 use wire::convert;
 use wire::v1::enrollment_service_client::EnrollmentServiceClient;
-use wire::v1::{JoinRequest, JoinResponse, RenewCertificateRequest};
+use wire::v1::{
+    DescribeSiteRequest, DescribeSiteResponse, JoinRequest, JoinResponse, RenewCertificateRequest,
+};
+
+/// How long the parent may take to say who a site is.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The parent is asked about the same stranger no more often than this.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// Strangers that are remembered at a time.
+const MAX_STRANGERS: usize = 1024;
 
 /// The admission of a child site.
 pub struct AgentAdmission {
@@ -25,7 +40,9 @@ pub struct AgentAdmission {
     store: Store,
     ambient: Ambient,
     parent: Arc<ParentUpstream>,
-    children: Mutex<HashMap<SiteCode, SiteRow>>,
+    children: Mutex<BTreeMap<SiteCode, SiteRow>>,
+    /// Who was refused because the parent said so, and when.
+    strangers: Mutex<BTreeMap<(SiteCode, KeyHash), Instant>>,
 }
 
 fn internal(error: store::Error) -> Status {
@@ -59,6 +76,19 @@ fn passed_on(status: Status) -> Status {
     }
 }
 
+/// The parent's answer, if it comes in time.
+async fn answer<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answered) => answered.map(Response::into_inner).map_err(passed_on),
+        Err(_) => Err(Status::unavailable(
+            "the request was handed on to the central site, and no answer came in time",
+        )),
+    }
+}
+
 impl AgentAdmission {
     /// The admission of a site, with the children that its database knows.
     ///
@@ -79,18 +109,26 @@ impl AgentAdmission {
             ambient,
             parent,
             children: Mutex::new(rows.into_iter().map(|row| (row.code, row)).collect()),
+            strangers: Mutex::default(),
         })
     }
 
-    fn children(&self) -> std::sync::MutexGuard<'_, HashMap<SiteCode, SiteRow>> {
+    fn children(&self) -> MutexGuard<'_, BTreeMap<SiteCode, SiteRow>> {
         // Each change is one insertion.
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self, site: SiteCode) -> Option<SiteRow> {
+        self.children().get(&site).cloned()
     }
 
     async fn keep(&self, row: SiteRow) -> Result<(), Status> {
         let stored = async {
             let mut tx = self.store.begin().await?;
             tx.put_site(&row).await?;
+            if row.removed.is_some() {
+                tx.remove_site_report(row.code).await?;
+            }
             tx.commit().await
         };
         stored.await.map_err(internal)?;
@@ -104,15 +142,14 @@ impl AgentAdmission {
                 "a secondary site has no sites below it",
             ));
         }
+        let key_hash = request_key_hash(&request.certificate_request)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let channel = self
             .parent
             .channel()
             .map_err(|failure| Status::unavailable(failure.message))?;
-        let response = EnrollmentServiceClient::new(channel)
-            .join(request)
-            .await
-            .map_err(passed_on)?
-            .into_inner();
+        let mut client = EnrollmentServiceClient::new(channel);
+        let response = answer(HAND_ON_TIMEOUT, client.join(request)).await?;
         let code = convert::site_code("site_code", &response.site_code)?;
         let kind = convert::site_kind("site_kind", &response.site_kind)?;
         self.keep(SiteRow {
@@ -121,40 +158,111 @@ impl AgentAdmission {
             parent: self.site,
             joined: self.ambient.now(),
             removed: None,
-            key_hash: Vec::new(),
+            key_hash: key_hash.to_vec(),
         })
         .await?;
         Ok(response)
     }
+
+    fn judge(&self, child: SiteCode, key_hash: &KeyHash) -> Result<(), Refused> {
+        judge(self.known(child).as_ref(), child, self.site, key_hash)
+    }
+
+    async fn try_admit(&self, child: SiteCode, key_hash: KeyHash) -> Result<(), Status> {
+        match self.judge(child, &key_hash) {
+            Ok(()) => Ok(()),
+            Err(refused @ (Refused::Removed { .. } | Refused::Elsewhere { .. })) => {
+                Err(refused.into())
+            }
+            // Our database may be newer than the child's join, or may not have heard of its last one.
+            Err(refused @ (Refused::Unknown { .. } | Refused::OtherKey { .. })) => {
+                if self.kind != SiteKind::Primary || self.is_stranger(child, &key_hash) {
+                    return Err(refused.into());
+                }
+                self.ask(child).await?;
+                let judged = self.judge(child, &key_hash);
+                if judged.is_err() {
+                    self.note_stranger(child, key_hash);
+                }
+                Ok(judged?)
+            }
+        }
+    }
+
+    /// Asks the parent about a site, and keeps what it says.
+    async fn ask(&self, child: SiteCode) -> Result<(), Status> {
+        let cannot = |why: String| {
+            Status::unavailable(format!(
+                "site {} cannot ask now whether site {child} belongs below it: {why}",
+                self.site
+            ))
+        };
+        let mut client = self
+            .parent
+            .client()
+            .map_err(|failure| cannot(failure.message))?;
+        let request = DescribeSiteRequest {
+            site_code: child.to_string(),
+        };
+        let described = match answer(DESCRIBE_TIMEOUT, client.describe_site(request)).await {
+            Ok(described) => described,
+            Err(status) if status.code() == Code::NotFound => return Ok(()),
+            Err(status) => return Err(cannot(status.message().to_owned())),
+        };
+        let parent = convert::site_code("parent", &described.parent)?;
+        let kind = convert::site_kind("site_kind", &described.site_kind)?;
+        if parent != self.site || !kind.may_join_under(self.kind) {
+            return Ok(());
+        }
+        let now = self.ambient.now();
+        self.keep(SiteRow {
+            code: child,
+            kind,
+            parent,
+            joined: now,
+            removed: described.removed.then_some(now),
+            key_hash: convert::array::<32>("key_hash", &described.key_hash)?.to_vec(),
+        })
+        .await
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, BTreeMap<(SiteCode, KeyHash), Instant>> {
+        // Each change is one insertion, or an empty map.
+        self.strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stranger(&self, child: SiteCode, key_hash: &KeyHash) -> bool {
+        self.strangers()
+            .get(&(child, *key_hash))
+            .is_some_and(|asked| asked.elapsed() < ASKED_AGAIN_AFTER)
+    }
+
+    fn note_stranger(&self, child: SiteCode, key_hash: KeyHash) {
+        let mut strangers = self.strangers();
+        if strangers.len() >= MAX_STRANGERS {
+            strangers.clear();
+        }
+        strangers.insert((child, key_hash), Instant::now());
+    }
 }
 
 impl Admission for AgentAdmission {
-    fn admit(&self, child: SiteCode) -> BoxFuture<'_, Result<(), Status>> {
-        let admitted = match self.children().get(&child) {
-            None => Err(Status::permission_denied(format!(
-                "site {child} did not join below site {}",
-                self.site
-            ))),
-            Some(row) if row.removed.is_some() => Err(Status::permission_denied(format!(
-                "site {child} was removed from the hierarchy: it can join again with a new token"
-            ))),
-            Some(_) => Ok(()),
-        };
-        Box::pin(std::future::ready(admitted))
+    fn admit(&self, child: SiteCode, key_hash: KeyHash) -> BoxFuture<'_, Result<(), Status>> {
+        Box::pin(self.try_admit(child, key_hash))
     }
 
     fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool> {
         // Below a primary site there are secondary sites, and below those there is nothing.
-        Box::pin(std::future::ready(child == site))
+        let may = child == site && self.known(site).is_some_and(|row| row.removed.is_none());
+        Box::pin(std::future::ready(may))
     }
 
     fn removed_below(&self, child: SiteCode) -> BoxFuture<'_, Vec<SiteCode>> {
-        let removed = self
-            .children()
-            .get(&child)
-            .filter(|row| row.removed.is_some())
-            .map(|row| row.code);
-        Box::pin(std::future::ready(removed.into_iter().collect()))
+        let removed = self.known(child).filter(|row| row.removed.is_some());
+        let removed = removed.into_iter().map(|row| row.code).collect();
+        Box::pin(std::future::ready(removed))
     }
 
     fn join<'a>(
@@ -176,23 +284,30 @@ impl Admission for AgentAdmission {
                 .parent
                 .client()
                 .map_err(|failure| Status::unavailable(failure.message))?;
-            let renewed = client
-                .renew_certificate(RenewCertificateRequest {
-                    certificate_request: certificate_request.to_owned(),
-                    site_code: site.to_string(),
-                })
-                .await
-                .map_err(passed_on)?;
-            Ok(renewed.into_inner().certificate_chain)
+            let request = RenewCertificateRequest {
+                certificate_request: certificate_request.to_owned(),
+                site_code: site.to_string(),
+            };
+            let renewed = answer(HAND_ON_TIMEOUT, client.renew_certificate(request)).await?;
+            Ok(renewed.certificate_chain)
         })
+    }
+
+    fn describe(
+        &self,
+        child: SiteCode,
+        site: SiteCode,
+    ) -> BoxFuture<'_, Result<DescribeSiteResponse, Status>> {
+        let nothing = Status::not_found(format!("site {site} did not join below site {child}"));
+        Box::pin(std::future::ready(Err(nothing)))
     }
 }
 
 impl RemovalSink for AgentAdmission {
     fn removed(&self, site: SiteCode) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let row = self.children().get(&site).cloned();
-            let Some(mut row) = row.filter(|row| row.removed.is_none()) else {
+            let row = self.known(site).filter(|row| row.removed.is_none());
+            let Some(mut row) = row else {
                 return;
             };
             row.removed = Some(self.ambient.now());
@@ -202,3 +317,6 @@ impl RemovalSink for AgentAdmission {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

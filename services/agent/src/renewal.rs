@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use journal::StatusId;
 use link::Site;
 use link::dial::explain_status;
+use link::enrollment::TIMEOUT;
 use link::pull::ParentUpstream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +48,11 @@ impl Renewal {
             if self.site.ambient.now() < certificate.renew_at() {
                 continue;
             }
-            match self.renew().await {
+            let renewed = tokio::select! {
+                renewed = self.renew() => renewed,
+                () = stop.cancelled() => return,
+            };
+            match renewed {
                 Ok(renewed) => {
                     let end = renewed.not_after().to_string();
                     certificate = renewed;
@@ -76,9 +81,9 @@ impl Renewal {
             certificate_request: self.key.csr_pem().map_err(|error| error.to_string())?,
             site_code: String::new(),
         };
-        let chain = client
-            .renew_certificate(request)
+        let chain = tokio::time::timeout(TIMEOUT, client.renew_certificate(request))
             .await
+            .map_err(|_| "no answer came in time".to_owned())?
             .map_err(|status| explain_status(&status))?
             .into_inner()
             .certificate_chain;

@@ -5,7 +5,7 @@ use crate::membership::Membership;
 use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
 use anyhow::Context as _;
-use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
+use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings, StatusId};
 use link::Site;
@@ -17,8 +17,10 @@ use link::listen::{self, Acceptor};
 use link::log_route::LogRouter;
 use link::metrics::SiteMetrics;
 use link::pull::ParentUpstream;
+use link::refusals::Refusals;
 use link::reporter::{self, Place};
 use link::reports::Reports;
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +125,7 @@ pub async fn run(
         statement_key: member.statement_key,
         store: store.clone(),
         journal: journal.clone(),
+        refusals: Refusals::new(journal),
         engine: engine.handle(),
         ambient: ambient.clone(),
         reports: Reports::default(),
@@ -163,7 +166,7 @@ pub async fn run(
             acceptor,
             Arc::new(server_tls),
             router,
-            journal,
+            site.refusals.clone(),
             stop.clone(),
         ));
     }
@@ -191,7 +194,10 @@ pub async fn run(
         directory: directory.clone(),
     };
     tasks.spawn(engine.work(stop.clone()));
-    tasks.spawn(site.clone().announce_runs(Arc::clone(&children), stop.clone()));
+    tasks.spawn(
+        site.clone()
+            .announce_runs(Arc::clone(&children), stop.clone()),
+    );
     tasks.spawn(attachment.keep(stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
@@ -264,21 +270,42 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
-    let agent = run(
+    let start = Box::pin(run(
         &settings,
         listener,
         Arc::new(TcpConnector),
         Ambient::system(),
         shutdown.token().clone(),
-    )
-    .await?;
-    match address {
-        Some(address) => println!("listening on https://{address}"),
-        None => println!("running without a port: this site takes no children in"),
-    }
-    service_manager::ready();
-    shutdown.spawn("site", async move { agent.ended().await });
-    let exit = shutdown.wait(signals, DRAIN).await;
+    ));
+    let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));
+    let exit = match unless_it_ends(start, ending.as_mut()).await {
+        Ok(agent) => {
+            let agent = agent?;
+            match address {
+                Some(address) => println!("listening on https://{address}"),
+                None => println!("running without a port: this site takes no children in"),
+            }
+            service_manager::ready();
+            shutdown.spawn("site", async move { agent.ended().await });
+            ending.await
+        }
+        Err(exit) => exit,
+    };
     telemetry.shutdown(Duration::from_secs(5)).await;
     Ok(exit.into())
 }
+
+/// What a start comes to, unless the process is told to end first: a start may wait long, as for a parent
+/// that does not answer, and is given up then.
+async fn unless_it_ends<T>(
+    start: impl Future<Output = T>,
+    ending: Pin<&mut impl Future<Output = Exit>>,
+) -> Result<T, Exit> {
+    tokio::select! {
+        started = start => Ok(started),
+        exit = ending => Err(exit),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -423,7 +423,8 @@ impl Ingest<'_> {
         if waiting.items.is_empty() {
             return Ok(());
         }
-        let mut tx = self.upstream.store.begin().await?;
+        // What a loss of power undoes is fetched again: the anchors come later.
+        let mut tx = self.upstream.store.begin_repeatable().await?;
         let counts = self.count(&mut tx, &waiting).await?;
         let mut bundled = Vec::new();
         let mut stored = Vec::with_capacity(waiting.items.len());

@@ -1,11 +1,21 @@
 //! Signing what the top-level site has: the statement that every other site verifies its catalog by.
 
 use daemon::Ambient;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Tx};
 use tokio_util::sync::CancellationToken;
+use trust::statement::SignedStatement;
 use trust::{Authority, Statement};
+
+/// A statement is made anew after this part of its validity.
+const RENEWED_AFTER: u32 = 4;
+/// Longest sleep, so that a clock that jumped and a catalog that came meanwhile are noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
+/// Wait when a statement is due and cannot be made now: a run is adding to the log, or the database
+/// failed.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// Makes statements for a top-level site.
 #[derive(Clone)]
@@ -42,24 +52,59 @@ impl Publisher {
     /// Signs the catalog anew long before its statement grows stale, though nothing changed, until
     /// `stop` is told.
     pub async fn keep_fresh(self, store: Store, stop: CancellationToken) {
+        let mut wait = Duration::ZERO;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(self.validity / 4) => {}
+                () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => return,
             }
-            let positions = store.positions();
-            // While a run adds to the log, its end brings a statement.
-            if positions.verified == 0 || positions.head != positions.verified {
-                continue;
-            }
-            let renewed = async {
-                let mut tx = store.begin().await?;
-                self.publish(&mut tx).await?;
-                tx.commit().await
-            };
-            if let Err(error) = renewed.await {
+            wait = self.refresh(&store).await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the statement could not be renewed");
-            }
+                RETRY
+            });
         }
     }
+
+    /// Signs the verified catalog anew if its statement is old enough. How long until it is worth while
+    /// to look again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refresh(&self, store: &Store) -> Result<Duration, store::Error> {
+        let held = store.read().await?.statement().await?;
+        let Some(held) = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok()) else {
+            // The first run brings the first statement.
+            return Ok(self.rest(Duration::MAX));
+        };
+        let due = self.due_in(held.claimed().issued);
+        if !due.is_zero() {
+            return Ok(self.rest(due));
+        }
+        let mut tx = store.begin().await?;
+        let positions = tx.positions();
+        if positions.verified == 0 || positions.head != positions.verified {
+            // A run has added to the log, and may not be done: its end brings a statement.
+            return Ok(RETRY);
+        }
+        let renewed = self.publish(&mut tx).await?;
+        tx.commit().await?;
+        Ok(self.rest(self.due_in(renewed.issued)))
+    }
+
+    fn rest(&self, due: Duration) -> Duration {
+        due.min(LONGEST_SLEEP)
+            .min(self.validity / RENEWED_AFTER)
+            .max(Duration::from_millis(1))
+    }
+
+    /// How long a statement of this time is still new enough. One that is from the future, because the
+    /// clock was set back, is as good as one of now.
+    fn due_in(&self, issued: Timestamp) -> Duration {
+        let age = self.ambient.now().duration_since(issued);
+        let age = Duration::try_from(age).unwrap_or(Duration::ZERO);
+        (self.validity / RENEWED_AFTER).saturating_sub(age)
+    }
 }
+
+#[cfg(test)]
+mod tests;

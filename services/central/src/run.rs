@@ -16,6 +16,7 @@ use link::enrollment::Enrollment;
 use link::listen::{self, Acceptor};
 use link::log_route::LogRouter;
 use link::metrics::SiteMetrics;
+use link::refusals::Refusals;
 use link::reporter::{self, Place};
 use link::reports::Reports;
 use std::net::SocketAddr;
@@ -125,12 +126,14 @@ pub async fn run(
         statement_key: authority.statement_key(),
         store: store.clone(),
         journal: journal.clone(),
+        refusals: Refusals::new(journal.clone()),
         engine: engine.handle(),
         ambient: ambient.clone(),
         reports: Reports::default(),
         announcements: watch::Sender::default(),
     };
     reporter::load(&site).await?;
+    let tasks = TaskTracker::new();
     let admission = Arc::new(
         CentralAdmission::load(
             code,
@@ -139,12 +142,12 @@ pub async fn run(
             journal.clone(),
             ambient.clone(),
             settings.certificate_validity,
+            tasks.clone(),
         )
         .await?,
     );
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
-    let tasks = TaskTracker::new();
     let link = LinkService::new(
         site.clone(),
         Arc::clone(&children),
@@ -176,7 +179,7 @@ pub async fn run(
         acceptor,
         Arc::new(tls),
         router,
-        journal,
+        site.refusals.clone(),
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));

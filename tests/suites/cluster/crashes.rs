@@ -12,11 +12,16 @@ use testkit::{Database, Hierarchy, until};
 const UPDATES: u32 = 2600;
 /// Bytes a second of a link while we wait for the right moment to kill.
 const SLOW: u64 = 1_500_000;
+/// The same for an upstream, whose documents are not packed.
+const SLOW_UPSTREAM: u64 = 8_000_000;
 
 /// Waits until a site has between 10 and 90 percent of `all` changes and verified none of them, with the
 /// link through which they come held still.
 async fn halfway(hierarchy: &Hierarchy, site: &str, through: &str, all: u64) -> u64 {
-    hierarchy.proxy(through).slow(SLOW);
+    hierarchy.proxy(through).slow(match through {
+        UPSTREAM => SLOW_UPSTREAM,
+        _ => SLOW,
+    });
     let position = until(&format!("{site} is halfway"), LONG, || async {
         let report = hierarchy.site(site).await?;
         let halfway = (all / 10..=all / 10 * 9).contains(&report.position);
@@ -76,7 +81,7 @@ async fn an_upstream_and_a_central_site_that_are_killed_go_on_where_they_were() 
     hierarchy.start(UPSTREAM).await;
 
     // The central site dies.
-    hierarchy.proxy(UPSTREAM).slow(SLOW);
+    hierarchy.proxy(UPSTREAM).slow(SLOW_UPSTREAM);
     until("the central site went on", LONG, || async {
         let report = hierarchy.site(CENTRAL).await?;
         let on = report.position > before_first;

@@ -3,17 +3,19 @@
 //! Each test has a hierarchy of its own, in its own folder and on free ports. Processes are started few
 //! times and looked at often.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::large_futures,
-    reason = "a test fails by panicking, and its future is the only one"
-)]
-
+#[cfg(test)]
 mod away;
+#[cfg(test)]
 mod crashes;
+#[cfg(test)]
 mod documents;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod package;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
 mod three_tiers;
+#[cfg(test)]
 mod trouble;

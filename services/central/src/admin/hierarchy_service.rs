@@ -1,7 +1,9 @@
 //! The sites of the hierarchy: listing, inviting, removing.
 
-use super::Admin;
+use super::{Admin, internal};
+use catalog::SiteCode;
 use secrecy::ExposeSecret as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 use trust::Role;
@@ -14,6 +16,26 @@ use wire::v1::{
 
 /// How long a join token can be used unless told otherwise.
 const TOKEN_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Admin {
+    /// Removes a site and all below it. In this order: no report of theirs is taken any more, what was
+    /// taken is forgotten, and then what may have been kept of it.
+    async fn remove(&self, site: SiteCode, by: &str) -> Result<(), Status> {
+        let removed = self.admission.remove(site, by).await?;
+        for code in &removed {
+            self.children.tell_removed(*code);
+            self.site.reports.remove(*code);
+        }
+        let forgotten = async {
+            let mut tx = self.site.store.begin().await?;
+            for code in removed {
+                tx.remove_site_report(code).await?;
+            }
+            tx.commit().await
+        };
+        forgotten.await.map_err(internal)
+    }
+}
 
 #[tonic::async_trait]
 impl HierarchyService for Admin {
@@ -32,7 +54,7 @@ impl HierarchyService for Admin {
         &self,
         request: Request<CreateJoinTokenRequest>,
     ) -> Result<Response<CreateJoinTokenResponse>, Status> {
-        self.authorize(&request, Role::Administrator).await?;
+        let caller = self.authorize(&request, Role::Administrator).await?;
         let request = request.into_inner();
         let site = convert::site_code("site_code", &request.site_code)?;
         let kind = convert::site_kind("site_kind", &request.site_kind)?;
@@ -41,7 +63,13 @@ impl HierarchyService for Admin {
             0 => TOKEN_VALIDITY,
             seconds => Duration::from_secs(seconds),
         };
-        let token = self.admission.invite(site, kind, parent, validity).await?;
+        let admission = Arc::clone(&self.admission);
+        let invite = async move {
+            admission
+                .invite(site, kind, parent, validity, &caller.name)
+                .await
+        };
+        let token = self.admission.to_the_end(invite).await?;
         Ok(Response::new(CreateJoinTokenResponse {
             token: token.encode().expose_secret().to_owned(),
             expires: Some(convert::from_timestamp(token.expires)),
@@ -54,10 +82,9 @@ impl HierarchyService for Admin {
     ) -> Result<Response<RemoveSiteResponse>, Status> {
         let caller = self.authorize(&request, Role::Administrator).await?;
         let site = convert::site_code("site_code", &request.get_ref().site_code)?;
-        for removed in self.admission.remove(site, &caller.name).await? {
-            self.children.tell_removed(removed);
-            self.site.reports.remove(removed);
-        }
+        let admin = self.clone();
+        let remove = async move { admin.remove(site, &caller.name).await };
+        self.admission.to_the_end(remove).await?;
         Ok(Response::new(RemoveSiteResponse {}))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Admin;
 use futures::Stream;
+use journal::StatusId;
 use std::pin::Pin;
 use std::time::Duration;
 use sync::{Trigger, engine};
@@ -25,8 +26,15 @@ impl SyncService for Admin {
         &self,
         request: Request<StartSyncRequest>,
     ) -> Result<Response<StartSyncResponse>, Status> {
-        self.authorize(&request, Role::Operator).await?;
+        let caller = self.authorize(&request, Role::Operator).await?;
         let StartSyncRequest { full } = request.into_inner();
+        // Before the run begins, so that its lines stand together in the log.
+        let extent = if full { "full" } else { "delta" };
+        let inserts = vec![caller.name, extent.to_owned()];
+        self.site
+            .journal
+            .record(StatusId::SyncRequested, None, inserts)
+            .await;
         let (run, queued) = self.site.engine.request(engine::Request {
             full,
             ..engine::Request::new(Trigger::Manual)
@@ -41,9 +49,13 @@ impl SyncService for Admin {
         &self,
         request: Request<CancelSyncRequest>,
     ) -> Result<Response<CancelSyncResponse>, Status> {
-        self.authorize(&request, Role::Operator).await?;
+        let caller = self.authorize(&request, Role::Operator).await?;
         let run = self.site.engine.cancel();
         self.children.cancel(run.unwrap_or_default());
+        self.site
+            .journal
+            .record(StatusId::CancelRequested, None, vec![caller.name])
+            .await;
         Ok(Response::new(CancelSyncResponse {
             run: run.map(|run| run.as_bytes().to_vec()).unwrap_or_default(),
         }))

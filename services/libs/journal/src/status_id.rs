@@ -193,6 +193,12 @@ catalogue! {
     /// ISTR0 difference in seconds.
     ClockDiffers = 9025 Warning "clock differs", "this site's clock differs from its parent's by {0} seconds",
         "Let both machines take their time from the same source; certificates are refused when clocks are too far apart.";
+    /// ISTR0 who, ISTR1 full or delta.
+    SyncRequested = 9026 Information "sync requested", "{0} asked for a synchronization ({1})", "";
+    /// ISTR0 who.
+    CancelRequested = 9027 Information "cancel requested", "{0} asked for the synchronization to be cancelled", "";
+    /// ISTR0 site code, ISTR1 kind, ISTR2 parent, ISTR3 end, ISTR4 who.
+    JoinTokenCreated = 9028 Information "join token created", "a join token for site {0} ({1}) below {2}, good until {3}, was made by {4}", "";
 }
 
 impl StatusId {

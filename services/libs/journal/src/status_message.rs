@@ -12,8 +12,9 @@ pub const MAX_INSERTS: usize = 10;
 /// Longest insert, in bytes.
 pub const MAX_INSERT: usize = 2048;
 
-/// Something that happened at a site. (site, number) identifies it in the whole hierarchy: a site
-/// numbers its messages from 1, without gaps.
+/// Something that happened at a site. (site, number) identifies it in the whole hierarchy: the numbers of
+/// a site grow, the first of a new database from the time in milliseconds, so that a site which lost its
+/// database repeats none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage {
     /// The site where it happened.

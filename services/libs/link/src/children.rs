@@ -25,9 +25,9 @@ use wire::v1::attach_request::Message as FromChild;
 use wire::v1::attach_response::Message as ToChild;
 use wire::v1::site_link_service_server::SiteLinkService;
 use wire::v1::{
-    AttachRequest, AttachResponse, CancelRequest, PullRequest, PullResponse, Removed,
-    RenewCertificateRequest, RenewCertificateResponse, SiteReport, StatusAcknowledgement,
-    StatusBatch, SyncRequest, Welcome,
+    AttachRequest, AttachResponse, CancelRequest, DescribeSiteRequest, DescribeSiteResponse,
+    PullRequest, PullResponse, Removed, RenewCertificateRequest, RenewCertificateResponse,
+    SiteReport, StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
 };
 
 /// Messages that wait for a slow child. One that lets more pile up is cut off and comes back.
@@ -193,9 +193,11 @@ impl LinkService {
     /// The child that calls, if it may.
     async fn child<T>(&self, request: &Request<T>) -> Result<SiteCode, Status> {
         let peer = Peer::of(request)?;
-        let child = peer.site_code()?;
-        if let Err(refused) = self.admission.admit(child).await {
-            tracing::warn!(site = %child, reason = refused.message(), "a site was refused");
+        let certified = peer.certified()?;
+        let child = certified.identity.site;
+        if let Err(refused) = self.admission.admit(child, certified.key_hash).await {
+            let refusals = &self.site.refusals;
+            refusals.site_refused(child, &peer.address, &refused).await;
             return Err(refused);
         }
         Ok(child)
@@ -234,6 +236,15 @@ impl SiteLinkService for LinkService {
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
         let stop = self.stop.clone().cancelled_owned();
         Ok(Response::new(Box::pin(stream.take_until(stop))))
+    }
+
+    async fn describe_site(
+        &self,
+        request: Request<DescribeSiteRequest>,
+    ) -> Result<Response<DescribeSiteResponse>, Status> {
+        let child = self.child(&request).await?;
+        let site = convert::site_code("site_code", &request.get_ref().site_code)?;
+        Ok(Response::new(self.admission.describe(child, site).await?))
     }
 
     async fn renew_certificate(

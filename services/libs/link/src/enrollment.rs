@@ -18,8 +18,11 @@ use wire::v1::enrollment_service_client::EnrollmentServiceClient;
 use wire::v1::enrollment_service_server::EnrollmentService;
 use wire::v1::{JoinRequest, JoinResponse};
 
-/// How long joining may take, the way up to the authority included.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long joining or renewing a certificate may take, the way up to the authority included.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a site that hands such a request on waits for its own parent: less than the one who asked,
+/// so that the reason still arrives there.
+pub const HAND_ON_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The service that sites join by.
 #[derive(Clone)]
@@ -41,9 +44,14 @@ impl EnrollmentService for Enrollment {
         let peer = Peer::of(&request)?;
         // A site that hands the request of a new child on shows its own certificate.
         let via = match &peer.site {
-            Some(site) => {
-                self.admission.admit(site.site).await?;
-                site.site
+            Some(certified) => {
+                let site = certified.identity.site;
+                if let Err(refused) = self.admission.admit(site, certified.key_hash).await {
+                    let refusals = &self.site.refusals;
+                    refusals.site_refused(site, &peer.address, &refused).await;
+                    return Err(refused);
+                }
+                site
             }
             None => self.site.code,
         };
@@ -54,13 +62,11 @@ impl EnrollmentService for Enrollment {
         match joined {
             Ok(response) => Ok(Response::new(response)),
             Err(status) => {
+                let (address, why) = (peer.address, status.message().to_owned());
+                tracing::warn!(address, why, "a join was refused");
                 self.site
-                    .journal
-                    .record(
-                        StatusId::JoinRefused,
-                        None,
-                        vec![peer.address, status.message().to_owned()],
-                    )
+                    .refusals
+                    .record(StatusId::JoinRefused, vec![address, why])
                     .await;
                 Err(status)
             }
@@ -118,7 +124,7 @@ pub async fn join(
         certificate_request: key.csr_pem()?,
         version: VERSION.to_owned(),
     });
-    request.set_timeout(JOIN_TIMEOUT);
+    request.set_timeout(TIMEOUT);
     let response = EnrollmentServiceClient::new(channel)
         .join(request)
         .await

@@ -13,12 +13,15 @@ pub mod log_route;
 pub mod metrics;
 pub mod peer;
 pub mod pull;
+pub mod refusals;
 pub mod reporter;
 pub mod reports;
+mod rewound;
 pub mod router;
 pub mod serve_pull;
 pub mod settings;
 pub mod site;
+pub mod verdict;
 
 pub use peer::Peer;
 pub use site::{Admission, Site};

@@ -3,28 +3,29 @@
 //! Whoever shows a certificate must have it from this hierarchy. What does not speak TLS is told so,
 //! refused and journaled.
 
-use crate::peer::Peer;
+use crate::peer::{CertifiedSite, Peer};
+use crate::refusals::Refusals;
 use crate::site::BoxFuture;
 use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use journal::{Journal, StatusId};
+use journal::StatusId;
 use rustls::ServerConfig;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
-use trust::SiteIdentity;
 use trust::tls::HandshakeProblem;
 
 use crate::dial::Io;
+use crate::rewound::Rewound;
 
 /// Connections at a time.
 pub const MAX_CONNECTIONS: usize = 2048;
@@ -34,13 +35,17 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(5);
 /// Wait after an accept that did not succeed, for instance because files ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-/// Refused connections that are journaled in a minute; the rest are only counted.
-const JOURNALED_PER_MINUTE: u32 = 10;
 /// Bytes that a peer may send ahead of what was read, on a stream and on a connection.
 const WINDOW: u32 = 1 << 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Streams at a time on a connection.
 const MAX_STREAMS: u32 = 256;
+
+/// The first byte of whoever speaks TLS.
+const TLS_HANDSHAKE: [u8; 1] = [22];
+/// Plain text that is read, and how long, so that the answer to it arrives.
+const MOST_PLAIN_TEXT: u64 = 64 * 1024;
+const PLAIN_TEXT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is said to someone who speaks HTTP without TLS.
 const PLAIN_TEXT_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
@@ -65,8 +70,7 @@ impl Acceptor for tokio::net::TcpListener {
 struct Context {
     router: Router,
     tls: Arc<ServerConfig>,
-    journal: Journal,
-    refusals: RefusalBudget,
+    refusals: Refusals,
 }
 
 /// Serves a router until `stop` is told, then lets open calls end.
@@ -74,14 +78,13 @@ pub async fn serve(
     mut acceptor: impl Acceptor,
     tls: Arc<ServerConfig>,
     router: Router,
-    journal: Journal,
+    refusals: Refusals,
     stop: CancellationToken,
 ) {
     let context = Arc::new(Context {
         router,
         tls,
-        journal,
-        refusals: RefusalBudget::default(),
+        refusals,
     });
     let tasks = TaskTracker::new();
     let graceful = Arc::new(GracefulShutdown::new());
@@ -136,26 +139,38 @@ pub async fn serve(
 
 type TlsStream = tokio_rustls::server::TlsStream<Box<dyn Io>>;
 
-async fn handshake(context: &Context, stream: Box<dyn Io>) -> Result<TlsStream, HandshakeProblem> {
-    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
-    tokio::pin!(acceptor);
-    match acceptor.as_mut().await {
-        Ok(start) => start
-            .into_stream(Arc::clone(&context.tls))
-            .await
-            .map_err(|error| HandshakeProblem::from_io(&error)),
-        Err(error) => {
-            let problem = HandshakeProblem::from_io(&error);
-            if problem == HandshakeProblem::PlainText
-                && let Some(mut stream) = acceptor.take_io()
-            {
-                // The other side may be gone already.
-                stream.write_all(PLAIN_TEXT_ANSWER).await.ok();
-                stream.shutdown().await.ok();
-            }
-            Err(problem)
-        }
+async fn handshake(
+    context: &Context,
+    mut stream: Box<dyn Io>,
+) -> Result<TlsStream, HandshakeProblem> {
+    let other = |error: io::Error| HandshakeProblem::from_io(&error);
+    // Looked at before TLS has its turn, which would answer plain text with bytes of its own.
+    let mut first = [0; 1];
+    if stream.read(&mut first).await.map_err(other)? == 0 {
+        return Err(HandshakeProblem::Closed);
     }
+    if first != TLS_HANDSHAKE {
+        answer_plain_text(stream).await;
+        return Err(HandshakeProblem::PlainText);
+    }
+    let stream: Box<dyn Io> = Box::new(Rewound::new(first, stream));
+    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
+    let start = acceptor.await.map_err(other)?;
+    start
+        .into_stream(Arc::clone(&context.tls))
+        .await
+        .map_err(other)
+}
+
+/// Tells someone who does not speak TLS to do so.
+async fn answer_plain_text(mut stream: Box<dyn Io>) {
+    // The other side may be gone already.
+    stream.write_all(PLAIN_TEXT_ANSWER).await.ok();
+    stream.shutdown().await.ok();
+    // What was not read when a connection is closed would take the answer back.
+    let (mut rest, mut nowhere) = (stream.take(MOST_PLAIN_TEXT), tokio::io::sink());
+    let read = tokio::io::copy(&mut rest, &mut nowhere);
+    tokio::time::timeout(PLAIN_TEXT_PATIENCE, read).await.ok();
 }
 
 async fn refuse(context: &Context, address: &str, problem: &HandshakeProblem) {
@@ -178,9 +193,7 @@ async fn refuse(context: &Context, address: &str, problem: &HandshakeProblem) {
         ),
     };
     tracing::warn!(address, %problem, "a connection was refused");
-    if context.refusals.take() {
-        context.journal.record(id, None, inserts).await;
-    }
+    context.refusals.record(id, inserts).await;
 }
 
 async fn connection(
@@ -191,7 +204,7 @@ async fn connection(
 ) {
     let site = match stream.get_ref().1.peer_certificates() {
         None | Some([]) => None,
-        Some([certificate, ..]) => match SiteIdentity::from_certificate_der(certificate) {
+        Some([certificate, ..]) => match CertifiedSite::of(certificate) {
             Ok(site) => Some(site),
             Err(error) => {
                 let problem = HandshakeProblem::BadCertificate(error.to_string());
@@ -224,38 +237,9 @@ async fn connection(
     }
 }
 
-/// Bounds how many refused connections are journaled: a port scan must not fill the journal.
-#[derive(Debug, Default)]
-struct RefusalBudget(std::sync::Mutex<Option<(tokio::time::Instant, u32)>>);
-
-impl RefusalBudget {
-    fn take(&self) -> bool {
-        let now = tokio::time::Instant::now();
-        let mut window = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (began, used) = match *window {
-            Some((began, used)) if now - began < Duration::from_secs(60) => (began, used),
-            _ => (now, 0),
-        };
-        *window = Some((began, used + 1));
-        used < JOURNALED_PER_MINUTE
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn refusals_are_journaled_up_to_a_bound() {
-        let budget = RefusalBudget::default();
-        let journaled = (0..100).filter(|_| budget.take()).count();
-        assert_eq!(journaled, 10);
-        tokio::time::advance(Duration::from_secs(61)).await;
-        assert!(budget.take());
-    }
 
     #[test]
     fn the_answer_to_plain_text_has_the_length_that_it_states() {

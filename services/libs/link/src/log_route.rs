@@ -9,7 +9,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use wire::v1::attach_response::Message;
 use wire::v1::{LogLines, LogRequest};
@@ -48,6 +47,35 @@ struct Request {
     child: SiteCode,
     site: SiteCode,
     router: LogRouter,
+}
+
+/// What a child answers to a request, as it comes.
+struct Answers {
+    request: Request,
+    receiver: mpsc::Receiver<LogLines>,
+    /// The first answer, which was waited for.
+    first: Option<LogLines>,
+}
+
+impl Answers {
+    /// The next lines, and whether more may come; none when there are no more.
+    async fn next(&mut self) -> Option<(Result<Vec<String>, Status>, bool)> {
+        let site = self.request.site;
+        let lines = match self.first.take() {
+            Some(first) => first,
+            None => self.receiver.recv().await.unwrap_or_else(|| LogLines {
+                error: format!("the log of {site} stopped: the link went down, or nobody read it"),
+                ..LogLines::default()
+            }),
+        };
+        if !lines.error.is_empty() {
+            return Some((Err(Status::unavailable(lines.error)), false));
+        }
+        if lines.end && lines.lines.is_empty() {
+            return None;
+        }
+        Some((Ok(lines.lines), !lines.end))
+    }
 }
 
 impl Drop for Request {
@@ -128,29 +156,17 @@ impl LogRouter {
             .await
             .map_err(|_| Status::deadline_exceeded(format!("site {site} did not answer in time")))?
             .ok_or_else(|| Status::unavailable(format!("the link to site {child} went down")))?;
-        let stopped = futures::stream::once(async move {
-            LogLines {
-                error: format!("the log of {site} stopped: the link went down, or nobody read it"),
-                ..LogLines::default()
-            }
-        });
-        let answers = futures::stream::once(async { first })
-            .chain(ReceiverStream::new(receiver))
-            .chain(stopped);
-        let lines = answers
-            .scan((request, false), |(_, ended), answer| {
-                let step = if *ended {
-                    None
-                } else if answer.error.is_empty() {
-                    *ended = answer.end;
-                    Some(Ok(answer.lines))
-                } else {
-                    *ended = true;
-                    Some(Err(Status::unavailable(answer.error)))
-                };
-                futures::future::ready(step)
-            })
-            .boxed();
+        let answers = Answers {
+            request,
+            receiver,
+            first: Some(first),
+        };
+        let lines = futures::stream::unfold(Some(answers), |answers| async move {
+            let mut answers = answers?;
+            let (lines, more) = answers.next().await?;
+            Some((lines, more.then_some(answers)))
+        })
+        .boxed();
         Ok(lines)
     }
 

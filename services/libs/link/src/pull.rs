@@ -332,7 +332,8 @@ impl PullRun<'_> {
             })
             .collect();
         let slice = LogSlice { changes, through };
-        let mut tx = self.site.store.begin().await?;
+        // What a loss of power undoes is pulled again: it is not verified before the statement.
+        let mut tx = self.site.store.begin_repeatable().await?;
         let applied = match tx.apply(slice, self.site.ambient.now()).await {
             Ok(applied) => applied,
             Err(error @ (store::Error::Malformed { .. } | store::Error::OutOfOrder { .. })) => {

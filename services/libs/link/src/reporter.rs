@@ -2,6 +2,8 @@
 
 use crate::VERSION;
 use crate::site::Site;
+use catalog::SiteCode;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use sync::{EngineState, State};
 use tokio_util::sync::CancellationToken;
@@ -33,8 +35,9 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
         .get(site.code)
         .map_or(0, |report| report.sequence);
     loop {
-        let verified = positions.borrow_and_update().verified;
+        // The engine first: what a run that completed has verified is in the positions by then.
         let state = engine.borrow_and_update().clone();
+        let verified = positions.borrow_and_update().verified;
         if statement.as_ref().map(|(at, _, _)| *at) != Some(verified) {
             statement = read_statement(&site, verified).await;
         }
@@ -116,14 +119,26 @@ fn run_report(state: &EngineState) -> Option<RunReport> {
     })
 }
 
-/// Loads the reports that were kept, all of them as not connected: who is will say so.
+/// Loads the reports that were kept, all of them as not connected: who is will say so. A report that
+/// came in while its site was being removed is left out.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn load(site: &Site) -> Result<(), store::Error> {
     use prost::Message as _;
-    let kept = site.store.read().await?.site_reports().await?;
+    let (kept, sites) = {
+        let mut read = site.store.read().await?;
+        (read.site_reports().await?, read.sites().await?)
+    };
+    let members: BTreeSet<SiteCode> = sites
+        .into_iter()
+        .filter(|row| row.removed.is_none())
+        .map(|row| row.code)
+        .collect();
     for (code, _, bytes) in kept {
+        if code != site.code && !members.contains(&code) {
+            continue;
+        }
         if let Ok(mut report) = SiteReport::decode(bytes.as_slice()) {
             report.connected = false;
             site.reports.put(code, report);

@@ -271,7 +271,8 @@ impl Pull {
                 epoch.as_bytes().to_vec()
             },
             target_position: target,
-            changes,
+            // What our own parent still has to send is counted by positions.
+            changes: changes + target.saturating_sub(limit),
             start_over: start_over && !empty,
             statement: statement.unwrap_or_default(),
             floor: self.log.floor,

@@ -1,6 +1,8 @@
 //! What the link needs to know of the site that it belongs to.
 
 use crate::children::Children;
+use crate::peer::KeyHash;
+use crate::refusals::Refusals;
 use crate::reports::Reports;
 use catalog::{SiteCode, SiteKind};
 use daemon::Ambient;
@@ -34,6 +36,8 @@ pub struct Site {
     pub store: Store,
     /// Its journal.
     pub journal: Journal,
+    /// Where it says whom it refused.
+    pub refusals: Refusals,
     /// Its engine.
     pub engine: EngineHandle,
     /// Time, identifiers, randomness.
@@ -108,10 +112,11 @@ impl Site {
 /// Who may attach to a site, speak for whom, and become part of the hierarchy. The top-level site
 /// decides by its database, a primary site by what the top-level site told it.
 pub trait Admission: Send + Sync + 'static {
-    /// Whether the site may attach here and pull from here.
+    /// Whether the site may attach here and pull from here, with a certificate for the key of this
+    /// digest.
     ///
     /// The error says why not.
-    fn admit(&self, child: SiteCode) -> BoxFuture<'_, Result<(), Status>>;
+    fn admit(&self, child: SiteCode, key_hash: KeyHash) -> BoxFuture<'_, Result<(), Status>>;
 
     /// Whether a child may report for a site: itself or one below it.
     fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
@@ -127,7 +132,14 @@ pub trait Admission: Send + Sync + 'static {
         address: &'a str,
     ) -> BoxFuture<'a, Result<wire::v1::JoinResponse, Status>>;
 
-    /// A new certificate for a site whose old one is valid.
+    /// What is known of a site, for the child that it belongs below.
+    fn describe(
+        &self,
+        child: SiteCode,
+        site: SiteCode,
+    ) -> BoxFuture<'_, Result<wire::v1::DescribeSiteResponse, Status>>;
+
+    /// A new certificate for a site whose old one is valid, for the same key.
     fn renew<'a>(
         &'a self,
         site: SiteCode,

@@ -114,6 +114,45 @@ impl Tx<'_> {
         row.as_ref().map(site_of).transpose()
     }
 
+    /// The sites that belong to a site and were not removed, by code.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sites_below(&mut self, parent: SiteCode) -> Result<Vec<SiteRow>, Error> {
+        let rows = self
+            .connection()
+            .fetch(
+                format!("{SITE} where parent = $1 and removed is null order by code"),
+                vec![parent.as_str().into()],
+            )
+            .await?;
+        rows.iter().map(site_of).collect()
+    }
+
+    /// How many sites ever joined, removed ones too.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_sites(&mut self) -> Result<u64, Error> {
+        self.connection()
+            .fetch_one("select count(*) from site", vec![])
+            .await?
+            .count(0)
+    }
+
+    /// Forgets the join tokens that name a site: for itself, or as the parent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_join_tokens(&mut self, site: SiteCode) -> Result<u64, Error> {
+        self.connection()
+            .execute(
+                "delete from join_token where site = $1 or parent = $1",
+                vec![site.as_str().into()],
+            )
+            .await
+    }
+
     /// Writes a join token down, replacing what was known of it.
     ///
     /// # Errors

@@ -254,25 +254,35 @@ impl Connection<'_> {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let chunk: Vec<[Value; N]> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
-            let sql = format!("{head} values {}{tail}", placeholders(chunk.len(), N));
+            let values = self.placeholders(chunk.len(), N);
+            let sql = format!("{head} values {values}{tail}");
             changed += self
                 .execute(sql, chunk.into_iter().flatten().collect())
                 .await?;
         }
         Ok(changed)
     }
+
+    /// Places of the values of some rows. In SQLite they have no numbers: it would look every one up
+    /// among all the others when it is bound.
+    pub(crate) fn placeholders(&self, rows: usize, columns: usize) -> String {
+        match self {
+            Self::Sqlite(_) => row_list(rows, columns, |_| "?".to_owned()),
+            Self::Postgres(_) => row_list(rows, columns, |number| format!("${number}")),
+        }
+    }
 }
 
 /// `($1,$2),($3,$4)` for two rows of two columns.
-pub(crate) fn placeholders(rows: usize, columns: usize) -> String {
-    use std::fmt::Write as _;
+fn row_list(rows: usize, columns: usize, place: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ",(" });
         for column in 1..=columns {
-            let separator = if column == 1 { "" } else { "," };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{separator}${}", row * columns + column);
+            if column > 1 {
+                text.push(',');
+            }
+            text.push_str(&place(row * columns + column));
         }
         text.push(')');
     }
@@ -282,7 +292,8 @@ pub(crate) fn placeholders(rows: usize, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn placeholders_count_through_the_rows() {
-        assert_eq!(super::placeholders(2, 2), "($1,$2),($3,$4)");
+    fn places_count_through_the_rows() {
+        let list = super::row_list(2, 2, |number| format!("${number}"));
+        assert_eq!(list, "($1,$2),($3,$4)");
     }
 }

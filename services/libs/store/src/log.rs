@@ -4,7 +4,7 @@
 //! unit of work. Invariant: a row that a change replaces stays until a statement that covers the
 //! change is verified, so the verified catalog is whole at any moment.
 
-use crate::backend::{Row, Value, int, placeholders};
+use crate::backend::{Row, Value, int};
 use crate::error::{Error, corrupt};
 use crate::{Positions, Read, Tx, site_state};
 use catalog::UpdateId;
@@ -98,7 +98,7 @@ impl Tx<'_> {
                  select item.position, item.key, item.digest from wanted \
                  join item on item.bucket = wanted.bucket and item.key = wanted.key \
                  and item.superseded_by is null",
-                placeholders(chunk.len(), 2)
+                self.connection().placeholders(chunk.len(), 2)
             );
             let mut values = Vec::with_capacity(chunk.len() * 2);
             for key in chunk {
@@ -364,7 +364,7 @@ impl Tx<'_> {
                  join item on item.bucket = wanted.bucket and item.key >= wanted.first \
                  and item.key <= wanted.last \
                  where item.superseded_by is null and item.digest is not null",
-                placeholders(chunk.len(), 3)
+                self.connection().placeholders(chunk.len(), 3)
             );
             let mut values = Vec::with_capacity(chunk.len() * 3);
             for update in chunk {
@@ -449,35 +449,30 @@ impl Read<'_> {
         most_changes: usize,
         most_bytes: u64,
     ) -> Result<LogSlice, Error> {
-        // Sizes first: a batch of large documents must not be in memory at once.
-        let sizes = self
+        // Sizes first, and summed up there: a batch of large documents must not be in memory at once.
+        let through = self
             .connection()
-            .fetch(
-                "select position, \
-                 cast(coalesce(length(header), 0) + coalesce(length(document), 0) as bigint) \
-                 from item where position > $1 and position <= $2 order by position limit $3",
+            .fetch_one(
+                "select coalesce(max(position) filter (where bytes <= $4), min(position)) \
+                 from (select position, cast(sum(size) over (order by position) as bigint) as bytes \
+                 from (select position, coalesce(length(header), 0) \
+                 + coalesce(length(document), 0) as size from item \
+                 where position > $1 and position <= $2 order by position limit $3) as sized) as summed",
                 vec![
                     int(after),
                     int(limit),
                     i64::try_from(most_changes).unwrap_or(i64::MAX).into(),
+                    int(most_bytes),
                 ],
             )
             .await?;
-        let mut bytes = 0;
-        let mut through = after;
-        for row in &sizes {
-            bytes += row.count(1)?;
-            if bytes > most_bytes && through > after {
-                break;
-            }
-            through = row.count(0)?;
-        }
-        if through == after {
+        if through.optional_int(0)?.is_none() {
             return Ok(LogSlice {
                 changes: Vec::new(),
-                through,
+                through: after,
             });
         }
+        let through = through.count(0)?;
         let rows = self
             .connection()
             .fetch(

@@ -19,7 +19,8 @@ pub const STATUS_MESSAGES_KEPT: u64 = 200_000;
 pub struct StatusRow {
     /// The site that it is about.
     pub site: SiteCode,
-    /// Its number at that site, from 1.
+    /// Its number at that site. Grows with every message and is never given out twice, also not by a site
+    /// that lost its database: the first number of a database is the time, in milliseconds since 1970.
     pub number: u64,
     /// When it happened, to the millisecond.
     pub time: Timestamp,
@@ -71,7 +72,12 @@ impl Tx<'_> {
         mut row: StatusRow,
         has_parent: bool,
     ) -> Result<u64, Error> {
-        row.number = self.count_up(STATUS_NUMBER).await?;
+        row.number = match self.number(STATUS_NUMBER).await? {
+            // A database that was lost has given out fewer numbers than milliseconds have passed since.
+            0 => u64::try_from(row.time.as_millisecond()).unwrap_or(0).max(1),
+            last => last + 1,
+        };
+        self.put_number(STATUS_NUMBER, row.number).await?;
         self.insert_status(&row, has_parent).await?;
         Ok(row.number)
     }

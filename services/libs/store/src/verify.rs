@@ -3,7 +3,7 @@
 //!
 //! Invariant: what is verified is whole at any moment; going over to the next is one unit of work.
 
-use crate::backend::{Row, int, placeholders};
+use crate::backend::{Row, int};
 use crate::error::{Error, Mismatch, corrupt};
 use crate::{KnownTree, Positions, Read, Store, Tx, site_state};
 use catalog::item::Digest;
@@ -107,7 +107,7 @@ impl Tx<'_> {
             for bucket in chunk {
                 tree.set_bucket(*bucket, catalog::merkle::EMPTY);
             }
-            let list = placeholders(1, chunk.len());
+            let list = self.connection().placeholders(1, chunk.len());
             let sql = format!(
                 "select bucket, key, digest from item where bucket in {list} \
                  and superseded_by is null and digest is not null order by bucket, key"

@@ -90,7 +90,8 @@ contract! {
         two_stores_on_one_database_take_turns,
         a_store_follows_what_another_one_published;
     status:
-        messages_are_numbered_from_one,
+        messages_are_numbered_from_the_first_ones_time,
+        a_site_that_lost_its_database_repeats_no_number,
         a_relayed_message_is_stored_once,
         the_outbox_keeps_its_order_until_it_is_acknowledged,
         a_dropped_message_uses_up_no_number,
@@ -105,6 +106,8 @@ contract! {
     authority:
         a_site_is_kept_as_it_was_written_last,
         a_join_token_remembers_its_use,
+        the_sites_below_a_site_are_those_that_were_not_removed,
+        join_tokens_go_with_the_site_that_they_name,
         expired_join_tokens_are_pruned,
         an_access_token_keeps_its_first_role,
         an_older_report_is_ignored;

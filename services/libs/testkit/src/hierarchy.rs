@@ -8,10 +8,14 @@ use crate::proxy::Proxy;
 use ctl::connection::{Client, ConnectionArgs, Environment, question};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use wire::v1::{
     ListSitesRequest, ListStatusMessagesRequest, SiteReport, StartSyncRequest, StatusEntry,
 };
@@ -536,15 +540,48 @@ async fn address_of(process: &mut Process) -> SocketAddr {
 /// Runs the program to its end.
 ///
 /// # Panics
-/// When it cannot be started.
+/// When it cannot be started, or takes too long.
 pub fn run(launch: &Launch) -> Spoken {
-    let output = launch
-        .command()
-        .output()
-        .expect("the program can be started");
+    let mut command = launch.command();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program can be started");
+    let (output, errors) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let deadline = Instant::now() + LONG;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a process that was started") {
+            break Some(status);
+        }
+        if Instant::now() >= deadline {
+            child.kill().expect("a process of ours");
+            child.wait().expect("a process of ours");
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = |reader: JoinHandle<Vec<u8>>| {
+        let bytes = reader.join().expect("a reader does not panic");
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (output, errors) = (text(output), text(errors));
+    let status = status.unwrap_or_else(|| {
+        panic!(
+            "{:?} did not end; it said {output:?} and {errors:?}",
+            launch.arguments
+        )
+    });
     Spoken {
-        status: output.status,
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status,
+        output,
+        errors,
     }
+}
+
+/// Reads a pipe to its end, beside us.
+fn read_all(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    let mut pipe = pipe.expect("a pipe that was asked for");
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
 }

@@ -67,6 +67,17 @@ impl SiteCertificate {
     }
 }
 
+/// A fingerprint of the public key that the certificate `der` was made for: BLAKE3 of the key. Equal to
+/// [`crate::authority::request_key_hash`] of every certificate request for the same key.
+///
+/// # Errors
+/// When the bytes are no certificate.
+pub fn key_hash(der: &[u8]) -> Result<[u8; 32], Error> {
+    let certificate = parse(der)?;
+    let key = &certificate.public_key().subject_public_key;
+    Ok(*blake3::hash(key.data.as_ref()).as_bytes())
+}
+
 /// The time after which the certificate `der` is not accepted.
 pub fn not_after(der: &[u8]) -> Result<Timestamp, Error> {
     validity(der).map(|(_, not_after)| not_after)

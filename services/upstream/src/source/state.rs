@@ -24,7 +24,7 @@ pub(crate) struct State {
     /// In topological order. Nothing is ever taken out.
     revisions: Vec<Held>,
     by_id: HashMap<RevisionId, usize>,
-    /// The newest revision of each update: only that one is listed.
+    /// The newest revision of each update: only that one of a generated catalog is listed.
     newest: HashMap<UpdateId, usize>,
     /// What revisions belong to; most share theirs with many others.
     memberships: Vec<Membership>,
@@ -185,11 +185,14 @@ impl State {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
-    /// The newest revisions that `selection` asks for, with everything that they bundle, in topological
-    /// order.
+    /// The revisions that `selection` asks for, with everything that they bundle, in topological order:
+    /// of a generated catalog the newest ones, of a package or folder all, as servers were seen to do it
+    /// (WSUS-PROTOCOL 3.3), so that whoever synchronizes has what the package has.
     pub(crate) fn list(&self, selection: &Selection, now: Timestamp) -> RevisionList {
-        let is_newest =
-            |(place, held): &(usize, &Held)| self.newest.get(&held.id.update_id) == Some(place);
+        let all = self.generator.is_none();
+        let is_listed = |(place, held): &(usize, &Held)| {
+            all || self.newest.get(&held.id.update_id) == Some(place)
+        };
         let applies = |(_, held): &(usize, &Held)| {
             let membership = &self.memberships[held.membership];
             selection.applies(&Candidate {
@@ -200,7 +203,7 @@ impl State {
             })
         };
         let candidates = self.revisions.iter().enumerate();
-        let selected = candidates.filter(is_newest).filter(applies);
+        let selected = candidates.filter(is_listed).filter(applies);
         let bundled = |place: &usize| {
             let members = self.revisions[*place].bundled.iter();
             members.filter_map(|id| self.by_id.get(id).copied())

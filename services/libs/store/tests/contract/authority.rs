@@ -67,6 +67,46 @@ pub async fn a_join_token_remembers_its_use(place: &Place) {
     assert_eq!(tx.join_token(&[1; 32]).await.unwrap(), Some(used));
 }
 
+pub async fn the_sites_below_a_site_are_those_that_were_not_removed(place: &Place) {
+    let store = place.store().await;
+    let below = |text: &str, parent: &str, removed: Option<i64>| SiteRow {
+        parent: code(parent),
+        removed: removed.map(time),
+        ..site(text)
+    };
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.count_sites().await.unwrap(), 0);
+    for row in [
+        below("SE2", "PR1", None),
+        below("SE1", "PR1", None),
+        below("SE3", "PR1", Some(1)),
+        below("SE4", "PR2", None),
+    ] {
+        tx.put_site(&row).await.unwrap();
+    }
+    assert_eq!(tx.count_sites().await.unwrap(), 4);
+    let found = tx.sites_below(code("PR1")).await.unwrap();
+    let expected = [below("SE1", "PR1", None), below("SE2", "PR1", None)];
+    assert_eq!(found, expected);
+}
+
+pub async fn join_tokens_go_with_the_site_that_they_name(place: &Place) {
+    let store = place.store().await;
+    let mut tx = store.begin().await.unwrap();
+    for (secret, site, parent) in [(1, "PR1", "CAS"), (2, "SE1", "PR1"), (3, "PR2", "CAS")] {
+        let token = JoinTokenRow {
+            site: code(site),
+            parent: code(parent),
+            ..token(secret, 60)
+        };
+        tx.put_join_token(&token).await.unwrap();
+    }
+    assert_eq!(tx.remove_join_tokens(code("PR1")).await.unwrap(), 2);
+    assert_eq!(tx.join_token(&[1; 32]).await.unwrap(), None);
+    assert_eq!(tx.join_token(&[2; 32]).await.unwrap(), None);
+    assert!(tx.join_token(&[3; 32]).await.unwrap().is_some());
+}
+
 pub async fn expired_join_tokens_are_pruned(place: &Place) {
     let store = place.store().await;
     let mut tx = store.begin().await.unwrap();

@@ -31,19 +31,34 @@ async fn relay(store: &Store, row: &StatusRow) -> bool {
     new
 }
 
-pub async fn messages_are_numbered_from_one(place: &Place) {
+/// The number of the first message of a database, when it happens at minute 0.
+fn first_number() -> u64 {
+    time(0).as_millisecond().try_into().unwrap()
+}
+
+pub async fn messages_are_numbered_from_the_first_ones_time(place: &Place) {
     let store = place.store().await;
-    for number in 1..4 {
-        assert_eq!(record(&store, message("PR1", 99, 0), false).await, number);
+    for (minute, number) in [(0, 0), (9, 1), (-9, 2)] {
+        let given = record(&store, message("PR1", 99, minute), false).await;
+        assert_eq!(given, first_number() + number);
     }
     let mut read = store.read().await.unwrap();
     let kept = read.status_messages(None, 10).await.unwrap();
     let expected = StatusRow {
-        number: 3,
-        ..message("PR1", 99, 0)
+        number: first_number() + 1,
+        ..message("PR1", 99, 9)
     };
     assert_eq!(kept[0], expected);
     assert_eq!(read.outbox_length().await.unwrap(), 0, "it has no parent");
+}
+
+pub async fn a_site_that_lost_its_database_repeats_no_number(place: &Place) {
+    let (lost, rebuilt) = (place.store().await, place.store().await);
+    let mut last = 0;
+    for _ in 0..50 {
+        last = record(&lost, message("PR1", 0, 0), true).await;
+    }
+    assert!(record(&rebuilt, message("PR1", 0, 1), true).await > last);
 }
 
 pub async fn a_relayed_message_is_stored_once(place: &Place) {
@@ -72,10 +87,10 @@ pub async fn the_outbox_keeps_its_order_until_it_is_acknowledged(place: &Place) 
             .collect::<Vec<_>>()
     };
     let expected = [
-        (1, "PR1".to_owned(), 1),
+        (1, "PR1".to_owned(), first_number() + 5 * 60_000),
         (2, "SE2".to_owned(), 40),
         (3, "SE1".to_owned(), 7),
-        (4, "PR1".to_owned(), 2),
+        (4, "PR1".to_owned(), first_number() + 5 * 60_000 + 1),
     ];
     assert_eq!(waiting(10).await, expected);
     assert_eq!(waiting(2).await, expected[..2]);
@@ -97,9 +112,10 @@ pub async fn a_dropped_message_uses_up_no_number(place: &Place) {
     let store = place.store().await;
     let mut tx = store.begin().await.unwrap();
     let number = tx.record_status(message("PR1", 0, 0), true).await.unwrap();
-    assert_eq!(number, 1);
+    assert_eq!(number, first_number());
     drop(tx);
-    assert_eq!(record(&store, message("PR1", 0, 0), true).await, 1);
+    let again = record(&store, message("PR1", 0, 0), true).await;
+    assert_eq!(again, number);
     let mut read = store.read().await.unwrap();
     assert_eq!(read.outbox_length().await.unwrap(), 1);
 }

@@ -206,3 +206,27 @@ fn the_top_level_site_certifies_itself_with_its_dashboard_names() {
         .unwrap();
     assert_eq!(issued.to_site_certificate().unwrap().identity(), &wanted);
 }
+
+#[test]
+fn a_certificate_and_every_request_for_its_key_have_one_key_hash() {
+    let authority = authority();
+    let wanted = identity(&authority, "PR1");
+    let (key, other) = (SiteKey::generate().unwrap(), SiteKey::generate().unwrap());
+    let hash_of = |key: &SiteKey| request_key_hash(&key.csr_pem().unwrap()).unwrap();
+    for days in [1, 2] {
+        let issued = authority
+            .issue(
+                &key.csr_pem().unwrap(),
+                &wanted,
+                days * DAY,
+                now(),
+                &mut rng(),
+            )
+            .unwrap();
+        let held = issued.to_site_certificate().unwrap();
+        let hash = certificate::key_hash(&held.chain()[0]).unwrap();
+        assert_eq!(hash, hash_of(&key));
+        assert_ne!(hash, hash_of(&other));
+    }
+    assert!(certificate::key_hash(b"no certificate").is_err());
+}

@@ -1,0 +1,71 @@
+//! A real child site in this process, and what it shows.
+
+use daemon::Ambient;
+use link::Site;
+use link::dial::TcpConnector;
+use std::sync::Arc;
+use store::Store;
+use store::query::RevisionRow;
+use tempfile::TempDir;
+use testkit::patience::LONG;
+use testkit::until;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A site that runs until it is dropped.
+pub struct Child {
+    pub site: Site,
+    _stop: DropGuard,
+    _folder: TempDir,
+}
+
+impl Child {
+    /// Starts a site with these settings, which joins; with a listener it takes children in.
+    pub async fn start(
+        settings: impl FnOnce(&std::path::Path) -> agent::Settings,
+        listener: Option<TcpListener>,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let stop = CancellationToken::new();
+        let connector = Arc::new(TcpConnector);
+        let ambient = Ambient::system();
+        let agent = agent::run(&settings, listener, connector, ambient, stop.clone());
+        let agent = Box::pin(agent).await.unwrap();
+        Self {
+            site: agent.site,
+            _stop: stop.drop_guard(),
+            _folder: folder,
+        }
+    }
+
+    /// Waits until the site has verified a position.
+    pub async fn reaches(&self, position: u64) {
+        until(&format!("position {position} is verified"), LONG, || {
+            let verified = self.site.store.positions().verified;
+            let state = self.site.engine.state();
+            let there = (verified == position).then_some(());
+            std::future::ready(there.ok_or_else(|| format!("it is {verified}: {state:?}")))
+        })
+        .await;
+    }
+
+    /// Texts of the site's status messages of one kind, the oldest first.
+    pub async fn messages(&self, id: u32) -> Vec<String> {
+        let mut read = self.site.store.read().await.unwrap();
+        let mut rows = read.status_messages(None, 10_000).await.unwrap();
+        rows.retain(|row| row.status_id == id);
+        let texts = rows.into_iter().rev().map(|row| journal::journal::message_of(row).text());
+        texts.collect()
+    }
+}
+
+/// Everything that a site shows: each revision with header and document.
+pub async fn shown(store: &Store) -> Vec<RevisionRow> {
+    let mut read = store.read().await.unwrap();
+    let mut shown = Vec::new();
+    for row in read.revisions_after(0, 100_000).await.unwrap() {
+        shown.push(read.revision(row.id).await.unwrap().unwrap());
+    }
+    shown
+}

@@ -1,0 +1,14 @@
+//! Hostile peers: a parent that lies, callers without rights, and secrets that must not show.
+
+#[cfg(test)]
+mod altered;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod child;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod parent;
+#[cfg(test)]
+mod secrets;

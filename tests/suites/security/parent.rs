@@ -1,0 +1,468 @@
+//! A parent that the test plays: a central site's authority, its link over real TLS, and a catalog of
+//! which it can serve something else than what was signed.
+
+use bytes::Bytes;
+use catalog::header::RevisionHeader;
+use catalog::item::ItemKey;
+use catalog::{RevisionId, SiteCode, SiteKind, codec, document};
+use daemon::Ambient;
+use journal::{Journal, JournalSettings};
+use prost::Message as _;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use store::{Location, NewItem, Positions, Store};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+use trust::tls::HotCertificate;
+use trust::token::{Invitation, JoinToken};
+use trust::{Authority, HierarchyId, SiteIdentity, SiteKey, Statement};
+use upstream::generator::{Generator, GeneratorSettings};
+use uuid::Uuid;
+use wire::v1::attach_request::Message as FromChild;
+use wire::v1::attach_response::Message as ToChild;
+use wire::v1::enrollment_service_server::{EnrollmentService, EnrollmentServiceServer};
+use wire::v1::pull_response::Message;
+use wire::v1::site_link_service_server::{SiteLinkService, SiteLinkServiceServer};
+use wire::v1::{
+    AttachRequest, AttachResponse, CancelRequest, Change, ChangeBatch, DescribeSiteRequest,
+    DescribeSiteResponse, JoinRequest, JoinResponse, PullPlan, PullRequest, PullResponse,
+    RenewCertificateRequest, RenewCertificateResponse, StatusAcknowledgement, SyncRequest, Welcome,
+};
+
+/// Changes in a batch.
+const BATCH: usize = 25;
+/// How long certificates and statements are good.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// What the first catalog holds, and what each change adds.
+const FIRST: usize = 150;
+const MORE: usize = 10;
+
+/// The answer to a pull, before it is sent.
+pub struct Offer {
+    pub plan: Option<PullPlan>,
+    pub batches: Vec<Vec<Change>>,
+    /// Bytes that are sent as batches behind the others.
+    pub garbage: Vec<Bytes>,
+    pub statement: Option<Vec<u8>>,
+    /// The stream stays open without a further word.
+    pub hangs: bool,
+}
+
+/// What is done to an answer.
+pub type Lie = Arc<dyn Fn(&mut Offer) + Send + Sync>;
+
+struct Inner {
+    authority: Authority,
+    ambient: Ambient,
+    store: Store,
+    lie: Mutex<Option<Lie>>,
+    child: Mutex<Option<mpsc::Sender<Result<AttachResponse, Status>>>>,
+    /// The newest statement last.
+    statements: Mutex<Vec<Vec<u8>>>,
+    documents: Mutex<VecDeque<(RevisionId, String)>>,
+}
+
+/// The parent. It ends when dropped.
+pub struct Parent {
+    inner: Arc<Inner>,
+    address: SocketAddr,
+    _stop: DropGuard,
+    _folder: TempDir,
+}
+
+pub fn code(text: &str) -> SiteCode {
+    text.parse().unwrap()
+}
+
+impl Parent {
+    /// A central site with a catalog, which listens.
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ambient = Ambient::system();
+        let store = Store::open(&Location::Directory(folder.path().to_owned()));
+        let store = store.await.unwrap();
+        let (now, hierarchy) = (ambient.now(), HierarchyId(ambient.new_id()));
+        let authority = Authority::create(hierarchy, now, &mut ambient.new_rng()).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        tx.start_epoch(ambient.new_id()).await.unwrap();
+        tx.commit().await.unwrap();
+        let generator = Generator::new(GeneratorSettings {
+            seed: 3,
+            updates: 300,
+        });
+        let documents = generator
+            .recipes()
+            .map(|recipe| (generator.id(&recipe), generator.document(&recipe)))
+            .collect();
+
+        let key = SiteKey::generate().unwrap();
+        let identity = SiteIdentity::new(hierarchy, code("CAS"));
+        let certificate = authority
+            .self_issue(&key, &identity, &[], DAY, now, &mut ambient.new_rng())
+            .and_then(|issued| issued.to_site_certificate())
+            .unwrap();
+        let clock = ambient.clone();
+        let tls = trust::tls::server_config(
+            HotCertificate::new(&certificate, &key).unwrap(),
+            &[authority.certificate_der().clone()],
+            trust::tls::time_provider(move || clock.now()),
+        )
+        .unwrap();
+        let journal = Journal::open(
+            store.clone(),
+            JournalSettings {
+                site: code("CAS"),
+                has_parent: false,
+                server: "parent".to_owned(),
+                directory: folder.path().join("logs"),
+                max_log_bytes: 1 << 20,
+            },
+            ambient.clone(),
+        )
+        .unwrap();
+        let inner = Arc::new(Inner {
+            authority,
+            ambient,
+            store,
+            lie: Mutex::default(),
+            child: Mutex::default(),
+            statements: Mutex::default(),
+            documents: Mutex::new(documents),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut routes = tonic::service::RoutesBuilder::default();
+        routes
+            .add_service(SiteLinkServiceServer::new(Service(Arc::clone(&inner))))
+            .add_service(EnrollmentServiceServer::new(Service(Arc::clone(&inner))));
+        let stop = CancellationToken::new();
+        let router = routes.routes().into_axum_router();
+        let serve = link::listen::serve(listener, Arc::new(tls), router, link::refusals::Refusals::new(journal), stop.clone());
+        TaskTracker::new().spawn(serve);
+        let parent = Self {
+            inner,
+            address,
+            _stop: stop.drop_guard(),
+            _folder: folder,
+        };
+        parent.add(FIRST, None).await;
+        parent
+    }
+
+    /// Settings of a site that joins below this parent.
+    pub fn child_settings(&self, site: &str, data_dir: &std::path::Path) -> agent::Settings {
+        let inner = &self.inner;
+        let invitation = Invitation {
+            hierarchy: inner.authority.hierarchy(),
+            site: code(site),
+            kind: SiteKind::Primary,
+            parent: code("CAS"),
+            expires: inner.ambient.now() + DAY,
+            authority_pin: inner.authority.pin(),
+        };
+        let token = JoinToken::new(invitation, &mut inner.ambient.new_rng());
+        child_settings(&format!("https://{}", self.address), &token, data_dir)
+    }
+
+    async fn add(&self, number: usize, remove: Option<RevisionId>) {
+        let inner = &self.inner;
+        let items: Vec<NewItem> = {
+            let mut documents = inner.documents.lock().unwrap();
+            let next = documents.drain(..number);
+            next.map(|(id, text)| {
+                let update = document::parse(&text).unwrap();
+                NewItem {
+                    key: ItemKey::Revision(id),
+                    header: RevisionHeader::new(&text, &update, vec![]).to_bytes(),
+                    document: codec::compress(&text).unwrap(),
+                }
+            })
+            .collect()
+        };
+        let now = inner.ambient.now();
+        let mut tx = inner.store.begin().await.unwrap();
+        if let Some(id) = remove {
+            assert_eq!(tx.remove(&[ItemKey::Revision(id)], now).await.unwrap(), 1);
+        }
+        tx.append(items, now).await.unwrap();
+        let summary = tx.summarize().await.unwrap();
+        let statement = Statement {
+            hierarchy: inner.authority.hierarchy(),
+            epoch: tx.positions().epoch,
+            position: summary.position,
+            items: summary.items,
+            root: summary.root,
+            issued: now,
+            stale_after: now + DAY,
+        };
+        let signed = inner.authority.sign(statement).to_bytes();
+        tx.publish(summary, &signed).await.unwrap();
+        tx.commit().await.unwrap();
+        inner.statements.lock().unwrap().push(signed.to_vec());
+    }
+
+    /// Publishes a change: the oldest revision goes, some come.
+    pub async fn publish(&self) {
+        let oldest = {
+            let mut read = self.inner.store.read().await.unwrap();
+            read.revisions_after(0, 1).await.unwrap().remove(0).id
+        };
+        self.add(MORE, Some(oldest)).await;
+    }
+
+    /// Serves what `lie` makes of the truth; the truth without one.
+    pub fn tell(&self, lie: Option<Lie>) {
+        *self.inner.lie.lock().unwrap() = lie;
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub fn positions(&self) -> Positions {
+        self.inner.store.positions()
+    }
+
+    /// The statement before the newest one before … : 0 is the newest.
+    pub fn statement(&self, back: usize) -> Vec<u8> {
+        let statements = self.inner.statements.lock().unwrap();
+        statements[statements.len() - 1 - back].clone()
+    }
+
+    /// A statement like the newest, changed, and signed as only the authority can.
+    pub fn signed(&self, change: impl FnOnce(&mut Statement)) -> Vec<u8> {
+        sign(&self.inner.authority, &self.statement(0), change)
+    }
+
+    /// The same, signed by the authority of another hierarchy.
+    pub fn forged(&self, change: impl FnOnce(&mut Statement)) -> Vec<u8> {
+        let ambient = &self.inner.ambient;
+        let other = HierarchyId(ambient.new_id());
+        let other = Authority::create(other, ambient.now(), &mut ambient.new_rng()).unwrap();
+        sign(&other, &self.statement(0), change)
+    }
+
+    fn send(&self, message: ToChild) {
+        let child = self.inner.child.lock().unwrap();
+        let answer = AttachResponse {
+            message: Some(message),
+        };
+        child.as_ref().unwrap().try_send(Ok(answer)).unwrap();
+    }
+
+    /// Asks the child to catch up; the run's identifier.
+    pub fn request_sync(&self) -> Uuid {
+        let run = self.inner.ambient.new_id();
+        let positions = self.positions();
+        self.send(ToChild::Sync(SyncRequest {
+            run: run.as_bytes().to_vec(),
+            epoch: positions.epoch.as_bytes().to_vec(),
+            target_position: positions.verified,
+            full: false,
+        }));
+        run
+    }
+
+    /// Tells the child that the run is over.
+    pub fn cancel(&self, run: Uuid) {
+        let run = run.as_bytes().to_vec();
+        self.send(ToChild::Cancel(CancelRequest { run }));
+    }
+}
+
+fn sign(authority: &Authority, like: &[u8], change: impl FnOnce(&mut Statement)) -> Vec<u8> {
+    let signed = trust::SignedStatement::from_bytes(like).unwrap();
+    let mut statement = signed.claimed().clone();
+    change(&mut statement);
+    authority.sign(statement).to_bytes().to_vec()
+}
+
+/// Settings of a site that joins with a token, and tries again soon.
+pub fn child_settings(
+    parent: &str,
+    token: &JoinToken,
+    data_dir: &std::path::Path,
+) -> agent::Settings {
+    use secrecy::ExposeSecret as _;
+    let period = |milliseconds| Some(daemon::config::Period(Duration::from_millis(milliseconds)));
+    agent::Settings::load(agent::Command {
+        site: link::settings::SiteFlags {
+            data_dir: Some(data_dir.to_owned()),
+            retry_first: period(200),
+            retry_most: period(400),
+            ..Default::default()
+        },
+        parent: Some(parent.to_owned()),
+        join_token: Some(token.encode().expose_secret().to_owned()),
+        ..Default::default()
+    })
+    .unwrap()
+}
+
+impl Inner {
+    /// The truth, for someone who has everything up to `after`.
+    async fn offer(&self, request: &PullRequest) -> Offer {
+        let mut read = self.store.read().await.unwrap();
+        let positions = read.positions();
+        let start_over = request.epoch != positions.epoch.as_bytes();
+        let mut after = match start_over {
+            true => 0,
+            false => request.after_position,
+        };
+        let limit = positions.verified;
+        let statement = read.statement().await.unwrap().unwrap();
+        let plan = PullPlan {
+            epoch: positions.epoch.as_bytes().to_vec(),
+            target_position: limit,
+            changes: read.count_after(after, limit).await.unwrap(),
+            start_over,
+            statement: statement.clone(),
+            ..PullPlan::default()
+        };
+        let mut batches = Vec::new();
+        while after < limit {
+            let slice = read.changes_after(after, limit, BATCH, u64::MAX).await.unwrap();
+            if slice.changes.is_empty() {
+                break;
+            }
+            after = slice.through;
+            let changes = slice.changes.into_iter().map(|change| Change {
+                position: change.position,
+                key: change.key.into(),
+                header: change.header.into(),
+                document: change.document.into(),
+                removed: change.removed,
+            });
+            batches.push(changes.collect());
+        }
+        Offer {
+            plan: Some(plan),
+            batches,
+            garbage: vec![],
+            statement: Some(statement),
+            hangs: false,
+        }
+    }
+
+    async fn converse(
+        &self,
+        mut inbound: Streaming<AttachRequest>,
+        child: mpsc::Sender<Result<AttachResponse, Status>>,
+    ) {
+        while let Ok(Some(AttachRequest { message })) = inbound.message().await {
+            let positions = self.store.positions();
+            let answer = match message {
+                Some(FromChild::Hello(_)) => ToChild::Welcome(Welcome {
+                    version: link::VERSION.to_owned(),
+                    site_code: "CAS".to_owned(),
+                    epoch: positions.epoch.as_bytes().to_vec(),
+                    position: positions.verified,
+                }),
+                Some(FromChild::Status(batch)) => ToChild::Acknowledgement(StatusAcknowledgement {
+                    through: batch.through,
+                }),
+                Some(FromChild::Report(_) | FromChild::LogLines(_)) | None => continue,
+            };
+            let answer = AttachResponse {
+                message: Some(answer),
+            };
+            if child.send(Ok(answer)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What a child dials.
+struct Service(Arc<Inner>);
+
+type Answers<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl SiteLinkService for Service {
+    type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
+    type PullStream = Answers<PullResponse>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<AttachRequest>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (sender, receiver) = mpsc::channel(64);
+        *self.0.child.lock().unwrap() = Some(sender.clone());
+        let inner = Arc::clone(&self.0);
+        TaskTracker::new().spawn(async move { inner.converse(request.into_inner(), sender).await });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn pull(
+        &self,
+        request: Request<PullRequest>,
+    ) -> Result<Response<Self::PullStream>, Status> {
+        let mut offer = self.0.offer(request.get_ref()).await;
+        let lie = self.0.lie.lock().unwrap().clone();
+        if let Some(lie) = lie {
+            lie(&mut offer);
+        }
+        let plan = offer.plan.into_iter().map(Message::Plan);
+        let batches = offer.batches.into_iter();
+        let batches = batches.map(|changes| ChangeBatch { changes }.encode_to_vec().into());
+        let batches = batches.chain(offer.garbage).map(Message::Batch);
+        let statement = offer.statement.into_iter();
+        let statement = statement.map(|statement| Message::Statement(statement.into()));
+        let messages: Vec<_> = plan.chain(batches).chain(statement).collect();
+        let messages = futures::stream::iter(messages.into_iter().map(|message| {
+            Ok(PullResponse {
+                message: Some(message),
+            })
+        }));
+        Ok(Response::new(match offer.hangs {
+            true => Box::pin(futures::StreamExt::chain(messages, futures::stream::pending())),
+            false => Box::pin(messages),
+        }))
+    }
+
+    async fn renew_certificate(
+        &self,
+        _request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+
+    async fn describe_site(
+        &self,
+        _request: Request<DescribeSiteRequest>,
+    ) -> Result<Response<DescribeSiteResponse>, Status> {
+        Err(Status::unimplemented("not in this play"))
+    }
+}
+
+#[tonic::async_trait]
+impl EnrollmentService for Service {
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        let request = request.into_inner();
+        let token = JoinToken::decode(&request.token).unwrap();
+        let identity = SiteIdentity::new(self.0.authority.hierarchy(), token.site);
+        let (now, mut rng) = (self.0.ambient.now(), self.0.ambient.new_rng());
+        let issued = self
+            .0
+            .authority
+            .issue(&request.certificate_request, &identity, DAY, now, &mut rng)
+            .unwrap();
+        Ok(Response::new(JoinResponse {
+            certificate_chain: issued.pem_chain,
+            hierarchy: token.hierarchy.0.as_bytes().to_vec(),
+            statement_key: self.0.authority.statement_key().0.to_vec(),
+            site_code: token.site.to_string(),
+            site_kind: token.kind.name().to_owned(),
+            parent: token.parent.to_string(),
+        }))
+    }
+}
