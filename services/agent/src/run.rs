@@ -51,6 +51,9 @@ impl Agent {
     /// Waits until every task of the site has ended, after `stop` was told.
     pub async fn ended(self) {
         self.tasks.wait().await;
+        if let Err(error) = self.site.store.tidy().await {
+            tracing::warn!(%error, "the database was not tidied up; the next start does it");
+        }
     }
 }
 

@@ -72,7 +72,7 @@ async fn sites_that_were_away_catch_up_by_themselves_and_their_story_arrives_onc
     until("every site's messages are complete", LONG, || async {
         let now = numbers(&hierarchy).await?;
         for (site, numbers) in &now {
-            let complete = numbers.iter().copied().eq(1..=numbers.len() as u64);
+            let complete = numbers.is_sorted_by(|one, next| *next == one + 1);
             let last_in_log = hierarchy.log(site).matches("STATMSG: ").count();
             if !complete || numbers.len() != last_in_log {
                 return Err(format!("{site}: {numbers:?}, {last_in_log} in its log"));

@@ -2,17 +2,28 @@
 
 use crate::child::{Child, shown};
 use crate::parent::Parent;
+use catalog::SiteKind;
+use std::path::Path;
 use std::sync::Arc;
 use testkit::patience::LONG;
 use testkit::until;
+use tokio::net::TcpListener;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_ends_as_cancelled_and_a_later_one_completes() {
+async fn a_run_that_is_cancelled_ends_so_at_every_site_and_a_later_one_completes() {
     let parent = Parent::start().await;
-    let settings = |folder: &std::path::Path| parent.child_settings("PR1", folder);
-    let child = Child::start(settings, None).await;
-    child.reaches(parent.positions().verified).await;
-    let before = shown(&child.site.store).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let settings = |folder: &Path| parent.child_settings("PR1", folder);
+    let primary = Child::start(settings, Some(listener)).await;
+    let place = ("SE1", SiteKind::Secondary, "PR1");
+    let settings = |folder: &Path| parent.settings_at(&url, place, folder);
+    let secondary = Child::start(settings, None).await;
+    let sites = [&primary, &secondary];
+    for site in sites {
+        site.reaches(parent.positions().verified).await;
+    }
+    let before = shown(&primary.site.store).await;
 
     // The parent falls silent in the middle of the changes.
     parent.publish().await;
@@ -23,25 +34,32 @@ async fn a_cancelled_run_ends_as_cancelled_and_a_later_one_completes() {
         offer.hangs = true;
     })));
     let run = parent.request_sync();
-    until("the site is in the middle", LONG, || {
-        let positions = child.site.store.positions();
-        let middle = positions.head > positions.verified;
-        std::future::ready(middle.then_some(()).ok_or_else(|| format!("{positions:?}")))
-    })
-    .await;
+    for site in sites {
+        until("the site is in the middle", LONG, || {
+            let positions = site.site.store.positions();
+            let middle = positions.head > positions.verified;
+            std::future::ready(middle.then_some(()).ok_or_else(|| format!("{positions:?}")))
+        })
+        .await;
+    }
     parent.cancel(run);
-    until("the run is cancelled", LONG, || {
-        let run = child.site.engine.state().run.unwrap();
-        let cancelled = run.state.name() == "Cancelled";
-        std::future::ready(cancelled.then_some(()).ok_or_else(|| format!("{run:?}")))
-    })
-    .await;
-    assert_eq!(child.site.engine.state().run.unwrap().id, run);
-    assert!(shown(&child.site.store).await == before);
-    assert_eq!(child.messages(9011).await.len(), 1);
+    for site in sites {
+        until("the run is cancelled", LONG, || {
+            let state = site.site.engine.state();
+            let held = state.run.as_ref();
+            let cancelled = held.is_some_and(|run| run.state.name() == "Cancelled");
+            std::future::ready(cancelled.then_some(()).ok_or_else(|| format!("{state:?}")))
+        })
+        .await;
+        assert_eq!(site.site.engine.state().run.unwrap().id, run);
+        assert!(shown(&site.site.store).await == before);
+        assert_eq!(site.messages(9011).await.len(), 1);
+    }
 
     parent.tell(None);
     parent.request_sync();
-    child.reaches(parent.positions().verified).await;
-    assert!(shown(&child.site.store).await == shown(parent.store()).await);
+    for site in sites {
+        site.reaches(parent.positions().verified).await;
+        assert!(shown(&site.site.store).await == shown(parent.store()).await);
+    }
 }

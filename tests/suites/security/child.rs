@@ -55,7 +55,10 @@ impl Child {
         let mut read = self.site.store.read().await.unwrap();
         let mut rows = read.status_messages(None, 10_000).await.unwrap();
         rows.retain(|row| row.status_id == id);
-        let texts = rows.into_iter().rev().map(|row| journal::journal::message_of(row).text());
+        let texts = rows
+            .into_iter()
+            .rev()
+            .map(|row| journal::journal::message_of(row).text());
         texts.collect()
     }
 }

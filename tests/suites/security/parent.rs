@@ -6,10 +6,12 @@ use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::{RevisionId, SiteCode, SiteKind, codec, document};
 use daemon::Ambient;
+use daemon::config::Period;
 use journal::{Journal, JournalSettings};
 use prost::Message as _;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -87,8 +89,8 @@ impl Parent {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ambient = Ambient::system();
-        let store = Store::open(&Location::Directory(folder.path().to_owned()));
-        let store = store.await.unwrap();
+        let location = Location::Directory(folder.path().to_owned());
+        let store = Store::open(&location).await.unwrap();
         let (now, hierarchy) = (ambient.now(), HierarchyId(ambient.new_id()));
         let authority = Authority::create(hierarchy, now, &mut ambient.new_rng()).unwrap();
         let mut tx = store.begin().await.unwrap();
@@ -145,7 +147,13 @@ impl Parent {
             .add_service(EnrollmentServiceServer::new(Service(Arc::clone(&inner))));
         let stop = CancellationToken::new();
         let router = routes.routes().into_axum_router();
-        let serve = link::listen::serve(listener, Arc::new(tls), router, link::refusals::Refusals::new(journal), stop.clone());
+        let serve = link::listen::serve(
+            listener,
+            Arc::new(tls),
+            router,
+            link::refusals::Refusals::new(journal),
+            stop.clone(),
+        );
         TaskTracker::new().spawn(serve);
         let parent = Self {
             inner,
@@ -158,18 +166,43 @@ impl Parent {
     }
 
     /// Settings of a site that joins below this parent.
-    pub fn child_settings(&self, site: &str, data_dir: &std::path::Path) -> agent::Settings {
+    pub fn child_settings(&self, site: &str, data_dir: &Path) -> agent::Settings {
+        let url = format!("https://{}", self.address);
+        self.settings_at(&url, (site, SiteKind::Primary, "CAS"), data_dir)
+    }
+
+    /// Settings of a site that joins at an address: its code, its kind, and the site above it.
+    pub fn settings_at(
+        &self,
+        url: &str,
+        (site, kind, parent): (&str, SiteKind, &str),
+        data_dir: &Path,
+    ) -> agent::Settings {
+        use secrecy::ExposeSecret as _;
         let inner = &self.inner;
         let invitation = Invitation {
             hierarchy: inner.authority.hierarchy(),
             site: code(site),
-            kind: SiteKind::Primary,
-            parent: code("CAS"),
+            kind,
+            parent: code(parent),
             expires: inner.ambient.now() + DAY,
             authority_pin: inner.authority.pin(),
         };
-        let token = JoinToken::new(invitation, &mut inner.ambient.new_rng());
-        child_settings(&format!("https://{}", self.address), &token, data_dir)
+        let token = JoinToken::new(invitation, &mut inner.ambient.new_rng()).encode();
+        // What is refused is asked for again soon.
+        let period = |milliseconds| Some(Period(Duration::from_millis(milliseconds)));
+        agent::Settings::load(agent::Command {
+            site: link::settings::SiteFlags {
+                data_dir: Some(data_dir.to_owned()),
+                retry_first: period(200),
+                retry_most: period(400),
+                ..Default::default()
+            },
+            parent: Some(url.to_owned()),
+            join_token: Some(token.expose_secret().to_owned()),
+            ..Default::default()
+        })
+        .unwrap()
     }
 
     async fn add(&self, number: usize, remove: Option<RevisionId>) {
@@ -285,28 +318,6 @@ fn sign(authority: &Authority, like: &[u8], change: impl FnOnce(&mut Statement))
     authority.sign(statement).to_bytes().to_vec()
 }
 
-/// Settings of a site that joins with a token, and tries again soon.
-pub fn child_settings(
-    parent: &str,
-    token: &JoinToken,
-    data_dir: &std::path::Path,
-) -> agent::Settings {
-    use secrecy::ExposeSecret as _;
-    let period = |milliseconds| Some(daemon::config::Period(Duration::from_millis(milliseconds)));
-    agent::Settings::load(agent::Command {
-        site: link::settings::SiteFlags {
-            data_dir: Some(data_dir.to_owned()),
-            retry_first: period(200),
-            retry_most: period(400),
-            ..Default::default()
-        },
-        parent: Some(parent.to_owned()),
-        join_token: Some(token.encode().expose_secret().to_owned()),
-        ..Default::default()
-    })
-    .unwrap()
-}
-
 impl Inner {
     /// The truth, for someone who has everything up to `after`.
     async fn offer(&self, request: &PullRequest) -> Offer {
@@ -329,7 +340,10 @@ impl Inner {
         };
         let mut batches = Vec::new();
         while after < limit {
-            let slice = read.changes_after(after, limit, BATCH, u64::MAX).await.unwrap();
+            let slice = read
+                .changes_after(after, limit, BATCH, u64::MAX)
+                .await
+                .unwrap();
             if slice.changes.is_empty() {
                 break;
             }
@@ -424,7 +438,10 @@ impl SiteLinkService for Service {
             })
         }));
         Ok(Response::new(match offer.hangs {
-            true => Box::pin(futures::StreamExt::chain(messages, futures::stream::pending())),
+            true => Box::pin(futures::StreamExt::chain(
+                messages,
+                futures::stream::pending(),
+            )),
             false => Box::pin(messages),
         }))
     }

@@ -235,7 +235,8 @@ impl Register {
             site,
             kind,
             parent,
-            expires,
+            // As the token says it: in whole seconds.
+            expires: token.expires,
             used: None,
             key_hash: None,
         };

@@ -19,8 +19,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: usize = 3;
 /// PostgreSQL connections at most.
 const POOL_SIZE: u32 = 8;
+/// Bytes of a page: in smaller ones, rows of the size that most have leave much room empty.
+const PAGE_BYTES: u32 = 8192;
 /// Pages that a WAL may grow to before it is written back, so that it stays small.
-const WAL_PAGES: &str = "2000";
+const WAL_PAGES: &str = "1000";
 
 /// Where a site keeps its database.
 #[derive(Clone, Debug)]
@@ -87,6 +89,7 @@ pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
     let options = SqliteConnectOptions::new()
         .filename(directory.join(DATABASE_FILE))
         .create_if_missing(true)
+        .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)

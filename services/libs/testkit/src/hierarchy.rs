@@ -123,9 +123,18 @@ impl Hierarchy {
     /// # Panics
     /// When there is no place for temporary files.
     pub fn new() -> Self {
+        Self::with_settings("")
+    }
+
+    /// Nothing runs yet; all sites will have these settings besides those of every test.
+    ///
+    /// # Panics
+    /// When there is no place for temporary files.
+    pub fn with_settings(settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("headwater-test-").tempdir();
         let folder = folder.expect("a temporary directory");
-        std::fs::write(folder.path().join("site.toml"), SETTINGS).expect("a settings file");
+        let settings = format!("{SETTINGS}{settings}");
+        std::fs::write(folder.path().join("site.toml"), settings).expect("a settings file");
         Self {
             members: BTreeMap::new(),
             folder: Folder(Some(folder)),
