@@ -10,212 +10,186 @@ use testkit::{Database, Hierarchy, until};
 
 /// So many that a child needs several batches.
 const UPDATES: u32 = 2600;
-/// Bytes a second of a link while we wait for the right moment to kill.
-const SLOW: u64 = 1_500_000;
-/// The same for an upstream, whose documents are not packed.
-const SLOW_UPSTREAM: u64 = 8_000_000;
+/// Bytes of an upstream's answers with which a central site is somewhere in the middle: all are 29 MB.
+const SOME_ANSWERS: u64 = 10_000_000;
+/// Bytes of a pull with which a site has one batch and not all, where all are 3 MB.
+const SOME_BATCHES: u64 = 1_200_000;
+/// Bytes of a pull with which it has one batch more.
+const MORE_BATCHES: u64 = 1_100_000;
 
-/// Waits until a site has between 10 and 90 percent of `all` changes and verified none of them, with the
-/// link through which they come held still.
-async fn halfway(hierarchy: &Hierarchy, site: &str, through: &str, all: u64) -> u64 {
-    hierarchy.proxy(through).slow(match through {
-        UPSTREAM => SLOW_UPSTREAM,
-        _ => SLOW,
-    });
-    let position = until(&format!("{site} is halfway"), LONG, || async {
+/// A hierarchy in a line, and how many changes its catalog will have.
+async fn line(below: bool) -> (Hierarchy, u64) {
+    let mut hierarchy = Hierarchy::new();
+    hierarchy.upstream(generate(UPDATES)).await;
+    hierarchy.central().await;
+    hierarchy.join("PR1", "primary", CENTRAL).await;
+    if below {
+        hierarchy.join("SE1", "secondary", "PR1").await;
+    }
+    let serving = hierarchy.process(UPSTREAM).output();
+    let all = serving.split_whitespace().nth(1).unwrap().parse().unwrap();
+    (hierarchy, all)
+}
+
+/// Waits until a site has more than `before` changes, between 10 and 90 percent of all, and verified
+/// none of them. The link through which they come lets no more through.
+async fn on_its_way(hierarchy: &Hierarchy, site: &str, before: u64, all: u64) -> u64 {
+    until(&format!("{site} is on its way"), LONG, || async {
         let report = hierarchy.site(site).await?;
-        let halfway = (all / 10..=all / 10 * 9).contains(&report.position);
-        let under_way = report.verified_position < report.position;
-        (halfway && under_way)
-            .then_some(report.position)
-            .ok_or_else(|| format!("it is at {} of {all}", report.position))
+        let position = report.position;
+        assert_eq!(report.verified_position, 0, "{site} is done already");
+        assert!(position <= all / 10 * 9, "{site} is at {position} of {all}");
+        (position > before && position >= all / 10)
+            .then_some(position)
+            .ok_or_else(|| format!("it is at {position} of {all}: {}", report.last_error))
+    })
+    .await
+}
+
+/// Waits until a site has verified everything.
+async fn done(hierarchy: &Hierarchy, site: &str, all: u64) {
+    until(&format!("{site} is done"), LONG, || async {
+        let report = hierarchy.site(site).await?;
+        let done = report.verified_position == all && report.connected;
+        done.then_some(()).ok_or_else(|| format!("{report:?}"))
     })
     .await;
-    hierarchy.proxy(through).stall();
-    position
 }
 
-/// What the log of a site holds that was just killed.
-async fn held(hierarchy: &Hierarchy, site: &str, all: u64) -> BTreeMap<u64, ChangeRow> {
+/// What a site held when it was killed.
+struct Held {
+    log: BTreeMap<u64, ChangeRow>,
+    /// Runs that it had begun.
+    runs: usize,
+}
+
+/// Looks into the database of a site that was just killed.
+async fn held(hierarchy: &Hierarchy, site: &str) -> Held {
     let database = Database::open(&hierarchy.data_dir(site)).await;
     let positions = database.positions();
-    assert!(
-        positions.head >= all / 10 && positions.head < all,
-        "{site}: {positions:?}"
-    );
     assert_eq!(positions.verified, 0, "{site}");
-    let log = database.log().await;
-    assert_eq!(log.len() as u64, positions.head, "{site}");
+    let held = Held {
+        log: database.log().await,
+        runs: database.runs().await.len(),
+    };
+    assert_eq!(held.log.len() as u64, positions.head, "{site}");
     database.close().await;
-    log
+    held
 }
 
-/// Changes that the runs after a number of earlier ones took in.
-async fn taken_in(database: &Database, earlier: usize) -> u64 {
-    let runs = database.runs().await;
-    let later = runs.iter().rev().skip(earlier);
-    later.map(|run| run.added + run.revised + run.expired).sum()
-}
+impl Held {
+    /// Checks that all of this is still where it was, and that the runs since brought the rest and
+    /// nothing twice.
+    async fn check(&self, site: &str, database: &Database, log: &BTreeMap<u64, ChangeRow>) {
+        let kept = |(position, change)| log.get(position) == Some(change);
+        assert!(self.log.iter().all(kept), "{site}");
+        let runs = database.runs().await;
+        let later = runs.iter().rev().skip(self.runs);
+        let brought: u64 = later.map(|run| run.added + run.revised + run.expired).sum();
+        assert_eq!(brought, (log.len() - self.log.len()) as u64, "{site}");
+    }
 
-async fn number_of_runs(hierarchy: &Hierarchy, site: &str) -> usize {
-    let database = Database::open(&hierarchy.data_dir(site)).await;
-    let runs = database.runs().await.len();
-    database.close().await;
-    runs
+    /// Checks that no more went over the link since than what was missing. Around each change there are
+    /// some bytes, and around all of them a conversation or two.
+    fn check_traffic(&self, site: &str, delivered: u64, log: &BTreeMap<u64, ChangeRow>) {
+        let bytes = |c: &ChangeRow| c.key.len() + c.header.len() + c.document.len();
+        let missing = log.values().skip(self.log.len());
+        let missing: usize = missing.map(|change| bytes(change) + 20).sum();
+        let most = missing as u64 * 11 / 10 + 100_000;
+        assert!(delivered <= most, "{site}: {delivered} bytes for {missing}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_and_a_central_site_that_are_killed_go_on_where_they_were() {
-    let mut hierarchy = Hierarchy::new();
-    hierarchy.upstream(generate(UPDATES)).await;
-    hierarchy.central().await;
-    hierarchy.join("PR1", "primary", CENTRAL).await;
-    let served = hierarchy.process(UPSTREAM).output();
-    let served: u64 = served.split_whitespace().nth(1).unwrap().parse().unwrap();
-    hierarchy.request_sync().await;
+    let (mut hierarchy, all) = line(false).await;
+    hierarchy.proxy(UPSTREAM).allow(SOME_ANSWERS);
+    let run = hierarchy.request_sync().await;
 
-    // The upstream dies. The central site fails, tries again, and goes on.
-    let before_first = halfway(&hierarchy, CENTRAL, UPSTREAM, served / 2).await;
+    // The upstream dies and comes back; it knows nothing of the conversation any more. The run goes on.
+    let before = on_its_way(&hierarchy, CENTRAL, 0, all).await;
     hierarchy.kill(UPSTREAM);
-    hierarchy.message(CENTRAL, 6703, &["ServerSync"]).await;
+    hierarchy.proxy(UPSTREAM).allow(SOME_ANSWERS);
     hierarchy.start(UPSTREAM).await;
+    on_its_way(&hierarchy, CENTRAL, before, all).await;
+    let central = hierarchy.site(CENTRAL).await.unwrap();
+    assert_eq!(central.run.unwrap().id, run);
 
-    // The central site dies.
-    hierarchy.proxy(UPSTREAM).slow(SLOW_UPSTREAM);
-    until("the central site went on", LONG, || async {
-        let report = hierarchy.site(CENTRAL).await?;
-        let on = report.position > before_first;
-        on.then_some(()).ok_or(report.last_error)
-    })
-    .await;
-    hierarchy.proxy(UPSTREAM).stall();
+    // The central site dies. Nobody asks: what was interrupted goes on by itself.
     hierarchy.kill(CENTRAL);
-    let held = held(&hierarchy, CENTRAL, served).await;
-    assert!(held.len() as u64 > before_first);
-    let earlier = number_of_runs(&hierarchy, CENTRAL).await;
+    let held = held(&hierarchy, CENTRAL).await;
+    assert!(held.log.len() as u64 > before);
     hierarchy.proxy(UPSTREAM).free();
     hierarchy.start(CENTRAL).await;
-
-    // Nobody asks: what was interrupted goes on by itself.
-    let central = until("the central site is done", LONG, || async {
-        let central = hierarchy.site(CENTRAL).await?;
-        let done = central.verified_position > 0;
-        done.then_some(central.clone()).ok_or(central.last_error)
-    })
-    .await;
-    let run = central.run.unwrap().id;
+    done(&hierarchy, CENTRAL, all).await;
+    let run = hierarchy.site(CENTRAL).await.unwrap().run.unwrap().id;
     let central = hierarchy.converged(&run).await;
     hierarchy.stop_all().await;
 
     let database = Database::open(&hierarchy.data_dir(CENTRAL)).await;
-    assert_eq!(database.root().await, central.root[..]);
-    let log = database.log().await;
-    assert_eq!(log.len() as u64, served);
-    assert!(
-        held.iter()
-            .all(|(position, change)| log.get(position) == Some(change))
-    );
-    assert_eq!(
-        taken_in(&database, earlier).await,
-        served - held.len() as u64
-    );
+    let (root, log) = (database.root().await, database.log().await);
+    assert_eq!(root, central.root[..]);
+    held.check(CENTRAL, &database, &log).await;
     check_documents(&database, &sample(UPDATES, 41)).await;
     let child = Database::open(&hierarchy.data_dir("PR1")).await;
-    assert!(child.log().await == log);
+    assert!(child.root().await == root && child.log().await == log);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sites_and_parents_that_are_killed_in_mid_pull_go_on_where_they_were() {
-    let mut hierarchy = Hierarchy::new();
-    hierarchy.upstream(generate(UPDATES)).await;
-    hierarchy.central().await;
-    hierarchy.join("PR1", "primary", CENTRAL).await;
-    hierarchy.join("SE1", "secondary", "PR1").await;
-    let served = hierarchy.process(UPSTREAM).output();
-    let all: u64 = served.split_whitespace().nth(1).unwrap().parse().unwrap();
+    let (mut hierarchy, all) = line(true).await;
     // The secondary site gets nothing until the primary site is done.
     hierarchy.cut("PR1");
-    hierarchy.proxy(CENTRAL).slow(SLOW);
+    hierarchy.proxy(CENTRAL).allow(SOME_BATCHES);
     hierarchy.request_sync().await;
 
-    // The primary site dies in the middle of its pull.
-    halfway(&hierarchy, "PR1", CENTRAL, all).await;
+    // The primary site dies in the middle of its pull, and goes on.
+    let before = on_its_way(&hierarchy, "PR1", 0, all).await;
     hierarchy.kill("PR1");
-    let mut first = held(&hierarchy, "PR1", all).await;
-    let mut earlier = number_of_runs(&hierarchy, "PR1").await;
-    hierarchy.proxy(CENTRAL).slow(SLOW);
+    let first = held(&hierarchy, "PR1").await;
+    assert!(first.log.len() as u64 >= before);
+    hierarchy.proxy(CENTRAL).allow(MORE_BATCHES);
     hierarchy.start("PR1").await;
     hierarchy.cut("PR1");
+    on_its_way(&hierarchy, "PR1", first.log.len() as u64, all).await;
 
-    // Then its parent does.
-    let at = first.len() as u64;
-    until("the primary site went on", LONG, || async {
-        let report = hierarchy.site("PR1").await?;
-        let on = report.position > at || report.verified_position > 0;
-        on.then_some(()).ok_or(report.last_error)
-    })
-    .await;
-    hierarchy.proxy(CENTRAL).stall();
+    // Then its parent dies, and it dies with it.
     hierarchy.kill(CENTRAL);
     hierarchy.kill("PR1");
-    let second = Database::open(&hierarchy.data_dir("PR1")).await;
-    if second.positions().verified == 0 {
-        let log = second.log().await;
-        assert!(
-            first
-                .iter()
-                .all(|(position, change)| log.get(position) == Some(change))
-        );
-        first = log;
-        earlier = second.runs().await.len();
-    }
-    second.close().await;
+    let second = held(&hierarchy, "PR1").await;
+    let delivered = hierarchy.proxy(CENTRAL).delivered();
     hierarchy.proxy(CENTRAL).free();
     hierarchy.start(CENTRAL).await;
     hierarchy.start("PR1").await;
     hierarchy.cut("PR1");
-    until("the primary site is done", LONG, || async {
-        let report = hierarchy.site("PR1").await?;
-        let done = report.verified_position == all;
-        done.then_some(()).ok_or(report.last_error)
-    })
-    .await;
+    done(&hierarchy, "PR1", all).await;
+    let to_primary = hierarchy.proxy(CENTRAL).delivered() - delivered;
 
-    // The secondary site dies, and the primary site while the other is away.
-    hierarchy.proxy("PR1").slow(SLOW);
+    // The secondary site dies, and its parent while it is away.
+    hierarchy.proxy("PR1").allow(SOME_BATCHES);
     hierarchy.heal("PR1").await;
-    halfway(&hierarchy, "SE1", "PR1", all).await;
+    on_its_way(&hierarchy, "SE1", 0, all).await;
     hierarchy.kill("SE1");
     hierarchy.kill("PR1");
-    let below = held(&hierarchy, "SE1", all).await;
-    let earlier_below = number_of_runs(&hierarchy, "SE1").await;
+    let third = held(&hierarchy, "SE1").await;
+    let delivered = hierarchy.proxy("PR1").delivered();
     hierarchy.proxy("PR1").free();
     hierarchy.start("PR1").await;
     hierarchy.start("SE1").await;
-    until("all are there", LONG, || async {
-        let sites = hierarchy.sites().await?;
-        let there = sites
-            .values()
-            .all(|site| site.verified_position == all && site.connected);
-        there.then_some(()).ok_or_else(|| format!("{sites:?}"))
-    })
-    .await;
+    for site in [CENTRAL, "PR1", "SE1"] {
+        done(&hierarchy, site, all).await;
+    }
+    let to_secondary = hierarchy.proxy("PR1").delivered() - delivered;
     hierarchy.stop_all().await;
 
     let central = Database::open(&hierarchy.data_dir(CENTRAL)).await;
     let (root, log) = (central.root().await, central.log().await);
-    for (site, held, earlier) in [("PR1", first, earlier), ("SE1", below, earlier_below)] {
+    assert_eq!(log.len() as u64, all);
+    for (site, held, delivered) in [("PR1", second, to_primary), ("SE1", third, to_secondary)] {
         let database = Database::open(&hierarchy.data_dir(site)).await;
         assert_eq!(database.root().await, root, "{site}");
         assert!(database.log().await == log, "{site}");
-        assert!(
-            held.iter()
-                .all(|(position, change)| log.get(position) == Some(change))
-        );
-        assert_eq!(
-            taken_in(&database, earlier).await,
-            all - held.len() as u64,
-            "{site}"
-        );
+        held.check(site, &database, &log).await;
+        held.check_traffic(site, delivered, &log);
     }
 }

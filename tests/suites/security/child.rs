@@ -50,10 +50,13 @@ impl Child {
         .await;
     }
 
-    /// Texts of the site's status messages of one kind, the oldest first.
+    /// Texts of the site's own status messages of one kind, the oldest first.
     pub async fn messages(&self, id: u32) -> Vec<String> {
         let mut read = self.site.store.read().await.unwrap();
-        let mut rows = read.status_messages(None, 10_000).await.unwrap();
+        let mut rows = read
+            .status_messages(Some(self.site.code), 10_000)
+            .await
+            .unwrap();
         rows.retain(|row| row.status_id == id);
         let texts = rows
             .into_iter()

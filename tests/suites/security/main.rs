@@ -7,8 +7,14 @@ mod cancel;
 #[cfg(test)]
 mod child;
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod lies;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod parent;
+#[cfg(test)]
+mod playground;
 #[cfg(test)]
 mod secrets;

@@ -10,11 +10,12 @@ use journal::phrases;
 use prost::Message as _;
 use std::sync::Arc;
 use std::time::Duration;
-use store::log::{ChangeRow, LogSlice};
+use store::log::{ChangeRow, CheckedSlice, LogSlice};
 use sync::{Failure, Phase, RunHandle, Upstream};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::task::JoinSet;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use trust::statement::{SignedStatement, Statement};
 use uuid::Uuid;
 use wire::v1::pull_response::Message;
@@ -25,6 +26,10 @@ use wire::v1::{ChangeBatch, PullPlan, PullRequest, PullResponse};
 pub const MAX_MESSAGE_BYTES: usize = 192 << 20;
 /// How long a parent may say nothing in the middle of a pull.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Batches that wait, checked, for the database to be done with the one before.
+const BATCHES_AHEAD: usize = 1;
+/// How long a cancel may take to arrive after the parent said that its own run was cancelled.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a run waits for the link to come up.
 const LINK_PATIENCE: Duration = Duration::from_secs(20);
 /// Times that a pull begins anew in one run because the parent's log changed under it.
@@ -132,6 +137,69 @@ impl Upstream for ParentUpstream {
     }
 }
 
+/// What comes from the parent after its plan.
+enum Arrival {
+    Batch(CheckedSlice),
+    Statement(Bytes),
+    /// The stream ended.
+    Nothing,
+    /// Something that is not to be used, and why.
+    Unusable(String),
+    BrokenOff(Status),
+}
+
+/// Reads a pull to its end, or until nobody wants more.
+async fn read(mut stream: Streaming<PullResponse>, sender: mpsc::Sender<Arrival>) {
+    loop {
+        let arrival = match next(&mut stream).await {
+            Ok(Some(Message::Batch(batch))) => {
+                checked(batch).map_or_else(Arrival::Unusable, Arrival::Batch)
+            }
+            Ok(Some(Message::Statement(statement))) => Arrival::Statement(statement),
+            Ok(Some(Message::Plan(_))) => Arrival::Unusable("it sent two plans".to_owned()),
+            Ok(None) => Arrival::Nothing,
+            Err(status) => Arrival::BrokenOff(status),
+        };
+        let more = matches!(arrival, Arrival::Batch(_));
+        if sender.send(arrival).await.is_err() || !more {
+            return;
+        }
+    }
+}
+
+async fn next(stream: &mut Streaming<PullResponse>) -> Result<Option<Message>, Status> {
+    let next = tokio::time::timeout(SILENCE, stream.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("it fell silent in the middle of a pull"))??;
+    match next {
+        None => Ok(None),
+        Some(PullResponse { message: None }) => {
+            Err(Status::invalid_argument("it sent an empty message"))
+        }
+        Some(PullResponse { message }) => Ok(message),
+    }
+}
+
+/// The changes of a batch; the error says why it is not to be used.
+fn checked(batch: Bytes) -> Result<CheckedSlice, String> {
+    let batch =
+        ChangeBatch::decode(batch).map_err(|error| format!("a batch cannot be read: {error}"))?;
+    let through = batch.changes.last().map_or(0, |change| change.position);
+    let changes = batch
+        .changes
+        .into_iter()
+        .map(|change| ChangeRow {
+            position: change.position,
+            key: change.key.into(),
+            header: change.header.into(),
+            document: change.document.into(),
+            removed: change.removed,
+        })
+        .collect();
+    let slice = LogSlice { changes, through };
+    slice.check().map_err(|error| error.to_string())
+}
+
 struct PullRun<'a> {
     parent: SiteCode,
     site: &'a Site,
@@ -185,7 +253,7 @@ impl PullRun<'_> {
                 return self.broken_off(&status).await;
             }
         };
-        let plan = match self.next(&mut stream).await {
+        let plan = match next(&mut stream).await {
             Ok(Some(Message::Plan(plan))) => plan,
             Ok(_) => return Err(self.refused("it does not begin with a plan")),
             Err(status) => return self.broken_off(&status).await,
@@ -215,47 +283,39 @@ impl PullRun<'_> {
             .announce(self.run.id(), plan.target_position, self.run.full());
         let mut total = plan.changes;
         let mut done = 0;
+        // Beside the database's work the next batch comes in and is checked.
+        let (sender, mut arrivals) = mpsc::channel(BATCHES_AHEAD);
+        let mut reader = JoinSet::new();
+        reader.spawn(read(stream, sender));
         loop {
-            match self.next(&mut stream).await {
-                Ok(Some(Message::Batch(batch))) => {
+            match arrivals.recv().await.unwrap_or(Arrival::Nothing) {
+                Arrival::Batch(batch) => {
                     done += self.apply(batch).await?;
                     total = total.max(done);
                     self.run.progress(done, total);
                 }
-                Ok(Some(Message::Statement(statement))) => {
+                Arrival::Statement(statement) => {
                     self.run.progress(done, done);
                     return self.verify(&statement, done).await.map(Ended::At);
                 }
-                Ok(Some(Message::Plan(_))) => {
-                    return Err(self.refused("it sent two plans"));
-                }
-                Ok(None) => {
-                    return Err(self.refused("it ended before its statement"));
-                }
-                Err(status) => return self.broken_off(&status).await,
+                Arrival::Unusable(reason) => return Err(self.refused(reason)),
+                Arrival::Nothing => return Err(self.refused("it ended before its statement")),
+                Arrival::BrokenOff(status) => return self.broken_off(&status).await,
             }
-        }
-    }
-
-    async fn next(
-        &self,
-        stream: &mut tonic::Streaming<PullResponse>,
-    ) -> Result<Option<Message>, Status> {
-        let next = tokio::time::timeout(SILENCE, stream.message())
-            .await
-            .map_err(|_| Status::deadline_exceeded("it fell silent in the middle of a pull"))??;
-        match next {
-            None => Ok(None),
-            Some(PullResponse { message: None }) => {
-                Err(Status::invalid_argument("it sent an empty message"))
-            }
-            Some(PullResponse { message }) => Ok(message),
         }
     }
 
     /// The parent ended the pull. Where its log no longer holds what we applied but did not verify,
     /// that is thrown away.
     async fn broken_off(&self, status: &Status) -> Result<Ended, Failure> {
+        if status.code() == Code::Cancelled {
+            // The parent was told first. Who is told too ends as cancelled, and not as failed: the
+            // engine drops this.
+            let told = self.run.cancelled().cancelled();
+            if tokio::time::timeout(CANCEL_PATIENCE, told).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        }
         let positions = self.site.store.positions();
         let lost = matches!(status.code(), Code::Aborted | Code::FailedPrecondition);
         if lost && positions.head > positions.verified {
@@ -316,29 +376,12 @@ impl PullRun<'_> {
             .map(|signed| signed.claimed().clone()))
     }
 
-    async fn apply(&self, batch: Bytes) -> Result<u64, Failure> {
-        let batch = ChangeBatch::decode(batch)
-            .map_err(|error| self.refused(format_args!("a batch cannot be read: {error}")))?;
-        let through = batch.changes.last().map_or(0, |change| change.position);
-        let changes = batch
-            .changes
-            .into_iter()
-            .map(|change| ChangeRow {
-                position: change.position,
-                key: change.key.into(),
-                header: change.header.into(),
-                document: change.document.into(),
-                removed: change.removed,
-            })
-            .collect();
-        let slice = LogSlice { changes, through };
+    async fn apply(&self, batch: CheckedSlice) -> Result<u64, Failure> {
         // What a loss of power undoes is pulled again: it is not verified before the statement.
         let mut tx = self.site.store.begin_repeatable().await?;
-        let applied = match tx.apply(slice, self.site.ambient.now()).await {
+        let applied = match tx.apply_checked(batch, self.site.ambient.now()).await {
             Ok(applied) => applied,
-            Err(error @ (store::Error::Malformed { .. } | store::Error::OutOfOrder { .. })) => {
-                return Err(self.refused(error));
-            }
+            Err(error @ store::Error::OutOfOrder { .. }) => return Err(self.refused(error)),
             Err(error) => return Err(error.into()),
         };
         tx.commit().await?;

@@ -302,14 +302,8 @@ impl Pull {
                 self.step = Step::Done;
                 return Ok(response(Message::Statement(statement)));
             }
-            let waiting = || {
-                Status::unavailable(format!(
-                    "site {} has not verified position {} yet; it waits for its own parent",
-                    self.server.site.code, self.sent
-                ))
-            };
             if !expects_more && !complete {
-                return Err(waiting());
+                return Err(self.nothing_more());
             }
             // Our own run is under way: more comes, or the statement, or its end.
             let news = async {
@@ -321,9 +315,22 @@ impl Pull {
             match tokio::time::timeout(STALL, news).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Status::unavailable("the site is stopping")),
-                Err(_) => return Err(waiting()),
+                Err(_) => return Err(self.nothing_more()),
             }
         }
+    }
+
+    /// Why nothing more comes for now.
+    fn nothing_more(&self) -> Status {
+        let site = &self.server.site;
+        let run = site.engine.state().run;
+        if run.is_some_and(|run| matches!(run.state, sync::State::Cancelled { .. })) {
+            return Status::cancelled(format!("the run was cancelled at site {}", site.code));
+        }
+        Status::unavailable(format!(
+            "site {} has not verified position {} yet; it waits for its own parent",
+            site.code, self.sent
+        ))
     }
 
     /// The statement for what was sent; none while the site is going over to a newer one.

@@ -66,6 +66,46 @@ pub struct LogSlice {
     pub through: u64,
 }
 
+/// A run of the log whose changes are well-formed, with their digests: what the processor alone can
+/// do before the database has its turn.
+#[derive(Debug)]
+pub struct CheckedSlice {
+    changes: Vec<CheckedChange>,
+    through: u64,
+}
+
+#[derive(Debug)]
+struct CheckedChange {
+    change: ChangeRow,
+    key: ItemKey,
+    /// None for a removal.
+    digest: Option<Digest>,
+}
+
+impl LogSlice {
+    /// Checks the changes one by one, and digests them.
+    ///
+    /// # Errors
+    /// When one is malformed.
+    pub fn check(self) -> Result<CheckedSlice, Error> {
+        let mut changes = Vec::with_capacity(self.changes.len());
+        for change in self.changes {
+            let key = check(&change)?;
+            let digest = (!change.removed)
+                .then(|| item_digest(&change.key, &change.header, &change.document));
+            changes.push(CheckedChange {
+                change,
+                key,
+                digest,
+            });
+        }
+        Ok(CheckedSlice {
+            changes,
+            through: self.through,
+        })
+    }
+}
+
 const INSERT: &str =
     "insert into item (position, bucket, key, digest, header, document, removed_at)";
 
@@ -216,37 +256,50 @@ impl Tx<'_> {
     /// # Errors
     /// When a change is malformed or out of order, or the database fails.
     pub async fn apply(&mut self, slice: LogSlice, now: Timestamp) -> Result<u64, Error> {
+        self.apply_checked(slice.check()?, now).await
+    }
+
+    /// Applies a run of the parent's log that was checked beforehand, like [`Tx::apply`].
+    ///
+    /// # Errors
+    /// When a change is out of order, or the database fails.
+    pub async fn apply_checked(
+        &mut self,
+        slice: CheckedSlice,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        let CheckedSlice {
+            mut changes,
+            through,
+        } = slice;
         let head = self.positions.head;
-        let mut keys = Vec::with_capacity(slice.changes.len());
+        changes.retain(|checked| checked.change.position > head);
         let mut last = head;
-        let mut changes = Vec::with_capacity(slice.changes.len());
-        for change in slice.changes {
-            if change.position <= head {
-                continue;
-            }
-            if change.position <= last || change.position > slice.through {
+        for CheckedChange { change, .. } in &changes {
+            if change.position <= last || change.position > through {
                 return Err(Error::OutOfOrder {
                     head: last,
                     found: change.position,
                 });
             }
             last = change.position;
-            let key = check(&change)?;
-            keys.push(key);
-            changes.push(change);
         }
-        if slice.through < last || slice.through > i64::MAX as u64 {
+        if through < last || through > i64::MAX as u64 {
             return Err(Error::OutOfOrder {
                 head: last,
-                found: slice.through,
+                found: through,
             });
         }
+        let keys: Vec<ItemKey> = changes.iter().map(|checked| checked.key).collect();
         let mut live = self.live_rows(&keys).await?;
         let mut replaced = Vec::new();
         let mut rows = Vec::with_capacity(changes.len());
-        for (change, key) in changes.into_iter().zip(keys) {
-            let digest = (!change.removed)
-                .then(|| item_digest(&change.key, &change.header, &change.document));
+        for checked in changes {
+            let CheckedChange {
+                change,
+                key,
+                digest,
+            } = checked;
             if let Some((position, _)) = live.insert(key, (change.position, digest)) {
                 replaced.push((position, change.position));
             }
@@ -255,7 +308,7 @@ impl Tx<'_> {
         let applied = rows.len() as u64;
         self.connection().insert(INSERT, rows, "").await?;
         self.supersede(replaced).await?;
-        self.move_head(slice.through).await?;
+        self.move_head(through).await?;
         Ok(applied)
     }
 

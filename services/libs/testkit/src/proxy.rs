@@ -1,10 +1,9 @@
-//! A network that can be slowed, stalled and cut: a TCP proxy in front of a process. Its address stays
+//! A network that can be stalled and cut: a TCP proxy in front of a process. Its address stays
 //! when the process is started again elsewhere.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -19,10 +18,8 @@ const PIECE: usize = 8 * 1024;
 enum Flow {
     /// As they come.
     Free,
-    /// So many bytes a second towards the one who dialled.
-    Slow(u64),
-    /// Nothing goes towards the one who dialled; connections stay.
-    Stalled,
+    /// Nothing more goes towards those who dialled when so many bytes have gone; connections stay.
+    Until(u64),
 }
 
 #[derive(Debug, Clone)]
@@ -96,14 +93,14 @@ impl Proxy {
         });
     }
 
-    /// Lets so many bytes a second through, towards those who dialled.
-    pub fn slow(&self, bytes_per_second: u64) {
-        self.flow(Flow::Slow(bytes_per_second));
+    /// Lets so many more bytes through towards those who dialled, and then nothing. What they send goes on.
+    pub fn allow(&self, bytes: u64) {
+        self.flow(Flow::Until(self.delivered() + bytes));
     }
 
-    /// Lets nothing through towards those who dialled. What they send goes on.
+    /// Lets nothing more through towards those who dialled.
     pub fn stall(&self) {
-        self.flow(Flow::Stalled);
+        self.allow(0);
     }
 
     /// Lets everything through.
@@ -165,8 +162,8 @@ async fn carry(near: TcpStream, mut orders: watch::Receiver<Orders>, delivered: 
     };
     let both = async {
         tokio::join!(
-            pass(near_read, far_write, None, None),
-            pass(far_read, near_write, Some(orders), Some(delivered)),
+            pass(near_read, far_write, None),
+            pass(far_read, near_write, Some((orders, delivered))),
         );
     };
     tokio::select! {
@@ -175,47 +172,56 @@ async fn carry(near: TcpStream, mut orders: watch::Receiver<Orders>, delivered: 
     }
 }
 
+/// Passes on what one side sends, as far as the orders allow where there are some.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut orders: Option<watch::Receiver<Orders>>,
-    count: Option<Arc<AtomicU64>>,
+    mut ordered: Option<(watch::Receiver<Orders>, Arc<AtomicU64>)>,
 ) {
     let mut piece = vec![0; PIECE];
     while let Ok(read @ 1..) = from.read(&mut piece).await {
-        if let Some(orders) = &mut orders {
-            permit(orders, read).await;
-        }
-        if to.write_all(&piece[..read]).await.is_err() {
-            break;
-        }
-        if let Some(count) = &count {
-            count.fetch_add(read as u64, Ordering::Relaxed);
+        let mut rest = &piece[..read];
+        while !rest.is_empty() {
+            let now = match &mut ordered {
+                Some((orders, delivered)) => permit(orders, delivered, rest.len()).await,
+                None => rest.len(),
+            };
+            let (going, waiting) = rest.split_at(now);
+            if to.write_all(going).await.is_err() {
+                return;
+            }
+            rest = waiting;
         }
     }
     // The other side may be gone already.
     to.shutdown().await.ok();
 }
 
-/// Waits until so many bytes may go on.
-async fn permit(orders: &mut watch::Receiver<Orders>, bytes: usize) {
+/// Waits until bytes may go on; how many of those that are there.
+async fn permit(
+    orders: &mut watch::Receiver<Orders>,
+    delivered: &AtomicU64,
+    bytes: usize,
+) -> usize {
     loop {
         let flow = orders.borrow_and_update().flow;
-        match flow {
-            Flow::Free => return,
-            Flow::Stalled => {
-                if orders.changed().await.is_err() {
-                    return;
-                }
+        let most = match flow {
+            Flow::Free => u64::MAX,
+            Flow::Until(most) => most,
+        };
+        // Taken at once, so that connections beside each other do not take the same.
+        let taken = delivered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |delivered| {
+            let left = most.saturating_sub(delivered).min(bytes as u64);
+            (left > 0).then(|| delivered + left)
+        });
+        match taken {
+            Ok(before) => {
+                let taken = most.saturating_sub(before).min(bytes as u64);
+                return usize::try_from(taken).unwrap_or(bytes);
             }
-            Flow::Slow(bytes_per_second) => {
-                let nanos = bytes as u64 * 1_000_000_000 / bytes_per_second.max(1);
-                let turn = tokio::time::sleep(Duration::from_nanos(nanos));
-                tokio::select! {
-                    () = turn => return,
-                    changed = orders.changed() => if changed.is_err() { return },
-                }
-            }
+            // Without the proxy there is nobody to obey any more.
+            Err(_) if orders.changed().await.is_err() => return bytes,
+            Err(_) => {}
         }
     }
 }
@@ -223,6 +229,7 @@ async fn permit(orders: &mut watch::Receiver<Orders>, bytes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// An echo, a proxy in front of it, and a connection through it.
     async fn connection() -> (Proxy, TcpStream) {
@@ -253,6 +260,22 @@ mod tests {
         proxy.free();
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"two!");
+    }
+
+    #[tokio::test]
+    async fn so_many_bytes_go_through_and_no_more() {
+        let (proxy, mut stream) = connection().await;
+        proxy.allow(6);
+        stream.write_all(b"12345678").await.unwrap();
+        let mut answer = [0; 6];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!((&answer, proxy.delivered()), (b"123456", 6));
+        let silence = Duration::from_millis(50);
+        let more = tokio::time::timeout(silence, stream.read(&mut answer)).await;
+        assert!(more.is_err());
+        proxy.free();
+        stream.read_exact(&mut answer[..2]).await.unwrap();
+        assert_eq!(&answer[..2], b"78");
     }
 
     #[tokio::test]

@@ -98,10 +98,7 @@ pub fn site_kind(field: &'static str, text: &str) -> Result<SiteKind, Error> {
 ///
 /// # Errors
 /// When it is outside the years that we can express.
-pub fn timestamp(
-    field: &'static str,
-    value: &prost_types::Timestamp,
-) -> Result<Timestamp, Error> {
+pub fn timestamp(field: &'static str, value: &prost_types::Timestamp) -> Result<Timestamp, Error> {
     Timestamp::new(value.seconds, value.nanos).map_err(|error| invalid(field, error))
 }
 

@@ -17,5 +17,4 @@ pub mod v1 {
 }
 
 /// Encoded descriptors of all our messages and services, for gRPC reflection and for tests that walk them.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

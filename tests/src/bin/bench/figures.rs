@@ -83,6 +83,8 @@ pub struct Bench {
     ingest: Vec<f64>,
     one_tier: Vec<f64>,
     chain: Vec<f64>,
+    /// How much later than its parent the last site of a chain was there.
+    behind: Vec<f64>,
     idle_small: f64,
     peaks: BTreeMap<&'static str, u64>,
     summary: Map<String, Value>,
@@ -97,6 +99,7 @@ impl Bench {
             ingest: Vec::new(),
             one_tier: Vec::new(),
             chain: Vec::new(),
+            behind: Vec::new(),
             idle_small: f64::NAN,
             peaks: BTreeMap::new(),
             summary: Map::new(),
@@ -215,6 +218,7 @@ impl Bench {
             "benchmark": "convergence", "updates": self.updates,
             "one_tier_seconds": short(one), "three_tiers_seconds": short(chain),
             "ratio": short(chain / one),
+            "last_behind_its_parent_seconds": short(median(&self.behind)),
             "one_tier": all(&self.one_tier), "three_tiers": all(&self.chain),
         }))?;
         let met = chain / one <= target::TIMES_ONE_TIER;

@@ -21,8 +21,6 @@ pub const TOP: &str = "CAS";
 pub struct Setting {
     /// The program.
     pub program: PathBuf,
-    /// Updates in the generated catalog.
-    pub updates: u32,
     /// Its seed.
     pub seed: u64,
 }

@@ -98,7 +98,6 @@ async fn measure(arguments: &Arguments, place: &Path) -> anyhow::Result<()> {
     let mut bench = figures::Bench::new(arguments.updates, arguments.rounds);
     let setting = hierarchy::Setting {
         program,
-        updates: arguments.updates,
         seed: arguments.seed,
     };
     bench.small_catalog(&setting, &place.join("small")).await?;
