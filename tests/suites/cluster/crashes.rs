@@ -14,8 +14,9 @@ const UPDATES: u32 = 2600;
 const SOME_ANSWERS: u64 = 10_000_000;
 /// Bytes of a pull with which a site has one batch and not all, where all are 3 MB.
 const SOME_BATCHES: u64 = 1_200_000;
-/// Bytes of a pull with which it has one batch more.
-const MORE_BATCHES: u64 = 1_100_000;
+/// Bytes of a pull with which it then has more, and still not all. Some are lost on the connection of a
+/// site that was killed.
+const MORE_BATCHES: u64 = 1_400_000;
 
 /// A hierarchy in a line, and how many changes its catalog will have.
 async fn line(below: bool) -> (Hierarchy, u64) {

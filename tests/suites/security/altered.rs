@@ -69,6 +69,7 @@ async fn nothing_under_another_statement_is_shown_and_the_truth_is_taken_afterwa
     let parent = Parent::start().await;
     let settings = |folder: &std::path::Path| parent.child_settings("PR1", folder);
     let child = Child::start(settings, None).await;
+    child.reaches(parent.positions().verified).await;
     for _ in 0..2 {
         parent.publish().await;
         parent.request_sync();

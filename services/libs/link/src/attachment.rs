@@ -32,7 +32,7 @@ use wire::v1::{
 /// Wait after the first dial that did not succeed; doubles with each further one.
 const REDIAL_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between dials.
-const REDIAL_MOST: Duration = Duration::from_secs(60);
+const REDIAL_MOST: Duration = Duration::from_secs(30);
 /// A link that was up for so long is dialled again at once when it goes down.
 const STEADY: Duration = Duration::from_secs(30);
 /// How long a parent may take to say welcome.

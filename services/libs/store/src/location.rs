@@ -23,9 +23,6 @@ const POOL_SIZE: u32 = 8;
 const PAGE_BYTES: u32 = 8192;
 /// Pages that a WAL may grow to before it is written back, so that it stays small.
 const WAL_PAGES: &str = "1000";
-/// Prepared statements that a connection keeps. Those with many rows are large, and each number of
-/// rows makes another one.
-const STATEMENTS_KEPT: usize = 24;
 /// Memory for pages of the connection that writes, in KiB and negative: what a batch of the log touches
 /// has room in it, so that nothing is written twice.
 const WRITER_CACHE: &str = "-8192";
@@ -101,7 +98,6 @@ pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("wal_autocheckpoint", WAL_PAGES)
-        .statement_cache_capacity(STATEMENTS_KEPT)
         .disable_statement_logging();
     let writing = options
         .clone()

@@ -176,8 +176,11 @@ impl Bench {
             let (top, _) = hierarchy.sync().await?;
             self.ingest.push(top.seconds());
             let last = hierarchy.caught_up("SE1").await?;
+            let parent = hierarchy.caught_up("PR1").await?;
             self.chain
                 .push(seconds_between(top.finished, last.finished));
+            self.behind
+                .push(seconds_between(parent.finished, last.finished));
             self.weigh(&hierarchy)?;
             hierarchy.stop().await?;
             std::fs::remove_dir_all(dir)?;
