@@ -275,6 +275,7 @@ impl Bench {
         self.tell_first_pull(top, &first, [&backup, &insert, &copy, &fetch])?;
 
         eprintln!("nothing to do ...");
+        flush(dir).await?;
         let idle = self.idle(hierarchy, self.updates).await?;
         let growth = idle / self.idle_small;
         self.judge(
@@ -294,6 +295,7 @@ impl Bench {
         let mut changed = 0;
         let mut before = top.position;
         for _ in 0..self.rounds {
+            flush(dir).await?;
             let (after, seconds) = self.change(hierarchy, before).await?;
             changed = after - before;
             changes.push(seconds);
@@ -473,6 +475,13 @@ impl Bench {
         self.judge("peak_resident_bytes", most, target::RESIDENT_BYTES, met);
         tell(&json!({"summary": self.summary}))
     }
+}
+
+/// Waits until the disk has what baselines left in memory: who syncs next would wait for it.
+async fn flush(dir: &Path) -> anyhow::Result<()> {
+    crate::process::run::<&str>(dir, "sync", &[])
+        .await
+        .map(drop)
 }
 
 /// The middle one of some outcomes, or why there is none.

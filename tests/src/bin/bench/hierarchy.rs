@@ -4,7 +4,7 @@ use crate::process::Process;
 use anyhow::{Context as _, bail};
 use ctl::connection::{Chosen, Client, Target, question};
 use ctl::follow::{self, Watch};
-use ctl::hierarchy::time;
+use ctl::hierarchy::{Hierarchy as Reports, time};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -66,6 +66,8 @@ pub struct Hierarchy {
     sites: BTreeMap<String, (Process, String)>,
     client: Client,
     watch: Watch,
+    /// What was told last: it is not told again before something changes.
+    known: Reports,
 }
 
 impl Hierarchy {
@@ -102,6 +104,7 @@ impl Hierarchy {
             sites: BTreeMap::from([(TOP.to_owned(), (central, address))]),
             client,
             watch,
+            known: Reports::default(),
         })
     }
 
@@ -147,16 +150,15 @@ impl Hierarchy {
     ) -> anyhow::Result<T> {
         let wait = async {
             loop {
-                let hierarchy = self.watch.next().await?;
-                let (Some(site), Some(top)) = (hierarchy.site(code), hierarchy.site(TOP)) else {
-                    continue;
-                };
-                if let Some(error) = ctl::hierarchy::present_error(site) {
-                    bail!("{code} failed: {error}");
+                if let (Some(site), Some(top)) = (self.known.site(code), self.known.site(TOP)) {
+                    if let Some(error) = ctl::hierarchy::present_error(site) {
+                        bail!("{code} failed: {error}");
+                    }
+                    if let Some(found) = found(site, top) {
+                        return Ok(found);
+                    }
                 }
-                if let Some(found) = found(site, top) {
-                    return Ok(found);
-                }
+                self.known = self.watch.next().await?;
             }
         };
         tokio::time::timeout(PATIENCE, wait)

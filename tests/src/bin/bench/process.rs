@@ -108,10 +108,10 @@ impl Process {
 }
 
 /// Runs a program to its end; an error holds what it said.
-pub async fn run(
+pub async fn run<A: AsRef<OsStr>>(
     dir: &Path,
     program: &str,
-    arguments: &[impl AsRef<OsStr>],
+    arguments: &[A],
 ) -> anyhow::Result<String> {
     let output = Command::new(program)
         .args(arguments)
