@@ -62,6 +62,7 @@ contract! {
         an_epoch_begins_with_nothing;
     units:
         a_dropped_unit_leaves_nothing,
+        a_repeatable_unit_is_whole_and_mixes_with_others,
         a_unit_that_is_cancelled_at_any_point_leaves_the_store_usable,
         a_commit_whose_answer_nobody_awaits_is_whole_or_nothing,
         positions_are_told_after_the_commit,

@@ -29,6 +29,29 @@ pub async fn a_dropped_unit_leaves_nothing(place: &Place) {
     assert_eq!(read.state("kept").await.unwrap(), None);
 }
 
+pub async fn a_repeatable_unit_is_whole_and_mixes_with_others(place: &Place) {
+    let database = place.database().await;
+    let store = database.open().await;
+    start_epoch(&store, EPOCH).await;
+    for round in 0..3_u64 {
+        let mut tx = store.begin_repeatable().await.unwrap();
+        let text = format!("round {round}");
+        tx.append(items(1..50, &text), time(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut dropped = store.begin_repeatable().await.unwrap();
+        dropped.append(items(1..50, "no"), time(1)).await.unwrap();
+        drop(dropped);
+        publish(&store, 1).await;
+        assert_eq!(store.positions().verified, 49 * (round + 1));
+    }
+    let before = view(&store).await;
+    store.tidy().await.unwrap();
+    assert_eq!(view(&store).await, before);
+    store.close().await;
+    let store = database.open().await;
+    assert_eq!(view(&store).await, before);
+}
+
 /// Polls a future so often and then drops it. Whether it came to its end.
 async fn give_up_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
