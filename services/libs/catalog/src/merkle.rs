@@ -124,6 +124,11 @@ impl Tree {
 
     /// The root digest.
     pub fn root(&mut self) -> Digest {
+        root_of_nodes(self.nodes())
+    }
+
+    /// The digests of the inner nodes.
+    pub fn nodes(&mut self) -> &[Digest] {
         for node in 0..NODES {
             if !std::mem::take(&mut self.changed_nodes[node]) {
                 continue;
@@ -136,8 +141,30 @@ impl Tree {
                 digest_of(b"headwater node 1\0", buckets)
             };
         }
-        digest_of(b"headwater root 1\0", &self.nodes)
+        &self.nodes
     }
+
+    /// The inner nodes in which two trees differ.
+    pub fn differing_nodes(&mut self, other: &[Digest]) -> Vec<u8> {
+        (0..=u8::MAX)
+            .zip(self.nodes().iter().zip(other))
+            .filter(|(_, (mine, theirs))| mine != theirs)
+            .map(|(node, _)| node)
+            .collect()
+    }
+
+    /// The buckets below an inner node in which two trees differ.
+    pub fn differing_buckets(&self, other: &Self, node: u8) -> Vec<u16> {
+        (0..=u8::MAX)
+            .map(|number| u16::from_be_bytes([node, number]))
+            .filter(|bucket| self.bucket(*bucket) != other.bucket(*bucket))
+            .collect()
+    }
+}
+
+/// The root over the digests of the inner nodes.
+pub fn root_of_nodes(nodes: &[Digest]) -> Digest {
+    digest_of(b"headwater root 1\0", nodes)
 }
 
 fn digest_of(domain: &[u8], digests: &[Digest]) -> Digest {
@@ -203,8 +230,12 @@ mod tests {
             let key = changed.keys().nth(index.index(items.len())).unwrap().clone();
             changed.remove(&key);
             prop_assert_ne!(tree_of(&changed).root(), root);
-            changed.insert(key, [0xab; 32]);
-            prop_assert_ne!(tree_of(&changed).root(), root);
+            changed.insert(key.clone(), [0xab; 32]);
+            let mut other = tree_of(&changed);
+            prop_assert_ne!(other.root(), root);
+            let nodes = tree.differing_nodes(other.nodes());
+            prop_assert_eq!(&nodes, &[key.0.to_be_bytes()[0]]);
+            prop_assert_eq!(tree.differing_buckets(&other, nodes[0]), [key.0]);
         }
     }
 }

@@ -273,6 +273,17 @@ impl Connection<'_> {
     }
 }
 
+impl Connection<'_> {
+    /// Places of the values of one list, in a statement that has `before` numbered ones already.
+    pub(crate) fn places_after(&self, before: usize, count: usize) -> String {
+        // Numbers on both: a place without one would follow the last number by position alone.
+        let places: Vec<String> = (before + 1..=before + count)
+            .map(|number| format!("${number}"))
+            .collect();
+        format!("({})", places.join(","))
+    }
+}
+
 /// `($1,$2),($3,$4)` for two rows of two columns.
 fn row_list(rows: usize, columns: usize, place: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(rows * columns * 6);

@@ -13,6 +13,7 @@ mod error;
 mod location;
 
 pub mod authority;
+pub mod compare;
 pub mod ingest;
 pub mod log;
 pub mod query;
@@ -80,6 +81,7 @@ struct Inner {
 struct KnownTree {
     epoch: Uuid,
     verified: u64,
+    generation: u64,
     tree: Arc<Tree>,
 }
 
@@ -251,6 +253,7 @@ impl Store {
         // The first query takes the snapshot, so the positions fit all that is read after.
         let positions = site_state::positions(&mut connection.connection()).await?;
         Ok(Read {
+            store: self,
             connection,
             positions,
         })
@@ -316,6 +319,7 @@ impl Tx<'_> {
                 *store.known_tree() = Some(KnownTree {
                     epoch: positions.epoch,
                     verified: positions.verified,
+                    generation: positions.generation,
                     tree,
                 });
             }
@@ -337,6 +341,7 @@ impl Tx<'_> {
 
 /// A connection for queries. All of them see one moment: what was committed when it was made.
 pub struct Read<'s> {
+    store: &'s Store,
     connection: ReadConnection<'s>,
     positions: Positions,
 }

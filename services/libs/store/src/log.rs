@@ -331,7 +331,7 @@ impl Tx<'_> {
         self.move_head(verified).await
     }
 
-    async fn count_generation(&mut self) -> Result<(), Error> {
+    pub(crate) async fn count_generation(&mut self) -> Result<(), Error> {
         self.positions.generation = self.count_up(site_state::GENERATION).await?;
         Ok(())
     }
@@ -363,6 +363,19 @@ impl Tx<'_> {
         };
         self.tree = Some(std::sync::Arc::default());
         Ok(())
+    }
+
+    /// Begins a new epoch at a top-level site that keeps its catalog: what was shown and signed since
+    /// it was copied away belongs to the one before. Sites of that one compare; none continues it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn continue_in_epoch(&mut self, epoch: Uuid) -> Result<(), Error> {
+        self.roll_back_unverified().await?;
+        self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
+        self.positions.epoch = epoch;
+        let head = self.positions.head;
+        self.raise_floor(head).await
     }
 
     /// Forgets removals older than `before`, some at a time. A site that was away for longer starts
@@ -458,7 +471,7 @@ impl Tx<'_> {
 }
 
 /// What a change has to look like before it is stored.
-fn check(change: &ChangeRow) -> Result<ItemKey, Error> {
+pub(crate) fn check(change: &ChangeRow) -> Result<ItemKey, Error> {
     let malformed = |why: String| Error::Malformed {
         position: change.position,
         why,

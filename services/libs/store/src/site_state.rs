@@ -22,6 +22,8 @@ pub(crate) const STATEMENT: &str = "statement";
 pub(crate) const NEWEST_STATEMENT: &str = "newest-statement";
 /// Removals up to here are no longer in the log.
 pub(crate) const FLOOR: &str = "floor";
+/// Root of the parent's catalog with which this site's is being compared.
+pub(crate) const COMPARED_ROOT: &str = "compared-root";
 /// Number of this site's last status message.
 pub(crate) const STATUS_NUMBER: &str = "status-number";
 /// Sequence of the last entry of the outbox.

@@ -3,7 +3,7 @@
 //!
 //! Invariant: what is verified is whole at any moment; going over to the next is one unit of work.
 
-use crate::backend::{Row, int};
+use crate::backend::{Connection, Row, int};
 use crate::error::{Error, Mismatch, corrupt};
 use crate::{KnownTree, Positions, Read, Store, Tx, site_state};
 use catalog::item::Digest;
@@ -17,7 +17,7 @@ const BUCKETS_PER_RANGE: u32 = 4096;
 /// Buckets that one query names when some of them are read.
 const BUCKETS_PER_STATEMENT: usize = 200;
 /// From this many changed buckets on, reading all of them in order is the cheaper way.
-const MANY_BUCKETS: usize = 8192;
+pub(crate) const MANY_BUCKETS: usize = 8192;
 
 /// The catalog at the log's head, in short.
 pub struct Summary {
@@ -83,7 +83,7 @@ impl Tx<'_> {
         rows.iter().map(bucket_of).collect()
     }
 
-    async fn read_all_buckets(&mut self, tree: &mut Tree) -> Result<(), Error> {
+    pub(crate) async fn read_all_buckets(&mut self, tree: &mut Tree) -> Result<(), Error> {
         *tree = Tree::new();
         let mut first: u32 = 0;
         while first <= u32::from(u16::MAX) {
@@ -96,13 +96,17 @@ impl Tx<'_> {
                     vec![i64::from(first).into(), i64::from(next).into()],
                 )
                 .await?;
-            hash_buckets(&rows, tree)?;
+            hash_buckets(&rows, tree, |row| row.digest(2))?;
             first = next;
         }
         Ok(())
     }
 
-    async fn read_buckets(&mut self, buckets: &[u16], tree: &mut Tree) -> Result<(), Error> {
+    pub(crate) async fn read_buckets(
+        &mut self,
+        buckets: &[u16],
+        tree: &mut Tree,
+    ) -> Result<(), Error> {
         for chunk in buckets.chunks(BUCKETS_PER_STATEMENT) {
             for bucket in chunk {
                 tree.set_bucket(*bucket, catalog::merkle::EMPTY);
@@ -114,7 +118,7 @@ impl Tx<'_> {
             );
             let values = chunk.iter().map(|b| i64::from(*b).into()).collect();
             let rows = self.connection().fetch(sql, values).await?;
-            hash_buckets(&rows, tree)?;
+            hash_buckets(&rows, tree, |row| row.digest(2))?;
         }
         Ok(())
     }
@@ -151,33 +155,9 @@ impl Tx<'_> {
         if let Some(tree) = &self.tree {
             return Ok(Arc::clone(tree));
         }
-        let Positions {
-            epoch, verified, ..
-        } = self.positions;
-        if let Some(known) = &*self.store.known_tree()
-            && (known.epoch, known.verified) == (epoch, verified)
-        {
-            return Ok(Arc::clone(&known.tree));
-        }
-        let rows = self
-            .connection()
-            .fetch("select node, buckets from merkle_node", vec![])
-            .await?;
-        let mut tree = Tree::new();
-        for row in rows {
-            let node = u8::try_from(row.int(0)?).map_err(|_| corrupt("merkle_node: no node"))?;
-            if !tree.set_node_from_bytes(node, &row.blob(1)?) {
-                return Err(corrupt(format_args!("merkle_node {node} is malformed")));
-            }
-        }
-        let tree = Arc::new(tree);
         // Nothing of this unit has touched the nodes, else it had a tree of its own.
-        *self.store.known_tree() = Some(KnownTree {
-            epoch,
-            verified,
-            tree: Arc::clone(&tree),
-        });
-        Ok(tree)
+        let (store, positions) = (self.store, self.positions);
+        store.load_tree(&mut self.connection(), positions).await
     }
 
     /// Goes over to the catalog of the summary, for which the top-level site has just signed the
@@ -229,7 +209,7 @@ impl Tx<'_> {
     }
 
     /// Whether a statement may follow the newest that was accepted, also in an epoch that was left.
-    async fn check_follows(&mut self, stated: &Statement) -> Result<(), Error> {
+    pub(crate) async fn check_follows(&mut self, stated: &Statement) -> Result<(), Error> {
         let Some(newest) = self.state(site_state::NEWEST_STATEMENT).await? else {
             return Ok(());
         };
@@ -281,12 +261,17 @@ impl Tx<'_> {
     }
 }
 
-fn bucket_of(row: &Row) -> Result<u16, Error> {
+pub(crate) fn bucket_of(row: &Row) -> Result<u16, Error> {
     u16::try_from(row.int(0)?).map_err(|_| corrupt("item: no bucket"))
 }
 
-/// Digests of the buckets that the rows belong to. Rows come by bucket and key.
-fn hash_buckets(rows: &[Row], tree: &mut Tree) -> Result<(), Error> {
+/// Digests of the buckets that the rows belong to. Rows come by bucket and key, in the first two columns;
+/// `digest` says what the digest of a row is.
+pub(crate) fn hash_buckets(
+    rows: &[Row],
+    tree: &mut Tree,
+    mut digest: impl FnMut(&Row) -> Result<Digest, Error>,
+) -> Result<(), Error> {
     let mut hasher = BucketHasher::new();
     let mut current = None;
     for row in rows {
@@ -295,7 +280,7 @@ fn hash_buckets(rows: &[Row], tree: &mut Tree) -> Result<(), Error> {
             tree.set_bucket(done, hasher.finish().0);
         }
         current = Some(bucket);
-        hasher.item(&row.blob(1)?, &row.digest(2)?);
+        hasher.item(&row.blob(1)?, &digest(row)?);
     }
     if let Some(done) = current {
         tree.set_bucket(done, hasher.finish().0);
@@ -304,6 +289,44 @@ fn hash_buckets(rows: &[Row], tree: &mut Tree) -> Result<(), Error> {
 }
 
 impl Store {
+    /// The tree of the verified catalog at these positions: the one that is remembered, or from the
+    /// database.
+    pub(crate) async fn load_tree(
+        &self,
+        connection: &mut Connection<'_>,
+        positions: Positions,
+    ) -> Result<Arc<Tree>, Error> {
+        let Positions {
+            epoch,
+            verified,
+            generation,
+            ..
+        } = positions;
+        if let Some(known) = &*self.known_tree()
+            && (known.epoch, known.verified, known.generation) == (epoch, verified, generation)
+        {
+            return Ok(Arc::clone(&known.tree));
+        }
+        let rows = connection
+            .fetch("select node, buckets from merkle_node", vec![])
+            .await?;
+        let mut tree = Tree::new();
+        for row in rows {
+            let node = u8::try_from(row.int(0)?).map_err(|_| corrupt("merkle_node: no node"))?;
+            if !tree.set_node_from_bytes(node, &row.blob(1)?) {
+                return Err(corrupt(format_args!("merkle_node {node} is malformed")));
+            }
+        }
+        let tree = Arc::new(tree);
+        *self.known_tree() = Some(KnownTree {
+            epoch,
+            verified,
+            generation,
+            tree: Arc::clone(&tree),
+        });
+        Ok(tree)
+    }
+
     /// The root digest of the verified catalog, computed from every live item and from nothing that
     /// was remembered: what a check of the whole database compares with.
     ///

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod contract {
     pub mod authority;
+    pub mod compare;
     pub mod corrupt;
     pub mod ingest;
     pub mod log;
@@ -84,6 +85,16 @@ contract! {
         a_log_that_ends_in_forgotten_removals_reaches_its_statement,
         a_pull_that_is_overtaken_ends_at_the_newer_statement,
         the_summary_does_not_depend_on_what_is_remembered;
+    compare:
+        whatever_was_done_to_rows_is_named_and_repaired,
+        nothing_is_fetched_where_nothing_differs,
+        a_restored_parent_is_followed_and_only_differences_move,
+        a_replaced_parent_is_followed_whatever_its_places,
+        what_was_fetched_is_not_fetched_again,
+        what_was_not_listed_is_not_taken,
+        only_the_signed_catalog_is_adopted,
+        a_site_that_was_away_for_too_long_loses_what_was_removed,
+        a_top_level_site_drops_what_is_damaged;
     random:
         a_store_does_what_its_model_does,
         copies_in_any_batches_are_equal;
