@@ -6,6 +6,7 @@
 //! in the catalog. A revision that cannot be had is put aside, and the run goes on.
 
 use crate::publish::Publisher;
+use crate::restore::Evidence;
 use crate::settings::Upstream as Source;
 use catalog::header::{FileLocation, RevisionHeader};
 use catalog::item::ItemKey;
@@ -49,11 +50,12 @@ const UPDATE_ANCHOR: &str = "wsus-update-anchor";
 /// The synchronization source of a top-level site.
 pub struct WsusUpstream {
     source: Option<Source>,
-    site: SiteCode,
-    store: Store,
-    publisher: Publisher,
-    ambient: Ambient,
+    pub(crate) site: SiteCode,
+    pub(crate) store: Store,
+    pub(crate) publisher: Publisher,
+    pub(crate) ambient: Ambient,
     client: OnceLock<Client>,
+    restored: Mutex<Option<Evidence>>,
 }
 
 impl WsusUpstream {
@@ -72,7 +74,13 @@ impl WsusUpstream {
             publisher,
             ambient,
             client: OnceLock::new(),
+            restored: Mutex::default(),
         })
+    }
+
+    pub(crate) fn restored(&self) -> MutexGuard<'_, Option<Evidence>> {
+        // Holds one value that is replaced whole.
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client, and whether the anchors that are held are of this source.
@@ -160,6 +168,10 @@ impl Upstream for WsusUpstream {
 
     async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
         run.enter(Phase::Connecting);
+        self.begin_anew(run).await?;
+        if run.verify() {
+            self.verify(run).await?;
+        }
         let (client, _) = self.prepare().await?;
         let full = run.full();
         let ingest = Ingest {

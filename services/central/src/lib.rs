@@ -7,8 +7,10 @@ pub mod admission;
 pub mod identity;
 pub mod ingest;
 pub mod publish;
+pub mod restore;
 pub mod run;
 pub mod settings;
+mod verify;
 
 pub use run::{Central, execute, run};
 pub use settings::{Command, Settings};

@@ -1,7 +1,7 @@
 //! Signing what the top-level site has: the statement that every other site verifies its catalog by.
 
 use daemon::Ambient;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Tx};
@@ -34,8 +34,22 @@ impl Publisher {
     /// # Errors
     /// When the database fails.
     pub async fn publish(&self, tx: &mut Tx<'_>) -> Result<Statement, store::Error> {
-        let summary = tx.summarize().await?;
-        let now = self.ambient.now();
+        self.publish_after(tx, Timestamp::MIN).await
+    }
+
+    /// The same, with a statement that is later than `newest`: it begins an epoch, and those are told
+    /// apart by their times.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn publish_after(
+        &self,
+        tx: &mut Tx<'_>,
+        newest: Timestamp,
+    ) -> Result<Statement, store::Error> {
+        let summary = tx.summarize_to_sign().await?;
+        let later = newest.checked_add(SignedDuration::from_millis(1));
+        let now = self.ambient.now().max(later.unwrap_or(newest));
         let signed = self.authority.sign(Statement {
             hierarchy: self.authority.hierarchy(),
             epoch: tx.positions().epoch,
@@ -87,6 +101,10 @@ impl Publisher {
             return Ok(RETRY);
         }
         let renewed = self.publish(&mut tx).await?;
+        if renewed.position != positions.verified {
+            // Rows were lost; a run is fetching them again, and its end brings a statement.
+            return Ok(RETRY);
+        }
         tx.commit().await?;
         Ok(self.rest(self.due_in(renewed.issued)))
     }

@@ -5,6 +5,7 @@ use crate::admission::CentralAdmission;
 use crate::identity::{self, Identity};
 use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
+use crate::restore;
 use crate::settings::{Command, Settings};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
@@ -189,6 +190,7 @@ pub async fn run(
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
+    tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(
         store,

@@ -1,6 +1,6 @@
 //! `message list`: what the sites reported, with what to do about it.
 
-use crate::connection::{ConnectionArgs, explain, question};
+use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::{Console, harmless};
 use crate::hierarchy::time;
 use crate::render::{View, json, text};
@@ -48,23 +48,17 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let console = Console::of_process(command.connection.json);
     let client = command.connection.connect().await?;
     let Action::List { site, limit } = command.action;
-    let request = question(ListStatusMessagesRequest {
-        site_code: site.unwrap_or_default().to_ascii_uppercase(),
-        limit,
-    });
-    let answer = client.journal().list_status_messages(request).await;
-    let answer = answer
-        .map_err(|status| explain(status, &client.server, "listing status messages"))?
-        .into_inner();
+    let site = site.unwrap_or_default().to_ascii_uppercase();
+    let entries = newest(&client, site, limit).await?;
     if console.json {
-        let messages = answer.messages.iter().filter_map(json::status_entry);
+        let messages = entries.iter().filter_map(json::status_entry);
         let messages = messages.collect();
         console.json_line(&Messages { messages })?;
-    } else if answer.messages.is_empty() {
+    } else if entries.is_empty() {
         console.line("There are no status messages.")?;
     } else {
         let view = View::of_process(&console);
-        for entry in &answer.messages {
+        for entry in &entries {
             for line in lines(entry, &view) {
                 console.line(line)?;
             }
@@ -73,8 +67,24 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The newest status messages of a site, or of all where none is named, newest first.
+///
+/// # Errors
+/// When the site that is asked refuses or does not answer.
+pub(crate) async fn newest(
+    client: &Client,
+    site_code: String,
+    limit: u32,
+) -> anyhow::Result<Vec<StatusEntry>> {
+    let request = question(ListStatusMessagesRequest { site_code, limit });
+    let answer = client.journal().list_status_messages(request).await;
+    let answer =
+        answer.map_err(|status| explain(status, &client.server, "listing status messages"))?;
+    Ok(answer.into_inner().messages)
+}
+
 /// A message in one line, and what to do about it in a second where there is something to do.
-fn lines(entry: &StatusEntry, view: &View) -> Vec<String> {
+pub(crate) fn lines(entry: &StatusEntry, view: &View) -> Vec<String> {
     let Some(message) = &entry.message else {
         return Vec::new();
     };

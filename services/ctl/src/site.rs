@@ -1,5 +1,7 @@
 //! `site`: join tokens, the list of sites, removal.
 
+mod verify;
+
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
 use crate::follow;
@@ -35,6 +37,18 @@ Examples:
     Token(Token),
     /// List every site with its version, link and content
     List,
+    /// Read every row of a site's catalog, compare it with its parent's, and repair what differs
+    ///
+    /// Waits for the end and prints what the site said; exits with 1 when it could not do it. Ctrl-C
+    /// ends the waiting, not the comparison.
+    Verify {
+        /// Code of the site
+        #[arg(value_name = "CODE")]
+        code: String,
+        /// Give up waiting after this time, for example 90s, 30m or 2h
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::sync::length_of_time)]
+        timeout: Duration,
+    },
     /// Remove a site from the hierarchy: its certificate is refused from now on
     Remove {
         /// Code of the site
@@ -122,6 +136,11 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             } else {
                 console.line(table::sites(&hierarchy, &View::of_process(&console)))?;
             }
+        }
+        Action::Verify { code, timeout } => {
+            let client = command.connection.connect().await?;
+            let code = code.to_ascii_uppercase();
+            return verify::execute(&console, &client, &code, timeout).await;
         }
         Action::Remove { code, yes } => {
             let code = code.to_ascii_uppercase();

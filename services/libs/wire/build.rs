@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".headwater.v1.Change")
         .bytes(".headwater.v1.PullResponse")
+        .bytes(".headwater.v1.FetchItemsResponse")
         .compile_fds(descriptors)?;
     Ok(())
 }

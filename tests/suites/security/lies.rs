@@ -13,7 +13,7 @@ pub struct Case {
     pub lie: Lie,
 }
 
-pub fn case(
+fn case(
     name: &'static str,
     says: &'static str,
     lie: impl Fn(&mut Offer) + Send + Sync + 'static,
@@ -172,16 +172,6 @@ pub fn lies_in_statements(parent: &Parent) -> Vec<Case> {
         statement[place] ^= 1;
         statement
     };
-    let begin_anew = |name, says, epoch: Option<Uuid>, signed: Vec<u8>| {
-        case(name, says, move |offer| {
-            let plan = offer.plan.as_mut().unwrap();
-            plan.start_over = true;
-            plan.statement.clone_from(&signed);
-            if let Some(epoch) = epoch {
-                plan.epoch = epoch.as_bytes().to_vec();
-            }
-        })
-    };
     let elsewhere = Uuid::from_u128(7);
     vec![
         statement(
@@ -242,36 +232,6 @@ pub fn lies_in_statements(parent: &Parent) -> Vec<Case> {
             "bytes that are no statement",
             "damaged or of an unknown version",
             vec![1; 20],
-        ),
-        begin_anew(
-            "a new beginning without anything new",
-            "it begins anew without anything new",
-            None,
-            parent.statement(1),
-        ),
-        begin_anew(
-            "a new beginning that nobody signed",
-            FORGED,
-            None,
-            altered(0),
-        ),
-        begin_anew(
-            "a new epoch that nobody signed",
-            "damaged",
-            Some(elsewhere),
-            vec![],
-        ),
-        begin_anew(
-            "a new epoch under the statement of the old one",
-            "its statement is of another epoch than its changes",
-            Some(elsewhere),
-            parent.statement(0),
-        ),
-        begin_anew(
-            "a new epoch that somebody else signed",
-            FORGED,
-            Some(elsewhere),
-            parent.forged(|statement| statement.epoch = elsewhere),
         ),
     ]
 }

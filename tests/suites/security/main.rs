@@ -9,6 +9,8 @@ mod child;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod compared;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod matrix;

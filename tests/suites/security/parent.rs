@@ -8,6 +8,7 @@ use catalog::{RevisionId, SiteCode, SiteKind, codec, document};
 use daemon::Ambient;
 use daemon::config::Period;
 use journal::{Journal, JournalSettings};
+use link::serve_compare::CompareServer;
 use prost::Message as _;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -35,8 +36,10 @@ use wire::v1::pull_response::Message;
 use wire::v1::site_link_service_server::{SiteLinkService, SiteLinkServiceServer};
 use wire::v1::{
     AttachRequest, AttachResponse, CancelRequest, Change, ChangeBatch, DescribeSiteRequest,
-    DescribeSiteResponse, JoinRequest, JoinResponse, PullPlan, PullRequest, PullResponse,
-    RenewCertificateRequest, RenewCertificateResponse, StatusAcknowledgement, SyncRequest, Welcome,
+    DescribeSiteResponse, FetchItemsRequest, FetchItemsResponse, JoinRequest, JoinResponse,
+    ListBucketsRequest, ListBucketsResponse, ListItemsRequest, ListItemsResponse, ListNodesRequest,
+    ListNodesResponse, PullPlan, PullRequest, PullResponse, RenewCertificateRequest,
+    RenewCertificateResponse, StatusAcknowledgement, SyncRequest, Welcome,
 };
 
 /// Changes in a batch.
@@ -61,11 +64,32 @@ pub struct Offer {
 /// What is done to an answer.
 pub type Lie = Arc<dyn Fn(&mut Offer) + Send + Sync>;
 
+/// An answer to a child that compares, before it is sent.
+pub enum Answer<'a> {
+    Nodes(&'a mut ListNodesResponse),
+    Buckets(&'a mut ListBucketsResponse),
+    Items(&'a mut ListItemsResponse),
+    Fetched(&'a mut Vec<FetchItemsResponse>),
+}
+
+/// What is done to such an answer.
+pub type LieAboutDigests = Arc<dyn Fn(Answer<'_>) + Send + Sync>;
+
+/// How comparisons are answered.
+#[derive(Clone, Default)]
+enum Compared {
+    /// Not at all.
+    #[default]
+    Never,
+    With(Option<LieAboutDigests>),
+}
+
 struct Inner {
     authority: Authority,
     ambient: Ambient,
     store: Store,
     lie: Mutex<Option<Lie>>,
+    compared: Mutex<Compared>,
     child: Mutex<Option<mpsc::Sender<Result<AttachResponse, Status>>>>,
     /// The newest statement last.
     statements: Mutex<Vec<Vec<u8>>>,
@@ -135,6 +159,7 @@ impl Parent {
             ambient,
             store,
             lie: Mutex::default(),
+            compared: Mutex::default(),
             child: Mutex::default(),
             statements: Mutex::default(),
             documents: Mutex::new(documents),
@@ -256,6 +281,20 @@ impl Parent {
         *self.inner.lie.lock().unwrap() = lie;
     }
 
+    /// Answers comparisons with what `lie` makes of the truth; with the truth without one.
+    pub fn compare(&self, lie: Option<LieAboutDigests>) {
+        *self.inner.compared.lock().unwrap() = Compared::With(lie);
+    }
+
+    /// Begins a new epoch and publishes a change in it.
+    pub async fn begin_anew(&self) {
+        let mut tx = self.inner.store.begin().await.unwrap();
+        let epoch = self.inner.ambient.new_id();
+        tx.continue_in_epoch(epoch).await.unwrap();
+        tx.commit().await.unwrap();
+        self.publish().await;
+    }
+
     pub fn store(&self) -> &Store {
         &self.inner.store
     }
@@ -319,6 +358,17 @@ fn sign(authority: &Authority, like: &[u8], change: impl FnOnce(&mut Statement))
 }
 
 impl Inner {
+    fn comparisons(&self) -> CompareServer {
+        CompareServer::new(self.store.clone())
+    }
+
+    fn compared(&self) -> Result<LieAboutDigests, Status> {
+        match self.compared.lock().unwrap().clone() {
+            Compared::Never => Err(Status::unimplemented("not in this play")),
+            Compared::With(lie) => Ok(lie.unwrap_or_else(|| Arc::new(|_| ()))),
+        }
+    }
+
     /// The truth, for someone who has everything up to `after`.
     async fn offer(&self, request: &PullRequest) -> Offer {
         let mut read = self.store.read().await.unwrap();
@@ -335,7 +385,6 @@ impl Inner {
             target_position: limit,
             changes: read.count_after(after, limit).await.unwrap(),
             start_over,
-            statement: statement.clone(),
             ..PullPlan::default()
         };
         let mut batches = Vec::new();
@@ -404,6 +453,7 @@ type Answers<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>
 impl SiteLinkService for Service {
     type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
     type PullStream = Answers<PullResponse>;
+    type FetchItemsStream = Answers<FetchItemsResponse>;
 
     async fn attach(
         &self,
@@ -444,6 +494,48 @@ impl SiteLinkService for Service {
             )),
             false => Box::pin(messages),
         }))
+    }
+
+    async fn list_nodes(
+        &self,
+        _request: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        let lie = self.0.compared()?;
+        let mut answer = self.0.comparisons().nodes().await?;
+        lie(Answer::Nodes(&mut answer));
+        Ok(Response::new(answer))
+    }
+
+    async fn list_buckets(
+        &self,
+        request: Request<ListBucketsRequest>,
+    ) -> Result<Response<ListBucketsResponse>, Status> {
+        let lie = self.0.compared()?;
+        let mut answer = self.0.comparisons().buckets(request.get_ref()).await?;
+        lie(Answer::Buckets(&mut answer));
+        Ok(Response::new(answer))
+    }
+
+    async fn list_items(
+        &self,
+        request: Request<ListItemsRequest>,
+    ) -> Result<Response<ListItemsResponse>, Status> {
+        let lie = self.0.compared()?;
+        let mut answer = self.0.comparisons().items(request.get_ref()).await?;
+        lie(Answer::Items(&mut answer));
+        Ok(Response::new(answer))
+    }
+
+    async fn fetch_items(
+        &self,
+        request: Request<FetchItemsRequest>,
+    ) -> Result<Response<Self::FetchItemsStream>, Status> {
+        let lie = self.0.compared()?;
+        let batches = self.0.comparisons().fetch(request.get_ref())?;
+        let mut answer = futures::TryStreamExt::try_collect(batches).await?;
+        lie(Answer::Fetched(&mut answer));
+        let answer = futures::stream::iter(answer.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(answer)))
     }
 
     async fn renew_certificate(

@@ -2,6 +2,7 @@
 
 use super::{Admin, internal};
 use catalog::SiteCode;
+use journal::StatusId;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use wire::convert;
 use wire::v1::hierarchy_service_server::HierarchyService;
 use wire::v1::{
     CreateJoinTokenRequest, CreateJoinTokenResponse, ListSitesRequest, ListSitesResponse,
-    RemoveSiteRequest, RemoveSiteResponse,
+    RemoveSiteRequest, RemoveSiteResponse, VerifySiteRequest, VerifySiteResponse,
 };
 
 /// How long a join token can be used unless told otherwise.
@@ -73,6 +74,24 @@ impl HierarchyService for Admin {
         Ok(Response::new(CreateJoinTokenResponse {
             token: token.encode().expose_secret().to_owned(),
             expires: Some(convert::from_timestamp(token.expires)),
+        }))
+    }
+
+    async fn verify_site(
+        &self,
+        request: Request<VerifySiteRequest>,
+    ) -> Result<Response<VerifySiteResponse>, Status> {
+        let caller = self.authorize(&request, Role::Operator).await?;
+        let site = convert::site_code("site_code", &request.get_ref().site_code)?;
+        let run = self.site.ambient.new_id();
+        self.site.verify(&self.children, site, run)?;
+        let inserts = vec![caller.name, site.to_string()];
+        self.site
+            .journal
+            .record(StatusId::VerifyRequested, None, inserts)
+            .await;
+        Ok(Response::new(VerifySiteResponse {
+            run: run.as_bytes().to_vec(),
         }))
     }
 

@@ -210,6 +210,31 @@ pub fn verified(position: u64, root: &[u8; 32]) -> String {
     format!("Verified catalog statement for position {position}, root {a:02x}{b:02x}{c:02x}{d:02x}")
 }
 
+/// The catalog is read as a whole.
+pub fn reading_every_row() -> String {
+    "Reading every row of the catalog".to_owned()
+}
+
+/// This site's catalog is compared with its parent's.
+pub fn comparing(parent: SiteCode) -> String {
+    format!("Comparing the catalog with that of site {parent}")
+}
+
+/// What the comparison of two trees came to.
+pub fn compared(items: u64, nodes: usize, buckets: usize) -> String {
+    format!("Compared {items} items: {nodes} of 256 parts differ, in {buckets} places")
+}
+
+/// An item that is not as the parent has it, and how it differs.
+pub fn repairing(item: impl Display, difference: &str) -> String {
+    format!("Taking over {item}: here it was {difference}")
+}
+
+/// Items that are taken over and not named.
+pub fn repairing_more(items: u64) -> String {
+    format!("Taking over {items} more items")
+}
+
 /// How long the run took.
 pub fn sync_time(took: Duration) -> String {
     const HOURS_OF_DAY: u64 = 24;

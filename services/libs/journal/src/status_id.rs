@@ -199,6 +199,16 @@ catalogue! {
     CancelRequested = 9027 Information "cancel requested", "{0} asked for the synchronization to be cancelled", "";
     /// ISTR0 site code, ISTR1 kind, ISTR2 parent, ISTR3 end, ISTR4 who.
     JoinTokenCreated = 9028 Information "join token created", "a join token for site {0} ({1}) below {2}, good until {3}, was made by {4}", "";
+    /// ISTR0 site, ISTR1 its position, ISTR2 this site's position.
+    RestoreNoticed = 9029 Warning "restored from a backup", "site {0} holds a newer signed catalog (position {1}) than this top-level site (position {2}): this site was restored from a backup, and begins a new epoch",
+        "Expected after a restore: every site compares itself with this one and takes over what differs. What was changed here after the backup was made has to be done again: sites that joined, tokens, removals.";
+    /// ISTR0 number of items, ISTR1 parent.
+    CatalogVerified = 9030 Information "catalog verified", "{0} items were read and compared with the catalog of {1}: all are what was signed", "";
+    /// ISTR0 number of rows, ISTR1 site.
+    CatalogDamaged = 9031 Error "catalog damaged", "{0} rows of the catalog of top-level site {1} are not what was signed; they were taken out and are fetched from the synchronization source again",
+        "Check the disk, and whether something else writes to the database. If the synchronization source cannot be reached, repair that: until it answers, sites below cannot take over what is missing.";
+    /// ISTR0 who, ISTR1 site.
+    VerifyRequested = 9032 Information "verify requested", "{0} asked for the catalog of site {1} to be verified", "";
 }
 
 impl StatusId {

@@ -334,6 +334,14 @@ impl Conversation<'_> {
                 }
             }
             FromParent::LogRequest(request) => self.take_log_request(&request).await?,
+            FromParent::Verify(request) => {
+                let bad = |error: convert::Error| error.to_string();
+                let code = convert::site_code("site_code", &request.site_code).map_err(bad)?;
+                let run = convert::uuid("run", &request.run).map_err(bad)?;
+                if let Err(status) = site.verify(&self.attachment.children, code, run) {
+                    tracing::warn!(site = %code, why = status.message(), "nothing was verified");
+                }
+            }
             FromParent::Removed(removed) => {
                 let code = convert::site_code("site_code", &removed.site_code)
                     .map_err(|error| error.to_string())?;
@@ -384,9 +392,9 @@ impl Conversation<'_> {
         }
         site.engine.request(Request {
             run,
-            trigger: Trigger::Parent,
             full: request.full,
             target: Some(request.target_position),
+            ..Request::new(Trigger::Parent)
         });
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::VERSION;
 use crate::log_route::LogRouter;
 use crate::peer::Peer;
+use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::SiteCode;
@@ -19,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
+use trust::statement::SIGNED_STATEMENT_LEN;
 use uuid::Uuid;
 use wire::convert;
 use wire::v1::attach_request::Message as FromChild;
@@ -26,8 +28,10 @@ use wire::v1::attach_response::Message as ToChild;
 use wire::v1::site_link_service_server::SiteLinkService;
 use wire::v1::{
     AttachRequest, AttachResponse, CancelRequest, DescribeSiteRequest, DescribeSiteResponse,
-    PullRequest, PullResponse, Removed, RenewCertificateRequest, RenewCertificateResponse,
-    SiteReport, StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
+    FetchItemsRequest, FetchItemsResponse, ListBucketsRequest, ListBucketsResponse,
+    ListItemsRequest, ListItemsResponse, ListNodesRequest, ListNodesResponse, PullRequest,
+    PullResponse, Removed, RenewCertificateRequest, RenewCertificateResponse, SiteReport,
+    StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
 };
 
 /// Messages that wait for a slow child. One that lets more pile up is cut off and comes back.
@@ -164,6 +168,7 @@ pub struct LinkService {
     children: Arc<Children>,
     admission: SharedAdmission,
     pulls: Arc<PullServer>,
+    comparisons: CompareServer,
     logs: LogRouter,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -181,6 +186,7 @@ impl LinkService {
     ) -> Self {
         Self {
             pulls: PullServer::new(site.clone()),
+            comparisons: CompareServer::new(site.store.clone()),
             site,
             children,
             admission,
@@ -211,6 +217,7 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl SiteLinkService for LinkService {
     type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
     type PullStream = Answers<PullResponse>;
+    type FetchItemsStream = Answers<FetchItemsResponse>;
 
     async fn attach(
         &self,
@@ -234,6 +241,42 @@ impl SiteLinkService for LinkService {
     ) -> Result<Response<Self::PullStream>, Status> {
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(stream.take_until(stop))))
+    }
+
+    async fn list_nodes(
+        &self,
+        request: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        self.child(&request).await?;
+        Ok(Response::new(self.comparisons.nodes().await?))
+    }
+
+    async fn list_buckets(
+        &self,
+        request: Request<ListBucketsRequest>,
+    ) -> Result<Response<ListBucketsResponse>, Status> {
+        self.child(&request).await?;
+        let answer = self.comparisons.buckets(request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_items(
+        &self,
+        request: Request<ListItemsRequest>,
+    ) -> Result<Response<ListItemsResponse>, Status> {
+        self.child(&request).await?;
+        let answer = self.comparisons.items(request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn fetch_items(
+        &self,
+        request: Request<FetchItemsRequest>,
+    ) -> Result<Response<Self::FetchItemsStream>, Status> {
+        self.child(&request).await?;
+        let stream = self.comparisons.clone().fetch(request.get_ref())?;
         let stop = self.stop.clone().cancelled_owned();
         Ok(Response::new(Box::pin(stream.take_until(stop))))
     }
@@ -481,6 +524,7 @@ fn bound_report(report: &mut SiteReport) {
         clip(text, MAX_REPORT_TEXT);
     }
     report.root.truncate(32);
+    report.statement.truncate(SIGNED_STATEMENT_LEN);
     report.epoch.truncate(16);
     if let Some(run) = &mut report.run {
         clip(&mut run.error, MAX_REPORT_ERROR);

@@ -1,11 +1,13 @@
 //! Site to site: the gRPC link over mutual TLS, from both ends.
 //!
 //! A child dials its parent ([`attachment`]) and pulls from it ([`pull`]); a parent listens ([`listen`]),
-//! keeps a conversation with each child ([`children`]) and serves pulls ([`serve_pull`]). Who the peer is
+//! keeps a conversation with each child ([`children`]) and serves pulls ([`serve_pull`]). A
+//! child whose catalog differs compares it ([`compare`], [`serve_compare`]). Who the peer is
 //! comes from its certificate ([`peer`]), never from a message.
 
 pub mod attachment;
 pub mod children;
+pub mod compare;
 pub mod dial;
 pub mod enrollment;
 pub mod listen;
@@ -18,6 +20,7 @@ pub mod reporter;
 pub mod reports;
 mod rewound;
 pub mod router;
+pub mod serve_compare;
 pub mod serve_pull;
 pub mod settings;
 pub mod site;

@@ -118,9 +118,7 @@ impl LogRouter {
         if site == self.site.code {
             return self.own(last, follow);
         }
-        let child = self.child_towards(site).ok_or_else(|| {
-            Status::not_found(format!("site {site} is not below site {}", self.site.code))
-        })?;
+        let child = self.site.child_towards(site)?;
         let (sender, mut receiver) = mpsc::channel(BUFFER);
         let number = {
             let mut open = self.open();
@@ -197,20 +195,6 @@ impl LogRouter {
             }
         });
         Ok(past.chain(live).boxed())
-    }
-
-    /// The child through which a site is reached.
-    fn child_towards(&self, site: SiteCode) -> Option<SiteCode> {
-        let mut at = site;
-        // A hierarchy has three tiers; more steps would be a loop.
-        for _ in 0..8 {
-            let report = self.site.reports.get(at)?;
-            if report.parent == self.site.code.as_str() {
-                return Some(at);
-            }
-            at = report.parent.parse().ok()?;
-        }
-        None
     }
 
     /// Takes lines that a child sent in. A reader that does not keep up loses the log: the link to the

@@ -1,6 +1,7 @@
 //! Pulling: the parent as an upstream. Each batch and the position it reaches are one unit of work;
 //! nothing is shown before the statement that covers it was verified.
 
+use crate::compare::{Comparison, Stopped};
 use crate::dial::explain_status;
 use crate::site::Site;
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
-use trust::statement::{SignedStatement, Statement};
+use trust::statement::{SignedStatement, Statement, StatementError};
 use uuid::Uuid;
 use wire::v1::pull_response::Message;
 use wire::v1::site_link_service_client::SiteLinkServiceClient;
@@ -98,6 +99,9 @@ enum Ended {
     At(u64),
     /// What was applied but not verified was thrown away; pull again.
     Again,
+    /// The log cannot be continued, or does not come to what was signed and was refused for that: the
+    /// catalogs are to be compared.
+    Differs(Option<Failure>),
 }
 
 impl Upstream for ParentUpstream {
@@ -119,14 +123,17 @@ impl Upstream for ParentUpstream {
         let mut channel = self.channel.subscribe();
         let up = channel.wait_for(Option::is_some);
         drop(tokio::time::timeout(LINK_PATIENCE, up).await);
+        let pull = PullRun {
+            parent: self.parent,
+            site,
+            run,
+        };
         for _ in 0..ATTEMPTS {
-            let pull = PullRun {
-                parent: self.parent,
-                site,
-                run,
-            };
             match pull.once(self.client()?).await? {
-                Ended::At(position) => return Ok(position),
+                Ended::At(position) if !run.full() && !run.verify() => return Ok(position),
+                Ended::At(0) => return Ok(0),
+                Ended::At(_) => return pull.compare(self.client()?, None).await,
+                Ended::Differs(refused) => return pull.compare(self.client()?, refused).await,
                 Ended::Again => {}
             }
         }
@@ -182,9 +189,16 @@ async fn next(stream: &mut Streaming<PullResponse>) -> Result<Option<Message>, S
 
 /// The changes of a batch; the error says why it is not to be used.
 fn checked(batch: Bytes) -> Result<CheckedSlice, String> {
+    let changes = decoded(batch)?;
+    let through = changes.last().map_or(0, |change| change.position);
+    let slice = LogSlice { changes, through };
+    slice.check().map_err(|error| error.to_string())
+}
+
+/// What is in a batch, as it came; the error says why it cannot be read.
+pub(crate) fn decoded(batch: Bytes) -> Result<Vec<ChangeRow>, String> {
     let batch =
         ChangeBatch::decode(batch).map_err(|error| format!("a batch cannot be read: {error}"))?;
-    let through = batch.changes.last().map_or(0, |change| change.position);
     let changes = batch
         .changes
         .into_iter()
@@ -196,8 +210,7 @@ fn checked(batch: Bytes) -> Result<CheckedSlice, String> {
             removed: change.removed,
         })
         .collect();
-    let slice = LogSlice { changes, through };
-    slice.check().map_err(|error| error.to_string())
+    Ok(changes)
 }
 
 struct PullRun<'a> {
@@ -271,6 +284,9 @@ impl PullRun<'_> {
             return Ok(Ended::At(0));
         };
         if epoch != positions.epoch || plan.start_over {
+            if positions.verified > 0 {
+                return Ok(Ended::Differs(None));
+            }
             self.start_over(epoch, &plan).await?;
         }
         self.run.enter(Phase::SyncingCategories);
@@ -296,7 +312,7 @@ impl PullRun<'_> {
                 }
                 Arrival::Statement(statement) => {
                     self.run.progress(done, done);
-                    return self.verify(&statement, done).await.map(Ended::At);
+                    return self.verify(&statement, done).await;
                 }
                 Arrival::Unusable(reason) => return Err(self.refused(reason)),
                 Arrival::Nothing => return Err(self.refused("it ended before its statement")),
@@ -327,34 +343,8 @@ impl PullRun<'_> {
         Err(self.failed(status))
     }
 
-    /// The parent's log is another than ours. That is believed of the hierarchy's authority alone.
+    /// The parent's log is another than the one that was begun here, of which nothing was verified yet.
     async fn start_over(&self, epoch: Uuid, plan: &PullPlan) -> Result<(), Failure> {
-        let positions = self.site.store.positions();
-        if positions.verified > 0 {
-            let statement = SignedStatement::from_bytes(&plan.statement)
-                .map_err(|error| self.refused(error))?;
-            let statement = self.signed(&statement)?;
-            let held = self.held_statement().await?;
-            if let Some(held) = &held {
-                statement
-                    .may_follow(held)
-                    .map_err(|error| self.refused(error))?;
-                // Else a parent could make its children begin anew again and again.
-                if statement.epoch == held.epoch && statement.position == held.position {
-                    return Err(self.refused("it begins anew without anything new"));
-                }
-            }
-            if statement.epoch != epoch {
-                return Err(self.refused("its statement is of another epoch than its changes"));
-            }
-            if epoch != positions.epoch {
-                let inserts = vec![positions.epoch.to_string(), epoch.to_string()];
-                self.run
-                    .journal()
-                    .record(StatusId::EpochChanged, Some(self.run.id()), inserts)
-                    .await;
-            }
-        }
         let mut tx = self.site.store.begin().await?;
         tx.start_epoch(epoch).await?;
         // What the parent forgot this site cannot tell its own children either.
@@ -363,10 +353,33 @@ impl PullRun<'_> {
         Ok(())
     }
 
-    fn signed<'s>(&self, statement: &'s SignedStatement) -> Result<&'s Statement, Failure> {
-        statement
-            .verify(&self.site.statement_key, self.site.hierarchy)
-            .map_err(|error| self.refused(error))
+    /// Compares the catalogs and takes over what differs. `pulled` is why a pull was refused before.
+    async fn compare(
+        &self,
+        client: SiteLinkServiceClient<Channel>,
+        pulled: Option<Failure>,
+    ) -> Result<u64, Failure> {
+        let comparison = Comparison {
+            parent: self.parent,
+            site: self.site,
+            run: self.run,
+        };
+        let stopped = match comparison.run(&client).await {
+            Ok(position) => return Ok(position),
+            Err(stopped) => stopped,
+        };
+        let failure = match stopped {
+            Stopped::WentOn => self.failed(&Status::aborted("its catalog went on")),
+            Stopped::Refused(reason) => self.refused(reason),
+            Stopped::Failure(failure) => failure,
+        };
+        Err(match pulled {
+            None => failure,
+            Some(pulled) => Failure {
+                message: format!("{}; and {}", pulled.message, failure.message),
+                ..pulled
+            },
+        })
     }
 
     async fn held_statement(&self) -> Result<Option<Statement>, Failure> {
@@ -389,44 +402,68 @@ impl PullRun<'_> {
     }
 
     /// Goes over to what was pulled, if the statement covers it; else throws it away.
-    async fn verify(&self, encoded: &[u8], done: u64) -> Result<u64, Failure> {
+    async fn verify(&self, encoded: &[u8], done: u64) -> Result<Ended, Failure> {
         self.run.enter(Phase::Verifying);
-        match self.try_verify(encoded).await {
-            Ok(statement) => {
+        let refused = match self.try_verify(encoded).await? {
+            Verdict::Verified(statement) => {
                 self.run.count(|counts| counts.added += done);
                 self.run
                     .line(phrases::verified(statement.position, &statement.root));
-                Ok(statement.position)
+                return Ok(Ended::At(statement.position));
             }
-            Err(failure) => {
-                // A database that failed says nothing against what was pulled.
-                if failure.status.is_some() {
-                    let mut tx = self.site.store.begin().await?;
-                    tx.roll_back_unverified().await?;
-                    tx.commit().await?;
-                }
-                Err(failure)
-            }
-        }
+            Verdict::Differs(refused) => Ok(Ended::Differs(Some(refused))),
+            Verdict::Refused(refused) => Err(refused),
+        };
+        let mut tx = self.site.store.begin().await?;
+        tx.roll_back_unverified().await?;
+        tx.commit().await?;
+        refused
     }
 
-    async fn try_verify(&self, encoded: &[u8]) -> Result<Statement, Failure> {
-        let signed = SignedStatement::from_bytes(encoded).map_err(|error| self.refused(error))?;
-        let statement = self.signed(&signed)?;
-        if let Some(held) = self.held_statement().await? {
-            statement
-                .may_follow(&held)
-                .map_err(|error| self.refused(error))?;
-        }
+    async fn try_verify(&self, encoded: &[u8]) -> Result<Verdict, Failure> {
+        let signed = match SignedStatement::from_bytes(encoded) {
+            Ok(signed) => signed,
+            Err(error) => return Ok(Verdict::Refused(self.refused(error))),
+        };
+        let held = self.held_statement().await?;
+        let statement = match self.believed(&signed, held.as_ref()) {
+            Ok(statement) => statement,
+            Err(error) => return Ok(Verdict::Refused(self.refused(error))),
+        };
         let mut tx = self.site.store.begin().await?;
         match tx.accept(statement, encoded).await {
             Ok(()) => {}
-            Err(error @ (store::Error::Mismatch(_) | store::Error::Older { .. })) => {
-                return Err(self.refused(error));
+            Err(error @ store::Error::Mismatch(_)) => {
+                return Ok(Verdict::Differs(self.refused(error)));
+            }
+            Err(error @ store::Error::Older { .. }) => {
+                return Ok(Verdict::Refused(self.refused(error)));
             }
             Err(error) => return Err(error.into()),
         }
         tx.commit().await?;
-        Ok(statement.clone())
+        Ok(Verdict::Verified(statement.clone()))
     }
+
+    /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
+    fn believed<'s>(
+        &self,
+        signed: &'s SignedStatement,
+        held: Option<&Statement>,
+    ) -> Result<&'s Statement, StatementError> {
+        let statement = signed.verify(&self.site.statement_key, self.site.hierarchy)?;
+        match held {
+            Some(held) => statement.may_follow(held).map(|()| statement),
+            None => Ok(statement),
+        }
+    }
+}
+
+/// What was pulled, beside its statement.
+enum Verdict {
+    Verified(Statement),
+    /// The statement is good, and what was pulled is not what it covers.
+    Differs(Failure),
+    /// The statement itself is not to be believed.
+    Refused(Failure),
 }

@@ -38,12 +38,16 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
         // The engine first: what a run that completed has verified is in the positions by then.
         let state = engine.borrow_and_update().clone();
         let verified = positions.borrow_and_update().verified;
-        if statement.as_ref().map(|(at, _, _)| *at) != Some(verified) {
-            statement = read_statement(&site, verified).await;
+        let epoch = positions.borrow().epoch;
+        let of = |held: &SignedStatement| (held.claimed().epoch, held.claimed().position);
+        if statement.as_ref().map(of) != Some((epoch, verified)) {
+            statement = read_statement(&site)
+                .await
+                .filter(|held| of(held) == (epoch, verified));
         }
-        let (root, items) = statement
-            .as_ref()
-            .map_or((Vec::new(), 0), |(_, root, items)| (root.clone(), *items));
+        let (root, items) = statement.as_ref().map_or((Vec::new(), 0), |held| {
+            (held.claimed().root.to_vec(), held.claimed().items)
+        });
         let now = site.ambient.now();
         sequence = (sequence + 1).max(u64::try_from(now.as_millisecond()).unwrap_or(0));
         let positions_now = site.store.positions();
@@ -73,6 +77,10 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
             upstream: place.upstream.clone(),
             connected: true,
             target_position: state.target,
+            statement: statement
+                .as_ref()
+                .map(|held| held.to_bytes().to_vec())
+                .unwrap_or_default(),
         };
         site.reports.put(site.code, report);
         tokio::select! {
@@ -84,18 +92,15 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
     }
 }
 
-async fn read_statement(site: &Site, verified: u64) -> Option<(u64, Vec<u8>, u64)> {
+async fn read_statement(site: &Site) -> Option<SignedStatement> {
     let read = async { site.store.read().await?.statement().await };
-    let bytes = match read.await {
-        Ok(bytes) => bytes?,
+    match read.await {
+        Ok(bytes) => SignedStatement::from_bytes(&bytes?).ok(),
         Err(error) => {
             tracing::error!(%error, "the statement cannot be read");
-            return None;
+            None
         }
-    };
-    let statement = SignedStatement::from_bytes(&bytes).ok()?;
-    let claimed = statement.claimed();
-    (claimed.position == verified).then(|| (verified, claimed.root.to_vec(), claimed.items))
+    }
 }
 
 fn run_report(state: &EngineState) -> Option<RunReport> {

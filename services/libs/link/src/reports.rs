@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use wire::v1::SiteReport;
 
+/// Steps from a site to the top that are followed.
+const MOST_TIERS: usize = 8;
+
 /// The newest report of every site that is known here. Cheap to clone.
 #[derive(Clone)]
 pub struct Reports {
@@ -84,6 +87,20 @@ impl Reports {
         self.reports().get(&site).cloned()
     }
 
+    /// The child of `here` through which a site is reached, as far as reports tell.
+    pub fn child_towards(&self, here: SiteCode, site: SiteCode) -> Option<SiteCode> {
+        let mut at = site;
+        // A hierarchy has three tiers; more steps would be a loop.
+        for _ in 0..MOST_TIERS {
+            let report = self.get(at)?;
+            if report.parent == here.as_str() {
+                return Some(at);
+            }
+            at = report.parent.parse().ok()?;
+        }
+        None
+    }
+
     /// The newest report of every site, by code.
     pub fn all(&self) -> Vec<SiteReport> {
         self.reports().values().cloned().collect()
@@ -133,5 +150,22 @@ mod tests {
         assert!(!connected("PR1") && !connected("SE1") && connected("PR2"));
         assert!(reports.put(code("SE1"), report("SE1", "PR1", 1)));
         assert!(connected("SE1"));
+    }
+
+    #[test]
+    fn a_site_is_reached_by_way_of_a_child() {
+        let reports = Reports::default();
+        for (site, parent) in [
+            ("PR1", "CAS"),
+            ("SE1", "PR1"),
+            ("XX1", "XX2"),
+            ("XX2", "XX1"),
+        ] {
+            reports.put(code(site), report(site, parent, 1));
+        }
+        let towards = |site| reports.child_towards(code("CAS"), code(site));
+        assert_eq!(towards("PR1"), Some(code("PR1")));
+        assert_eq!(towards("SE1"), Some(code("PR1")));
+        assert_eq!((towards("XX1"), towards("SE9")), (None, None));
     }
 }

@@ -209,7 +209,7 @@ impl PullServer {
     }
 }
 
-fn encode(slice: LogSlice) -> Bytes {
+pub(crate) fn encode(slice: LogSlice) -> Bytes {
     let changes = slice
         .changes
         .into_iter()
@@ -254,12 +254,9 @@ impl Pull {
         } else {
             limit
         };
-        let (statement, changes) = {
+        let changes = {
             let mut read = site.store.read().await.map_err(internal)?;
-            (
-                read.statement().await.map_err(internal)?,
-                read.count_after(self.sent, limit).await.map_err(internal)?,
-            )
+            read.count_after(self.sent, limit).await.map_err(internal)?
         };
         let epoch = self.log.epoch;
         let empty = epoch.is_nil() || (limit == 0 && !expects_more);
@@ -274,7 +271,6 @@ impl Pull {
             // What our own parent still has to send is counted by positions.
             changes: changes + target.saturating_sub(limit),
             start_over: start_over && !empty,
-            statement: statement.unwrap_or_default(),
             floor: self.log.floor,
         })))
     }

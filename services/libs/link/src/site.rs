@@ -11,12 +11,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use store::Store;
-use sync::EngineHandle;
+use sync::{EngineHandle, Request, Trigger};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use trust::{HierarchyId, StatementPublicKey};
 use uuid::Uuid;
+use wire::v1::VerifyRequest;
+use wire::v1::attach_response::Message;
 
 /// A future of a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,6 +79,44 @@ impl Site {
                 full,
             };
         });
+    }
+
+    /// The child through which a site of the subtree is reached.
+    ///
+    /// # Errors
+    /// When the site is not below this one.
+    pub fn child_towards(&self, site: SiteCode) -> Result<SiteCode, Status> {
+        self.reports.child_towards(self.code, site).ok_or_else(|| {
+            Status::not_found(format!("site {site} is not below site {}", self.code))
+        })
+    }
+
+    /// Has a site of the subtree, or this one, compare every row of its catalog and repair what differs.
+    /// That is the run `run` there.
+    ///
+    /// # Errors
+    /// When the site is not known, or the way to it is interrupted.
+    pub fn verify(&self, children: &Children, site: SiteCode, run: Uuid) -> Result<(), Status> {
+        if site == self.code {
+            self.engine.request(Request {
+                run: Some(run),
+                full: true,
+                verify: true,
+                ..Request::new(Trigger::Manual)
+            });
+            return Ok(());
+        }
+        let child = self.child_towards(site)?;
+        let request = VerifyRequest {
+            run: run.as_bytes().to_vec(),
+            site_code: site.to_string(),
+        };
+        if children.send(child, Message::Verify(request)) {
+            return Ok(());
+        }
+        Err(Status::unavailable(format!(
+            "site {child} is not connected; its catalog can be verified when it is back"
+        )))
     }
 
     /// Announces to the children whatever this site verifies, and every run that completed, until

@@ -169,7 +169,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    async fn move_head(&mut self, head: u64) -> Result<(), Error> {
+    pub(crate) async fn move_head(&mut self, head: u64) -> Result<(), Error> {
         self.put_number(site_state::HEAD, head).await?;
         self.positions.head = head;
         Ok(())

@@ -69,6 +69,28 @@ impl Tx<'_> {
         })
     }
 
+    /// The summary that a top-level site is about to sign. Where the catalog is another than the one that
+    /// was signed for this position, as after rows were lost, it takes the next one: no position has two
+    /// catalogs.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn summarize_to_sign(&mut self) -> Result<Summary, Error> {
+        let mut summary = self.summarize().await?;
+        let signed = self.state(site_state::STATEMENT).await?;
+        let signed = signed.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
+        let same_place = signed.is_some_and(|signed| {
+            let stated = signed.claimed();
+            (stated.epoch, stated.position) == (self.positions.epoch, summary.position)
+                && stated.root != summary.root
+        });
+        if same_place {
+            summary.position += 1;
+            self.move_head(summary.position).await?;
+        }
+        Ok(summary)
+    }
+
     async fn changed_buckets(&mut self, verified: u64) -> Result<Vec<u16>, Error> {
         if verified == 0 {
             return Ok(Vec::new());

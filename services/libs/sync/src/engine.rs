@@ -49,6 +49,8 @@ pub struct Request {
     pub trigger: Trigger,
     /// Whether everything is to be compared.
     pub full: bool,
+    /// Whether every row is to be read and compared too.
+    pub verify: bool,
     /// Position to reach, where the parent named one.
     pub target: Option<u64>,
 }
@@ -60,6 +62,7 @@ impl Request {
             run: None,
             trigger,
             full: false,
+            verify: false,
             target: None,
         }
     }
@@ -70,6 +73,7 @@ impl Request {
             run: newer.run.or(self.run),
             trigger: newer.trigger,
             full: self.full || newer.full,
+            verify: self.verify || newer.verify,
             target: self.target.max(newer.target),
         }
     }
@@ -436,6 +440,7 @@ impl<U: Upstream> Engine<U> {
             id,
             trigger: request.trigger,
             full: request.full,
+            verify: request.verify,
             target: request.target,
             shared: Arc::clone(&self.shared),
             cancel: cancel.clone(),

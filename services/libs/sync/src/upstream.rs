@@ -90,6 +90,7 @@ pub struct RunHandle {
     pub(crate) id: Uuid,
     pub(crate) trigger: Trigger,
     pub(crate) full: bool,
+    pub(crate) verify: bool,
     pub(crate) target: Option<u64>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) cancel: CancellationToken,
@@ -138,6 +139,11 @@ impl RunHandle {
     /// Whether everything is to be compared.
     pub fn full(&self) -> bool {
         self.full
+    }
+
+    /// Whether every row of the catalog is read, and compared with its digest too.
+    pub fn verify(&self) -> bool {
+        self.verify
     }
 
     /// The position that the parent asked for, if it did.

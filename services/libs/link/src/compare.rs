@@ -1,0 +1,396 @@
+//! Comparing this site's catalog with its parent's, from the root of the Merkle tree down to the items,
+//! and taking over what differs and nothing else.
+//!
+//! Every answer is checked against the one before, and the first against the signed statement: a parent
+//! can withhold, but not make this site take something that was not signed.
+
+use crate::dial::explain_status;
+use crate::pull::decoded;
+use crate::serve_compare::{BUCKETS_PER_CALL, ITEMS_PER_CALL};
+use crate::site::Site;
+use catalog::SiteCode;
+use catalog::item::{Digest, ItemKey};
+use catalog::merkle::{BucketHasher, NODES, Tree, root_of_nodes};
+use journal::{StatusId, phrases};
+use std::time::Duration;
+use store::compare::{BucketList, Difference, Survey};
+use sync::{Failure, Phase, RunHandle};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use trust::statement::{SignedStatement, Statement};
+use uuid::Uuid;
+use wire::v1::site_link_service_client::SiteLinkServiceClient;
+use wire::v1::{
+    FetchItemsRequest, ListBucketsRequest, ListItemsRequest, ListItemsResponse, ListNodesRequest,
+};
+
+/// How long a parent may take over one answer.
+const SILENCE: Duration = Duration::from_secs(120);
+/// Times that a comparison begins anew in one run because the parent's catalog went on.
+const ATTEMPTS: u32 = 3;
+/// Items that are named in the log; the others are counted.
+const MOST_NAMED: usize = 20;
+
+const ORIGIN: &str = "SiteLink.Compare";
+
+/// A comparison of a site with its parent, within a run.
+pub(crate) struct Comparison<'a> {
+    pub(crate) parent: SiteCode,
+    pub(crate) site: &'a Site,
+    pub(crate) run: &'a RunHandle,
+}
+
+/// Why a comparison did not come to its end.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The parent's catalog is another by now.
+    WentOn,
+    /// What the parent said is not to be believed, and why.
+    Refused(String),
+    Failure(Failure),
+}
+
+impl From<store::Error> for Stopped {
+    fn from(error: store::Error) -> Self {
+        Self::Failure(error.into())
+    }
+}
+
+fn refused(why: impl std::fmt::Display) -> Stopped {
+    Stopped::Refused(why.to_string())
+}
+
+type Client = SiteLinkServiceClient<Channel>;
+
+/// How this site's catalog differed.
+#[derive(Default)]
+struct Found {
+    named: Vec<(ItemKey, Difference)>,
+    items: u64,
+    buckets: usize,
+}
+
+impl Found {
+    fn add(&mut self, differences: Vec<(ItemKey, Difference)>) {
+        self.items += differences.len() as u64;
+        let room = MOST_NAMED.saturating_sub(self.named.len());
+        self.named.extend(differences.into_iter().take(room));
+    }
+}
+
+impl Comparison<'_> {
+    /// Compares, and goes over to the parent's verified catalog; the position reached.
+    pub(crate) async fn run(&self, client: &Client) -> Result<u64, Stopped> {
+        for _ in 0..ATTEMPTS {
+            match self.once(client.clone()).await {
+                Err(Stopped::WentOn) => {}
+                ended => return ended,
+            }
+        }
+        let why = format!(
+            "the catalog of parent {} went on again and again while it was compared",
+            self.parent
+        );
+        Err(Stopped::Failure(Failure::message(ORIGIN, why)))
+    }
+
+    async fn once(&self, mut client: Client) -> Result<u64, Stopped> {
+        self.run.line(phrases::comparing(self.parent));
+        let nodes = self.call(client.list_nodes(ListNodesRequest {})).await?;
+        if nodes.statement.is_empty() {
+            let why = format!("parent {} has no verified catalog yet", self.parent);
+            return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
+        }
+        let statement = self.signed(&nodes.statement).await?;
+        let theirs = digests(&nodes.nodes)
+            .filter(|digests| root_of_nodes(digests) == statement.root)
+            .ok_or_else(|| refused("its tree is not the one that was signed"))?;
+
+        // What comes of the rows alone: what is remembered of them may be right while they are not.
+        let contents = self.run.verify();
+        if contents {
+            self.run.line(phrases::reading_every_row());
+        }
+        let mut survey = {
+            let mut read = self.site.store.read().await?;
+            read.survey(contents).await?
+        };
+        let rows = survey.rows;
+        let differing = survey.tree.differing_nodes(&theirs);
+        let buckets = self
+            .differing_buckets(&mut client, &statement, &theirs, &differing, &survey)
+            .await?;
+        self.run
+            .line(phrases::compared(rows, differing.len(), buckets.len()));
+        let before = self.site.store.positions().epoch;
+        let mut found = Found {
+            buckets: buckets.len(),
+            ..Found::default()
+        };
+        self.gather(&mut client, &statement, &buckets, &survey, &mut found)
+            .await?;
+        self.fetch(&mut client, &statement, found.items).await?;
+        self.adopt(survey, &statement, &nodes.statement).await?;
+        self.tell(&found, before, &statement).await;
+        Ok(statement.position)
+    }
+
+    async fn call<T>(
+        &self,
+        answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, Stopped> {
+        match tokio::time::timeout(SILENCE, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.broken_off(&status)),
+            Err(_) => Err(self.broken_off(&Status::deadline_exceeded("it does not answer"))),
+        }
+    }
+
+    fn broken_off(&self, status: &Status) -> Stopped {
+        if status.code() == Code::Aborted {
+            return Stopped::WentOn;
+        }
+        let why = format!(
+            "parent {} did not answer the comparison: {}",
+            self.parent,
+            explain_status(status)
+        );
+        Stopped::Failure(Failure::message(ORIGIN, why))
+    }
+
+    /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
+    async fn signed(&self, encoded: &[u8]) -> Result<Statement, Stopped> {
+        let signed = SignedStatement::from_bytes(encoded).map_err(refused)?;
+        let statement = signed
+            .verify(&self.site.statement_key, self.site.hierarchy)
+            .map_err(refused)?;
+        let held = self.site.store.read().await?.statement().await?;
+        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
+        if let Some(held) = held {
+            statement.may_follow(held.claimed()).map_err(refused)?;
+        }
+        Ok(statement.clone())
+    }
+
+    async fn differing_buckets(
+        &self,
+        client: &mut Client,
+        statement: &Statement,
+        nodes: &[Digest],
+        differing: &[u8],
+        survey: &Survey,
+    ) -> Result<Vec<(u16, Digest)>, Stopped> {
+        if differing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = ListBucketsRequest {
+            root: statement.root.to_vec(),
+            nodes: differing.iter().map(|node| u32::from(*node)).collect(),
+        };
+        let answer = self.call(client.list_buckets(request)).await?;
+        let mut tree = Tree::new();
+        for node in &answer.nodes {
+            let number = u8::try_from(node.node).map_err(|_| refused("it named no node"))?;
+            if !tree.set_node_from_bytes(number, &node.buckets) {
+                return Err(refused("a part of its tree cannot be read"));
+            }
+        }
+        let mut buckets = Vec::new();
+        let found = tree.nodes().to_vec();
+        for node in differing {
+            if found[usize::from(*node)] != nodes[usize::from(*node)] {
+                return Err(refused("its tree is not the one that was signed"));
+            }
+            let differing = survey.tree.differing_buckets(&tree, *node).into_iter();
+            buckets.extend(differing.map(|bucket| (bucket, *tree.bucket(bucket))));
+        }
+        Ok(buckets)
+    }
+
+    /// Notes what the parent holds in the buckets that differ.
+    async fn gather(
+        &self,
+        client: &mut Client,
+        statement: &Statement,
+        buckets: &[(u16, Digest)],
+        survey: &Survey,
+        found: &mut Found,
+    ) -> Result<(), Stopped> {
+        let mut tx = self.site.store.begin().await?;
+        tx.begin_comparison(&statement.root).await?;
+        tx.commit().await?;
+        let mut listed = 0;
+        for chunk in buckets.chunks(BUCKETS_PER_CALL) {
+            let request = ListItemsRequest {
+                root: statement.root.to_vec(),
+                buckets: chunk.iter().map(|(bucket, _)| (*bucket).into()).collect(),
+            };
+            let answer = self.call(client.list_items(request)).await?;
+            let lists = self.lists(answer, chunk)?;
+            listed += lists
+                .iter()
+                .map(|list| list.items.len() as u64)
+                .sum::<u64>();
+            if listed > statement.items {
+                return Err(refused("it listed more items than were signed"));
+            }
+            let mut tx = self.site.store.begin_repeatable().await?;
+            found.add(tx.note_listed(&lists, &survey.damaged).await?);
+            tx.commit().await?;
+        }
+        for (item, difference) in &found.named {
+            self.run.line(phrases::repairing(item, difference.name()));
+        }
+        let unnamed = found.items - found.named.len() as u64;
+        if unnamed > 0 {
+            self.run.line(phrases::repairing_more(unnamed));
+        }
+        Ok(())
+    }
+
+    /// What the parent listed, if it is what the digests of the buckets say.
+    fn lists(
+        &self,
+        answer: ListItemsResponse,
+        asked: &[(u16, Digest)],
+    ) -> Result<Vec<BucketList>, Stopped> {
+        if answer.buckets.len() != asked.len() {
+            return Err(refused("it listed other places than were asked for"));
+        }
+        let mut lists = Vec::with_capacity(asked.len());
+        let mut hasher = BucketHasher::new();
+        for (list, (bucket, digest)) in answer.buckets.into_iter().zip(asked) {
+            if list.bucket != u32::from(*bucket) {
+                return Err(refused("it listed other places than were asked for"));
+            }
+            let mut items = Vec::with_capacity(list.items.len());
+            for item in list.items {
+                let key = ItemKey::from_bytes(&item.key).map_err(refused)?;
+                let digest = Digest::try_from(item.digest).map_err(|_| refused("no digest"))?;
+                hasher.item(&item.key, &digest);
+                items.push((key, digest));
+            }
+            // The digest was signed, and so were the keys in it and their order.
+            if hasher.finish().0 != *digest {
+                let why = format!(
+                    "parent {} does not hold what its own statement says: its rows are damaged; \
+                     verify it (headwater site verify {})",
+                    self.parent, self.parent
+                );
+                return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
+            }
+            lists.push(BucketList {
+                bucket: *bucket,
+                items,
+            });
+        }
+        Ok(lists)
+    }
+
+    /// Fetches what is wanted, a batch at a time.
+    async fn fetch(
+        &self,
+        client: &mut Client,
+        statement: &Statement,
+        total: u64,
+    ) -> Result<(), Stopped> {
+        let most = u32::try_from(ITEMS_PER_CALL).unwrap_or(u32::MAX);
+        let mut done = 0;
+        loop {
+            let wanted = {
+                let mut tx = self.site.store.begin().await?;
+                tx.unfetched(most).await?
+            };
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let request = FetchItemsRequest {
+                root: statement.root.to_vec(),
+                keys: wanted.iter().map(|key| key.to_bytes()).collect(),
+            };
+            let mut batches = self.call(client.fetch_items(request)).await?;
+            let mut came = 0;
+            while let Some(batch) = {
+                let next = batches.message();
+                match tokio::time::timeout(SILENCE, next).await {
+                    Ok(Ok(batch)) => batch,
+                    Ok(Err(status)) => return Err(self.broken_off(&status)),
+                    Err(_) => {
+                        let silent = Status::deadline_exceeded("it fell silent");
+                        return Err(self.broken_off(&silent));
+                    }
+                }
+            } {
+                let items = decoded(batch.batch).map_err(Stopped::Refused)?;
+                came += items.len();
+                if items.is_empty() || came > wanted.len() {
+                    return Err(refused("it sent something else than was asked for"));
+                }
+                done += items.len() as u64;
+                let mut tx = self.site.store.begin_repeatable().await?;
+                match tx.store_fetched(items).await {
+                    Ok(()) => tx.commit().await?,
+                    Err(error @ store::Error::Malformed { .. }) => return Err(refused(error)),
+                    Err(error) => return Err(error.into()),
+                }
+                self.run.progress(done, total.max(done));
+            }
+            if came == 0 {
+                let why = format!(
+                    "parent {} does not hold items that it listed: its rows are damaged; verify it \
+                     (headwater site verify {})",
+                    self.parent, self.parent
+                );
+                return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
+            }
+        }
+    }
+
+    async fn adopt(
+        &self,
+        survey: Survey,
+        statement: &Statement,
+        signed: &[u8],
+    ) -> Result<(), Stopped> {
+        self.run.enter(Phase::Verifying);
+        let mut tx = self.site.store.begin().await?;
+        match tx.adopt(survey, statement, signed).await {
+            Ok(()) => {}
+            Err(error @ (store::Error::Mismatch(_) | store::Error::Older { .. })) => {
+                return Err(refused(error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tx.commit().await?;
+        self.run
+            .line(phrases::verified(statement.position, &statement.root));
+        Ok(())
+    }
+
+    /// Says in the journal what the comparison was for, and what came of it.
+    async fn tell(&self, found: &Found, before: Uuid, statement: &Statement) {
+        self.run.count(|counts| counts.added += found.items);
+        let (id, inserts) = if before != statement.epoch && !before.is_nil() {
+            let inserts = vec![before.to_string(), statement.epoch.to_string()];
+            (StatusId::EpochChanged, inserts)
+        } else if found.buckets > 0 {
+            let inserts = vec![found.items.to_string(), found.buckets.to_string()];
+            (StatusId::CatalogRepaired, inserts)
+        } else if self.run.verify() {
+            let inserts = vec![statement.items.to_string(), self.parent.to_string()];
+            (StatusId::CatalogVerified, inserts)
+        } else {
+            return;
+        };
+        self.run
+            .journal()
+            .record(id, Some(self.run.id()), inserts)
+            .await;
+    }
+}
+
+/// The digests of all inner nodes from their bytes.
+fn digests(bytes: &[u8]) -> Option<Vec<Digest>> {
+    let (digests, rest) = bytes.as_chunks::<32>();
+    (rest.is_empty() && digests.len() == NODES).then(|| digests.to_vec())
+}
