@@ -16,6 +16,8 @@ mod package;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod repair;
+#[cfg(test)]
 mod three_tiers;
 #[cfg(test)]
 mod trouble;

@@ -61,10 +61,15 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("HierarchyService/CreateJoinToken", ADMINISTRATORS),
     ("HierarchyService/ListSites", VIEWERS),
     ("HierarchyService/RemoveSite", ADMINISTRATORS),
+    ("HierarchyService/VerifySite", OPERATORS),
     ("JournalService/ListStatusMessages", VIEWERS),
     ("JournalService/ReadLog", VIEWERS),
     ("SiteLinkService/Attach", CHILDREN),
     ("SiteLinkService/DescribeSite", CHILDREN),
+    ("SiteLinkService/FetchItems", CHILDREN),
+    ("SiteLinkService/ListBuckets", CHILDREN),
+    ("SiteLinkService/ListItems", CHILDREN),
+    ("SiteLinkService/ListNodes", CHILDREN),
     ("SiteLinkService/Pull", CHILDREN),
     ("SiteLinkService/RenewCertificate", CHILDREN),
     ("SyncService/CancelSync", OPERATORS),
@@ -130,7 +135,7 @@ async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {
             Code::Unauthenticated => Unknown,
             Code::PermissionDenied => Denied,
             // An empty message asks for nothing that there is, and is told so.
-            Code::InvalidArgument | Code::NotFound => Heard,
+            Code::InvalidArgument | Code::NotFound | Code::Aborted => Heard,
             Code::Ok
             | Code::Cancelled
             | Code::Unknown
@@ -138,7 +143,6 @@ async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {
             | Code::AlreadyExists
             | Code::ResourceExhausted
             | Code::FailedPrecondition
-            | Code::Aborted
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Internal

@@ -373,22 +373,19 @@ impl Inner {
     async fn offer(&self, request: &PullRequest) -> Offer {
         let mut read = self.store.read().await.unwrap();
         let positions = read.positions();
-        let start_over = request.epoch != positions.epoch.as_bytes();
-        let mut after = match start_over {
-            true => 0,
-            false => request.after_position,
-        };
+        let compare = !request.epoch.is_empty() && request.epoch != positions.epoch.as_bytes();
+        let mut after = request.after_position;
         let limit = positions.verified;
         let statement = read.statement().await.unwrap().unwrap();
         let plan = PullPlan {
             epoch: positions.epoch.as_bytes().to_vec(),
             target_position: limit,
             changes: read.count_after(after, limit).await.unwrap(),
-            start_over,
+            compare,
             ..PullPlan::default()
         };
         let mut batches = Vec::new();
-        while after < limit {
+        while after < limit && !compare {
             let slice = read
                 .changes_after(after, limit, BATCH, u64::MAX)
                 .await
@@ -410,7 +407,7 @@ impl Inner {
             plan: Some(plan),
             batches,
             garbage: vec![],
-            statement: Some(statement),
+            statement: Some(statement).filter(|_| !compare),
             hangs: false,
         }
     }

@@ -9,7 +9,9 @@ use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Streaming};
 use wire::v1::site_link_service_server::{SiteLinkService, SiteLinkServiceServer};
 use wire::v1::{
-    AttachRequest, AttachResponse, PullRequest, PullResponse, RenewCertificateResponse,
+    AttachRequest, AttachResponse, FetchItemsRequest, FetchItemsResponse, ListBucketsRequest,
+    ListBucketsResponse, ListItemsRequest, ListItemsResponse, ListNodesRequest, ListNodesResponse,
+    PullRequest, PullResponse, RenewCertificateResponse,
 };
 
 const KEY: KeyHash = [1; 32];
@@ -24,6 +26,7 @@ struct Parent {
 impl SiteLinkService for Parent {
     type AttachStream = ReceiverStream<Result<AttachResponse, Status>>;
     type PullStream = ReceiverStream<Result<PullResponse, Status>>;
+    type FetchItemsStream = ReceiverStream<Result<FetchItemsResponse, Status>>;
 
     async fn attach(
         &self,
@@ -33,6 +36,34 @@ impl SiteLinkService for Parent {
     }
 
     async fn pull(&self, _: Request<PullRequest>) -> Result<Response<Self::PullStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_nodes(
+        &self,
+        _: Request<ListNodesRequest>,
+    ) -> Result<Response<ListNodesResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_buckets(
+        &self,
+        _: Request<ListBucketsRequest>,
+    ) -> Result<Response<ListBucketsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_items(
+        &self,
+        _: Request<ListItemsRequest>,
+    ) -> Result<Response<ListItemsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn fetch_items(
+        &self,
+        _: Request<FetchItemsRequest>,
+    ) -> Result<Response<Self::FetchItemsStream>, Status> {
         Err(Status::unimplemented("not here"))
     }
 

@@ -102,6 +102,13 @@ impl HierarchyService for FakeSite {
         ))
     }
 
+    async fn verify_site(
+        &self,
+        _: Request<VerifySiteRequest>,
+    ) -> Result<Response<VerifySiteResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn remove_site(
         &self,
         _: Request<RemoveSiteRequest>,

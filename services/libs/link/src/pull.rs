@@ -283,11 +283,14 @@ impl PullRun<'_> {
             // The parent has nothing yet, and so have we.
             return Ok(Ended::At(0));
         };
-        if epoch != positions.epoch || plan.start_over {
-            if positions.verified > 0 {
-                return Ok(Ended::Differs(None));
-            }
+        if plan.compare && positions.verified > 0 {
+            return Ok(Ended::Differs(None));
+        }
+        if plan.compare || epoch != positions.epoch {
             self.start_over(epoch, &plan).await?;
+        }
+        if plan.compare {
+            return Ok(Ended::Again);
         }
         self.run.enter(Phase::SyncingCategories);
         self.run.enter(Phase::SyncingUpdates);

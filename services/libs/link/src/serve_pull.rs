@@ -98,7 +98,7 @@ struct Pull {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    Plan { start_over: bool },
+    Plan { compare: bool },
     Changes,
     Done,
 }
@@ -147,9 +147,11 @@ impl PullServer {
             read.floor().await.map_err(internal)?
         };
         let after = request.after_position;
-        let start_over = asked != positions.epoch || (after > 0 && after < floor);
-        let sent = if start_over { 0 } else { after };
-        if sent > positions.head {
+        // Who has nothing yet begins at the beginning of whatever there is.
+        let other = !asked.is_nil() && asked != positions.epoch;
+        let compare = !positions.epoch.is_nil() && (other || (after > 0 && after < floor));
+        let sent = if asked.is_nil() { 0 } else { after };
+        if sent > positions.head && !compare {
             return Err(Status::failed_precondition(format!(
                 "site {} is only at position {}, you are at {sent}",
                 self.site.code, positions.head
@@ -165,7 +167,7 @@ impl PullServer {
                 floor,
             },
             sent,
-            step: Step::Plan { start_over },
+            step: Step::Plan { compare },
         };
         Ok(futures::stream::unfold(pull, |mut pull| async move {
             let next = pull.next().await?;
@@ -239,12 +241,12 @@ impl Pull {
     async fn next(&mut self) -> Option<Result<PullResponse, Status>> {
         match self.step {
             Step::Done => None,
-            Step::Plan { start_over } => Some(self.plan(start_over).await),
+            Step::Plan { compare } => Some(self.plan(compare).await),
             Step::Changes => Some(self.changes().await),
         }
     }
 
-    async fn plan(&mut self, start_over: bool) -> Result<PullResponse, Status> {
+    async fn plan(&mut self, compare: bool) -> Result<PullResponse, Status> {
         let site = &self.server.site;
         let positions = *self.positions.borrow();
         let limit = self.server.limit(&positions);
@@ -260,7 +262,11 @@ impl Pull {
         };
         let epoch = self.log.epoch;
         let empty = epoch.is_nil() || (limit == 0 && !expects_more);
-        self.step = if empty { Step::Done } else { Step::Changes };
+        self.step = if empty || compare {
+            Step::Done
+        } else {
+            Step::Changes
+        };
         Ok(response(Message::Plan(PullPlan {
             epoch: if empty {
                 Vec::new()
@@ -270,7 +276,7 @@ impl Pull {
             target_position: target,
             // What our own parent still has to send is counted by positions.
             changes: changes + target.saturating_sub(limit),
-            start_over: start_over && !empty,
+            compare: compare && !empty,
             floor: self.log.floor,
         })))
     }

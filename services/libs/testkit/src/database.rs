@@ -1,9 +1,10 @@
 //! Looking into the database of a site that does not run.
 
+use crate::patience::LONG;
 use catalog::item::Digest;
 use catalog::{RevisionId, codec};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use std::collections::BTreeMap;
 use std::path::Path;
 use store::log::ChangeRow;
@@ -28,6 +29,23 @@ impl Database {
         let location = Location::Directory(data_dir.to_owned());
         let store = Store::open(&location).await.expect("a site's database");
         Self { store }
+    }
+
+    /// Runs SQL in the database of a site, whether that runs or not: what a bad disk or a curious person
+    /// may do.
+    ///
+    /// # Panics
+    /// When the database refuses.
+    pub async fn damage(data_dir: &Path, sql: &str) {
+        let options = SqliteConnectOptions::new()
+            .filename(data_dir.join(DATABASE_FILE))
+            .busy_timeout(LONG);
+        let mut connection = options.connect().await.expect("a site's database");
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .expect("a statement that fits the schema");
+        connection.close().await.expect("a connection to close");
     }
 
     /// The store itself.
