@@ -125,7 +125,8 @@ fn run_report(state: &EngineState) -> Option<RunReport> {
 }
 
 /// Loads the reports that were kept, all of them as not connected: who is will say so. A report that
-/// came in while its site was being removed is left out.
+/// came in while its site was being removed is left out; a site that joined and has none is there all the
+/// same.
 ///
 /// # Errors
 /// When the database fails.
@@ -135,16 +136,26 @@ pub async fn load(site: &Site) -> Result<(), store::Error> {
         let mut read = site.store.read().await?;
         (read.site_reports().await?, read.sites().await?)
     };
-    let members: BTreeSet<SiteCode> = sites
-        .into_iter()
-        .filter(|row| row.removed.is_none())
-        .map(|row| row.code)
-        .collect();
-    for (code, _, bytes) in kept {
-        if code != site.code && !members.contains(&code) {
+    let mut members: BTreeSet<SiteCode> = BTreeSet::from([site.code]);
+    for row in sites.into_iter().filter(|row| row.removed.is_none()) {
+        members.insert(row.code);
+        // A site also knows of some that asked it and belong elsewhere.
+        if site.journal.has_parent() && row.parent != site.code {
             continue;
         }
-        if let Ok(mut report) = SiteReport::decode(bytes.as_slice()) {
+        let report = SiteReport {
+            site_code: row.code.to_string(),
+            site_kind: row.kind.name().to_owned(),
+            parent: row.parent.to_string(),
+            ..SiteReport::default()
+        };
+        site.reports.put(row.code, report);
+    }
+    for (code, _, bytes) in kept {
+        if let (true, Ok(mut report)) = (
+            members.contains(&code),
+            SiteReport::decode(bytes.as_slice()),
+        ) {
             report.connected = false;
             site.reports.put(code, report);
         }
