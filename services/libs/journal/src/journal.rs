@@ -114,51 +114,61 @@ impl Journal {
     /// Records a status message: in the database, in the outbox of a site that has a parent, and as a
     /// line of the log.
     pub async fn record(&self, id: StatusId, run: Option<Uuid>, inserts: Vec<String>) {
-        let entry = id.entry();
-        let mut message = StatusMessage {
+        self.record_all(run, vec![(id, inserts)]).await;
+    }
+
+    /// Records messages that belong together, in their order and in one unit of work.
+    pub async fn record_all(&self, run: Option<Uuid>, messages: Vec<(StatusId, Vec<String>)>) {
+        let message = |(id, inserts): (StatusId, Vec<String>)| StatusMessage {
             site: self.site(),
             number: 0,
             time: self.inner.ambient.now(),
-            id: entry.number,
-            severity: entry.severity,
+            id: id.number(),
+            severity: id.severity(),
             run,
             component: SYNC_MANAGER.to_owned(),
             inserts,
+        };
+        let mut messages: Vec<StatusMessage> = messages
+            .into_iter()
+            .map(|parts| message(parts).bounded())
+            .collect();
+        if let Err(error) = self.store(&mut messages).await {
+            let ids: Vec<u32> = messages.iter().map(|message| message.id).collect();
+            tracing::error!(%error, status = ?ids, "status messages could not be stored");
         }
-        .bounded();
-        match self.store(&message).await {
-            Ok(number) => message.number = number,
-            Err(error) => {
-                tracing::error!(%error, status = entry.number, "a status message could not be stored");
+        for message in messages {
+            let echo = message.echo(Origin {
+                system: &self.inner.settings.server,
+                process: std::process::id(),
+                thread: thread_of(run),
+                result: None,
+            });
+            if !message.cure().is_empty() {
+                // A person who reads the log has the sentence before the numbers.
+                self.line(run, message.text());
             }
+            self.line(run, echo);
         }
-        let echo = message.echo(Origin {
-            system: &self.inner.settings.server,
-            process: std::process::id(),
-            thread: thread_of(run),
-            result: None,
-        });
-        if !entry.cure.is_empty() {
-            // A person who reads the log has the sentence before the numbers.
-            self.line(run, message.text());
-        }
-        self.line(run, echo);
     }
 
-    async fn store(&self, message: &StatusMessage) -> Result<u64, store::Error> {
-        let row = StatusRow {
-            site: message.site,
-            number: 0,
-            time: message.time,
-            status_id: message.id,
-            run: message.run,
-            inserts: message.inserts.clone(),
-        };
+    /// Stores messages, and tells them their numbers.
+    async fn store(&self, messages: &mut [StatusMessage]) -> Result<(), store::Error> {
         let mut tx = self.inner.store.begin().await?;
-        let number = tx.record_status(row, self.has_parent()).await?;
+        for message in messages {
+            let row = StatusRow {
+                site: message.site,
+                number: 0,
+                time: message.time,
+                status_id: message.id,
+                run: message.run,
+                inserts: message.inserts.clone(),
+            };
+            message.number = tx.record_status(row, self.has_parent()).await?;
+        }
         tx.commit().await?;
         self.outbox_grew();
-        Ok(number)
+        Ok(())
     }
 
     /// Stores messages of sites below this one and passes them on. How many were new.

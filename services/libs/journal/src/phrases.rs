@@ -230,6 +230,11 @@ pub fn repairing(item: impl Display, difference: &str) -> String {
     format!("Taking over {item}: here it was {difference}")
 }
 
+/// How often the parent was asked for all of that.
+pub fn taken_over(items: u64, calls: u32) -> String {
+    format!("Took over {items} items in {calls} calls")
+}
+
 /// Items that are taken over and not named.
 pub fn repairing_more(items: u64) -> String {
     format!("Taking over {items} more items")

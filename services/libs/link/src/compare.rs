@@ -12,6 +12,7 @@ use catalog::SiteCode;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, NODES, Tree, root_of_nodes};
 use journal::{StatusId, phrases};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use store::compare::{BucketList, Difference, Survey};
 use sync::{Failure, Phase, RunHandle};
@@ -35,9 +36,11 @@ const ORIGIN: &str = "SiteLink.Compare";
 
 /// A comparison of a site with its parent, within a run.
 pub(crate) struct Comparison<'a> {
-    pub(crate) parent: SiteCode,
-    pub(crate) site: &'a Site,
-    pub(crate) run: &'a RunHandle,
+    parent: SiteCode,
+    site: &'a Site,
+    run: &'a RunHandle,
+    /// How often the parent was asked.
+    calls: AtomicU32,
 }
 
 /// Why a comparison did not come to its end.
@@ -78,7 +81,16 @@ impl Found {
     }
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    pub(crate) fn new(parent: SiteCode, site: &'a Site, run: &'a RunHandle) -> Self {
+        Self {
+            parent,
+            site,
+            run,
+            calls: AtomicU32::new(0),
+        }
+    }
+
     /// Compares, and goes over to the parent's verified catalog; the position reached.
     pub(crate) async fn run(&self, client: &Client) -> Result<u64, Stopped> {
         for _ in 0..ATTEMPTS {
@@ -131,6 +143,8 @@ impl Comparison<'_> {
             .await?;
         self.fetch(&mut client, &statement, found.items).await?;
         self.adopt(survey, &statement, &nodes.statement).await?;
+        let calls = self.calls.load(Ordering::Relaxed);
+        self.run.line(phrases::taken_over(found.items, calls));
         self.tell(&found, before, &statement).await;
         Ok(statement.position)
     }
@@ -139,6 +153,7 @@ impl Comparison<'_> {
         &self,
         answer: impl Future<Output = Result<tonic::Response<T>, Status>>,
     ) -> Result<T, Stopped> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         match tokio::time::timeout(SILENCE, answer).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(self.broken_off(&status)),

@@ -362,11 +362,7 @@ impl PullRun<'_> {
         client: SiteLinkServiceClient<Channel>,
         pulled: Option<Failure>,
     ) -> Result<u64, Failure> {
-        let comparison = Comparison {
-            parent: self.parent,
-            site: self.site,
-            run: self.run,
-        };
+        let comparison = Comparison::new(self.parent, self.site, self.run);
         let stopped = match comparison.run(&client).await {
             Ok(position) => return Ok(position),
             Err(stopped) => stopped,

@@ -539,7 +539,11 @@ impl<U: Upstream> Engine<U> {
             error,
         };
         let written = async {
-            let mut tx = self.store.begin().await?;
+            // The beginning of a run may be forgotten in a loss of power, its end may not.
+            let mut tx = match row.finished {
+                None => self.store.begin_repeatable().await?,
+                Some(_) => self.store.begin().await?,
+            };
             tx.put_run(&row).await?;
             if row.finished.is_some() {
                 tx.prune_runs().await?;

@@ -1,6 +1,6 @@
 //! What tests are made with: the real program as processes, a network that can be slowed and cut,
-//! databases that are looked into, a clock that stands still. A dev-dependency and nothing else: it
-//! panics where a test has to fail.
+//! databases that are looked into, a clock that stands still. For tests and benchmarks and nothing else:
+//! it panics where a test has to fail.
 //!
 //! Nothing here waits for a length of time: [`patience::until`] looks for an event and has a deadline.
 

@@ -8,12 +8,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Updates of the small catalog that doing nothing is measured at besides.
 const SMALL: u32 = 2_000;
-/// How often a change of the catalog is looked for until the upstream has published it.
-const LOOKS: u32 = 50;
 /// Runs with nothing to do that the median is taken of.
 const IDLE_RUNS: usize = 5;
 
@@ -45,7 +42,7 @@ pub fn median(figures: &[f64]) -> f64 {
 }
 
 /// Three places of a figure: what lies behind them is noise.
-fn short(figure: f64) -> Value {
+pub fn short(figure: f64) -> Value {
     if figure.abs() >= 1000.0 {
         json!(figure.round())
     } else {
@@ -57,7 +54,7 @@ fn all(figures: &[f64]) -> Value {
     figures.iter().copied().map(short).collect()
 }
 
-fn tell(line: &Value) -> anyhow::Result<()> {
+pub fn tell(line: &Value) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())
@@ -331,16 +328,9 @@ impl Bench {
         hierarchy: &mut Hierarchy,
         before: u64,
     ) -> anyhow::Result<(u64, f64)> {
-        hierarchy.evolve()?;
-        for _ in 0..LOOKS {
-            let (top, id) = hierarchy.sync().await?;
-            let run = hierarchy.run_of("PR1", &id).await?;
-            if top.position > before {
-                return Ok((top.position, run.seconds()));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        anyhow::bail!("the upstream published no change")
+        let (top, id) = hierarchy.change(before).await?;
+        let run = hierarchy.run_of("PR1", &id).await?;
+        Ok((top.position, run.seconds()))
     }
 
     fn tell_ingest(&mut self, top: Run, insert: &Outcome) -> anyhow::Result<()> {

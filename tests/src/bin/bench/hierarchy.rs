@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use wire::v1::{CreateJoinTokenRequest, SiteReport};
+use wire::v1::{CreateJoinTokenRequest, SiteReport, VerifySiteRequest};
 
 /// How long a site may take to reach what it is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a change of the catalog is looked for until the upstream has published it.
+const LOOKS: u32 = 50;
 /// Code of the central site.
 pub const TOP: &str = "CAS";
 
@@ -121,6 +123,18 @@ impl Hierarchy {
 
     /// Joins a site below a parent and starts it; it is connected when this returns.
     pub async fn join(&mut self, code: &str, kind: &str, parent: &str) -> anyhow::Result<()> {
+        let url = self.address(parent)?.to_owned();
+        self.join_at(code, kind, parent, &url).await
+    }
+
+    /// The same, where the parent is reached at another address than its own.
+    pub async fn join_at(
+        &mut self,
+        code: &str,
+        kind: &str,
+        parent: &str,
+        url: &str,
+    ) -> anyhow::Result<()> {
         let request = CreateJoinTokenRequest {
             site_code: code.to_owned(),
             site_kind: kind.to_owned(),
@@ -130,9 +144,9 @@ impl Hierarchy {
         let mut sites = self.client.hierarchy();
         let answer = sites.create_join_token(question(request)).await?;
         let token = answer.into_inner().token;
-        let (data_dir, url) = (self.data_dir(code), self.address(parent)?.to_owned());
+        let data_dir = self.data_dir(code);
         let mut arguments = words(&["agent", "--site-code", code, "--listen", "127.0.0.1:0"]);
-        arguments.extend(words(&["--parent", &url, "--data-dir"]));
+        arguments.extend(words(&["--parent", url, "--data-dir"]));
         arguments.push(data_dir.as_os_str());
         let variables = [("HEADWATER_JOIN_TOKEN", token.as_str())];
         let mut agent = Process::start(code, &self.dir, &self.program, &arguments, &variables)?;
@@ -173,6 +187,16 @@ impl Hierarchy {
         Ok((run, id))
     }
 
+    /// Has a site compare every row of its catalog with its parent's, and waits for the end.
+    pub async fn verify(&mut self, code: &str) -> anyhow::Result<Run> {
+        let request = VerifySiteRequest {
+            site_code: code.to_owned(),
+        };
+        let mut sites = self.client.hierarchy();
+        let id = sites.verify_site(question(request)).await?.into_inner().run;
+        self.run_of(code, &id).await
+    }
+
     /// Waits until a site completed a run that the central site's run `id` led to.
     pub async fn run_of(&mut self, code: &str, id: &[u8]) -> anyhow::Result<Run> {
         self.wait(code, |site, _| {
@@ -190,9 +214,18 @@ impl Hierarchy {
         .await
     }
 
-    /// Has the upstream publish a change of one in a hundred of its updates.
-    pub fn evolve(&self) -> anyhow::Result<()> {
-        self.upstream.signal(rustix::process::Signal::USR1)
+    /// Has the upstream publish a change of one in a hundred of its updates, and the central site take it:
+    /// its run, and the identifier of that.
+    pub async fn change(&mut self, before: u64) -> anyhow::Result<(Run, Vec<u8>)> {
+        self.upstream.signal(rustix::process::Signal::USR1)?;
+        for _ in 0..LOOKS {
+            let (top, id) = self.sync().await?;
+            if top.position > before {
+                return Ok((top, id));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the upstream published no change")
     }
 
     /// Peaks of resident memory of the sites, in bytes, by the site's code.

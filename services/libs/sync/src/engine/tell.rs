@@ -35,12 +35,9 @@ impl<U: Upstream> Engine<U> {
         for line in phrases::software_update_points(journal.server(), &[journal.server()]) {
             journal.line(Some(id), line);
         }
-        journal
-            .record(StatusId::SyncStarted, Some(id), vec![])
-            .await;
-        journal
-            .record(StatusId::SyncingUpstream, Some(id), vec![])
-            .await;
+        let begun = [StatusId::SyncStarted, StatusId::SyncingUpstream];
+        let begun = begun.map(|status| (status, vec![]));
+        journal.record_all(Some(id), begun.to_vec()).await;
         for line in phrases::upstream_started(journal.server()) {
             journal.line(Some(id), line);
         }
