@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -26,8 +27,15 @@ enum Flow {
 struct Orders {
     target: Option<SocketAddr>,
     flow: Flow,
+    /// How long each piece is held back, in both directions.
+    delay: Duration,
     /// Grows when all connections are to end.
     cuts: u64,
+    /// Grows when the next piece towards those who dialled is to have a wrong bit.
+    flips: u64,
+    /// Grows when nothing more is to go towards those who dialled, who are told so, while what they send
+    /// goes on.
+    half_closes: u64,
 }
 
 /// A proxy. It ends when dropped.
@@ -50,7 +58,10 @@ impl Proxy {
         let orders = watch::Sender::new(Orders {
             target: None,
             flow: Flow::Free,
+            delay: Duration::ZERO,
             cuts: 0,
+            flips: 0,
+            half_closes: 0,
         });
         let delivered = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
@@ -103,9 +114,27 @@ impl Proxy {
         self.allow(0);
     }
 
-    /// Lets everything through.
+    /// Lets everything through, at once.
     pub fn free(&self) {
-        self.flow(Flow::Free);
+        self.orders.send_modify(|orders| {
+            orders.flow = Flow::Free;
+            orders.delay = Duration::ZERO;
+        });
+    }
+
+    /// Holds each piece back for so long, in both directions.
+    pub fn delay(&self, delay: Duration) {
+        self.orders.send_modify(|orders| orders.delay = delay);
+    }
+
+    /// Turns one bit of the next piece of each connection towards those who dialled.
+    pub fn flip(&self) {
+        self.orders.send_modify(|orders| orders.flips += 1);
+    }
+
+    /// Ends every connection in one direction: those who dialled hear no more, and may go on to speak.
+    pub fn half_close(&self) {
+        self.orders.send_modify(|orders| orders.half_closes += 1);
     }
 
     fn flow(&self, flow: Flow) {
@@ -162,8 +191,8 @@ async fn carry(near: TcpStream, mut orders: watch::Receiver<Orders>, delivered: 
     };
     let both = async {
         tokio::join!(
-            pass(near_read, far_write, None),
-            pass(far_read, near_write, Some((orders, delivered))),
+            pass(near_read, far_write, orders.clone(), None),
+            pass(far_read, near_write, orders, Some(delivered)),
         );
     };
     tokio::select! {
@@ -172,18 +201,36 @@ async fn carry(near: TcpStream, mut orders: watch::Receiver<Orders>, delivered: 
     }
 }
 
-/// Passes on what one side sends, as far as the orders allow where there are some.
+/// Passes on what one side sends. Towards those who dialled, bytes are counted and all orders hold.
 async fn pass(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut ordered: Option<(watch::Receiver<Orders>, Arc<AtomicU64>)>,
+    mut orders: watch::Receiver<Orders>,
+    delivered: Option<Arc<AtomicU64>>,
 ) {
     let mut piece = vec![0; PIECE];
-    while let Ok(read @ 1..) = from.read(&mut piece).await {
+    let began = orders.borrow().clone();
+    let mut flips = began.flips;
+    let mut closing = orders.clone();
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut piece) => read,
+            _ = closing.wait_for(|orders| orders.half_closes != began.half_closes),
+                if delivered.is_some() => break,
+        };
+        let Ok(read @ 1..) = read else { break };
+        let now = orders.borrow().clone();
+        if !now.delay.is_zero() {
+            tokio::time::sleep(now.delay).await;
+        }
+        if delivered.is_some() && now.flips != flips {
+            flips = now.flips;
+            piece[read / 2] ^= 1;
+        }
         let mut rest = &piece[..read];
         while !rest.is_empty() {
-            let now = match &mut ordered {
-                Some((orders, delivered)) => permit(orders, delivered, rest.len()).await,
+            let now = match &delivered {
+                Some(delivered) => permit(&mut orders, delivered, rest.len()).await,
                 None => rest.len(),
             };
             let (going, waiting) = rest.split_at(now);
@@ -229,7 +276,6 @@ async fn permit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// An echo, a proxy in front of it, and a connection through it.
     async fn connection() -> (Proxy, TcpStream) {
@@ -276,6 +322,31 @@ mod tests {
         proxy.free();
         stream.read_exact(&mut answer[..2]).await.unwrap();
         assert_eq!(&answer[..2], b"78");
+    }
+
+    #[tokio::test]
+    async fn one_bit_is_turned_and_no_more() {
+        let (proxy, mut stream) = connection().await;
+        let mut answer = [0; 4];
+        stream.write_all(b"one!").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"one!");
+        proxy.flip();
+        for expected in [*b"twn!", *b"two!"] {
+            stream.write_all(b"two!").await.unwrap();
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn half_a_connection_ends() {
+        let (proxy, mut stream) = connection().await;
+        stream.write_all(b"one!").await.unwrap();
+        stream.read_exact(&mut [0; 4]).await.unwrap();
+        proxy.half_close();
+        assert_eq!(stream.read(&mut [0; 4]).await.unwrap(), 0);
+        stream.write_all(b"two!").await.unwrap();
     }
 
     #[tokio::test]
