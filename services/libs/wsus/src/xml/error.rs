@@ -1,6 +1,7 @@
 //! Why a message is not one.
 
 use super::MAX_DEPTH;
+use catalog::Problem;
 
 /// Why a message could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +15,7 @@ pub enum DecodeError {
         path: String,
         /// What the parser says.
         #[source]
-        source: Box<quick_xml::Error>,
+        source: Problem,
     },
     /// The document ends inside an element.
     #[error("the message ends in the middle, in {path}: it was cut off on its way")]
@@ -108,6 +109,8 @@ impl DecodeError {
             | Self::NotSoap { .. }
             | Self::Unexpected { .. } => return None,
         };
-        path.split('/').nth(3)
+        path.split('/')
+            .nth(3)
+            .filter(|name| !name.trim().is_empty())
     }
 }
