@@ -9,6 +9,8 @@ mod child;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod matrix;
@@ -16,5 +18,7 @@ mod matrix;
 mod parent;
 #[cfg(test)]
 mod playground;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod secrets;

@@ -12,3 +12,5 @@ mod packages;
 mod requests;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod server;
