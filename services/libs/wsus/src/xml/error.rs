@@ -29,6 +29,12 @@ pub enum DecodeError {
         /// Elements around it.
         path: String,
     },
+    /// A NUL, which no text of XML holds and not every database stores.
+    #[error("text in {path} holds a NUL")]
+    Nul {
+        /// Elements around it.
+        path: String,
+    },
     /// A document type declaration.
     #[error("the message has a document type declaration, which SOAP forbids")]
     DocumentType,
@@ -99,6 +105,7 @@ impl DecodeError {
             Self::Syntax { path, .. }
             | Self::Truncated { path }
             | Self::NotUtf8 { path }
+            | Self::Nul { path }
             | Self::Entity { path, .. }
             | Self::Value { path, .. }
             | Self::Content { path }

@@ -180,18 +180,8 @@ impl<'a> XmlReader<'a> {
     pub fn text_into(&mut self, text: &mut String) -> Result<()> {
         loop {
             match self.event()? {
-                Event::Text(part) => {
-                    let Ok(part) = std::str::from_utf8(&part) else {
-                        return Err(DecodeError::NotUtf8 { path: self.path() });
-                    };
-                    push_normalized(text, part);
-                }
-                Event::CData(part) => {
-                    let Ok(part) = std::str::from_utf8(&part) else {
-                        return Err(DecodeError::NotUtf8 { path: self.path() });
-                    };
-                    push_normalized(text, part);
-                }
+                Event::Text(part) => push_normalized(text, self.plain(&part)?),
+                Event::CData(part) => push_normalized(text, self.plain(&part)?),
                 Event::GeneralRef(reference) => text.push(self.resolve(&reference)?),
                 Event::End(_) => {
                     self.path.pop();
@@ -203,6 +193,15 @@ impl<'a> XmlReader<'a> {
                 Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::DocType(_) => {}
             }
         }
+    }
+
+    fn plain<'t>(&self, part: &'t [u8]) -> Result<&'t str> {
+        let part =
+            std::str::from_utf8(part).map_err(|_| DecodeError::NotUtf8 { path: self.path() })?;
+        if part.contains('\0') {
+            return Err(DecodeError::Nul { path: self.path() });
+        }
+        Ok(part)
     }
 
     fn resolve(&self, reference: &BytesRef<'_>) -> Result<char> {
@@ -399,6 +398,18 @@ mod tests {
             "&;",
         ] {
             assert!(text_of(&format!("<a>{text}</a>")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_refused_however_it_is_written() {
+        for text in [
+            "<a>x\0</a>",
+            "<a><![CDATA[\0]]></a>",
+            "<a>&#0;</a>",
+            "<a>&#x0;</a>",
+        ] {
+            assert!(text_of(text).is_err(), "{text:?}");
         }
     }
 

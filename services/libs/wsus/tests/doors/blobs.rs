@@ -84,7 +84,7 @@ fn a_directory_that_claims_much_takes_no_memory_for_it() {
     // The member begins far behind the end of the data.
     let mut far = good.clone();
     far[48..52].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(decode(&far, LIMIT).is_err());
+    assert!(matches!(decode(&far, LIMIT), Err(Error::TooLarge { .. })));
     // More folders, files and blocks than there are bytes.
     for at in [26, 28, 40] {
         let mut many = good.clone();
@@ -102,6 +102,21 @@ fn a_small_cabinet_that_unpacks_to_much_is_stopped_at_the_limit() {
     let mut lies = bomb.clone();
     lies[44..48].copy_from_slice(&8_u32.to_le_bytes());
     assert_eq!(decode(&lies, LIMIT).unwrap(), "    ");
+}
+
+#[test]
+fn a_member_far_inside_is_refused_before_all_before_it_is_unpacked() {
+    // Two gigabytes could be unpacked of two megabytes in order to reach eight bytes.
+    let spaces = utf16(&" ".repeat(2 << 20));
+    let mut bomb = cabinet(cab::CompressionType::MsZip, &spaces);
+    bomb[44..48].copy_from_slice(&8_u32.to_le_bytes());
+    let far = u32::try_from(spaces.len() - 8).unwrap();
+    bomb[48..52].copy_from_slice(&far.to_le_bytes());
+    assert!(matches!(decode(&bomb, LIMIT), Err(Error::TooLarge { .. })));
+    // Not so far inside it is read as ever.
+    let near = u32::try_from(LIMIT).unwrap();
+    bomb[48..52].copy_from_slice(&near.to_le_bytes());
+    assert_eq!(decode(&bomb, LIMIT).unwrap(), "    ");
 }
 
 #[test]

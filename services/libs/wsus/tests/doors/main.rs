@@ -1,6 +1,5 @@
 //! Bad input at the doors of the protocol: requests, answers, compressed documents, packages. Each is refused
 //! with one short line, or read as something that is written and read again alike.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(test)]
 mod answers;
