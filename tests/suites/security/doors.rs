@@ -216,12 +216,8 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
     call(&people, "HierarchyService/ListSites", token, &[])
         .await
         .unwrap();
-    let again = RenewCertificateRequest {
-        certificate_request: key.csr_pem().unwrap(),
-        site_code: String::new(),
-    };
-    let rpc = "SiteLinkService/RenewCertificate";
-    call(&link, rpc, None, &again.encode_to_vec())
+    // A pull of everything begins with its plan.
+    call(&link, "SiteLinkService/Pull", None, &[])
         .await
         .unwrap();
 }

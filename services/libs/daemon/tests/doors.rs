@@ -1,5 +1,4 @@
 //! Bad configuration files: each is refused with one short line that says where, and repeats no secret.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use daemon::config::{ByteSize, ConfigPath, Period, Secret, parse, read};
 use daemon::telemetry;
