@@ -39,6 +39,14 @@ pub enum Error {
         /// Why.
         source: document::Error,
     },
+    /// A document of another revision than the package says.
+    #[error("the document of {listed} in the package says that it is {found}")]
+    OtherRevision {
+        /// Of which revision it should be.
+        listed: RevisionId,
+        /// Of which it is.
+        found: RevisionId,
+    },
     /// A document could not be compressed.
     #[error("{place} cannot be held")]
     Compress {
@@ -100,6 +108,11 @@ pub fn package(path: &Path) -> Result<ServedCatalog, Error> {
     let mut failed = None;
     package.read(
         |update, text| match documents.add(&text, &update.id.to_string()) {
+            Ok(found) if found != update.id => {
+                let listed = update.id;
+                failed = Some(Error::OtherRevision { listed, found });
+                ControlFlow::Break(())
+            }
             Ok(_) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);

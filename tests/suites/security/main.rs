@@ -11,6 +11,8 @@ mod claims;
 #[cfg(test)]
 mod compared;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod matrix;
@@ -18,5 +20,7 @@ mod matrix;
 mod parent;
 #[cfg(test)]
 mod playground;
+#[cfg(test)]
+mod raw;
 #[cfg(test)]
 mod secrets;

@@ -1,12 +1,12 @@
 //! Who may call what: every RPC of every service, called by everybody there is, at a central site.
 
 use crate::playground::Playground;
+use crate::raw::Raw;
 use prost::Message as _;
 use std::sync::Arc;
 use testkit::patience::LONG;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 use trust::Role;
 
 /// What becomes of a call.
@@ -76,41 +76,6 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("SyncService/StartSync", OPERATORS),
     ("SyncService/WatchSync", VIEWERS),
 ];
-
-/// Messages as bytes, whatever they are.
-#[derive(Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes::BufMut::put_slice(buffer, &item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let bytes = bytes::Buf::remaining(buffer);
-        Ok(Some(bytes::Buf::copy_to_bytes(buffer, bytes).to_vec()))
-    }
-}
 
 /// Calls an RPC with an empty message.
 async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod item;
 pub mod merkle;
 pub mod order;
+mod problem;
 pub mod relations;
 pub mod selection;
 pub mod site;
@@ -18,4 +19,5 @@ pub mod supersedence;
 pub mod well_known;
 
 pub use identity::{RevisionId, UpdateId};
+pub use problem::Problem;
 pub use site::{SiteCode, SiteKind};

@@ -16,6 +16,11 @@ use std::path::{Path, PathBuf};
 /// Largest configuration file that is read, in bytes.
 pub const MAX_FILE: u64 = 1024 * 1024;
 
+/// Longest message and longest key that an error shows, in characters. The longest message lists the names
+/// of all settings.
+const MAX_MESSAGE: usize = 600;
+const MAX_KEY: usize = 100;
+
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -92,7 +97,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, ConfigEr
     toml::from_str(text).map_err(|error| ConfigError::Wrong {
         file: file.to_owned(),
         place: place(text, error.span().map(|span| span.start)),
-        message: error.message().to_owned(),
+        message: one_line(error.message(), MAX_MESSAGE),
     })
 }
 
@@ -106,8 +111,20 @@ fn place(text: &str, offset: Option<usize>) -> Place {
     let column = 1 + before[start..].chars().count();
     Place {
         position: Some((line, column)),
-        key: key_of(text[start..].lines().next().unwrap_or(""), &text[..start]),
+        key: key_of(text[start..].lines().next().unwrap_or(""), &text[..start])
+            .map(|key| one_line(&key, MAX_KEY)),
     }
+}
+
+/// The beginning of `text` in one line: a file may hold anything, and errors quote it.
+fn one_line(text: &str, most: usize) -> String {
+    let turns = |c: char| matches!(c, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let clean = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
+    let mut line: String = text.chars().take(most).map(clean).collect();
+    if text.chars().nth(most).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// The key that `line` sets, with the table that the lines `above` it opened.

@@ -67,9 +67,16 @@ pub fn read(path: &Path) -> Result<Option<String>, SecretFileError> {
         Err(error) => return Err(failed("reading", path)(error)),
     };
     let mut text = String::new();
-    file.take(MAX_BYTES)
+    file.take(MAX_BYTES + 1)
         .read_to_string(&mut text)
         .map_err(failed("reading", path))?;
+    if text.len() as u64 > MAX_BYTES {
+        let error = io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {MAX_BYTES} bytes"),
+        );
+        return Err(failed("reading", path)(error));
+    }
     Ok(Some(text))
 }
 
@@ -77,6 +84,17 @@ pub fn read(path: &Path) -> Result<Option<String>, SecretFileError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_too_large_for_a_secret_is_refused_and_not_cut() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("site.key");
+        let most = usize::try_from(MAX_BYTES).unwrap();
+        write(&path, &"x".repeat(most)).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len(), most);
+        write(&path, &"x".repeat(most + 1)).unwrap();
+        assert!(read(&path).is_err());
+    }
 
     #[test]
     fn a_secret_is_its_owners_alone() {

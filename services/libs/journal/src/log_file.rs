@@ -1,5 +1,6 @@
 //! `wsyncmgr.log` on disk: appended to, turned over when full, read from its end.
 
+use crate::log_line::{CUT, MAX_TEXT, clip};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ pub const MIN_MAX_BYTES: u64 = 10_000;
 pub const MAX_TAIL_LINES: usize = 20_000;
 /// Most bytes that [`tail`] reads from each of the two files.
 pub const MAX_TAIL_BYTES: u64 = 4 * 1024 * 1024;
+/// Longest line that [`tail`] returns, in bytes; what is longer was not written here, and ends in [`CUT`].
+pub const MAX_LINE: usize = 2 * MAX_TEXT;
 /// Bytes read at a time, from the end backwards.
 const BLOCK: u64 = 64 * 1024;
 
@@ -143,10 +146,19 @@ fn last_lines(path: &Path, wanted: usize) -> io::Result<Vec<String>> {
     };
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(wanted);
-    Ok(lines[skipped..]
-        .iter()
-        .map(|line| (*line).to_owned())
-        .collect())
+    Ok(lines[skipped..].iter().map(|line| readable(line)).collect())
+}
+
+/// A line as it may be shown and sent. What this program wrote stays as it is; but a file may hold
+/// anything, and after a loss of power often megabytes of NUL.
+fn readable(line: &str) -> String {
+    let (kept, cut) = clip(line, MAX_LINE);
+    let blank = |c: char| if c.is_control() && c != '\t' { ' ' } else { c };
+    let mut readable: String = kept.chars().map(blank).collect();
+    if cut {
+        readable.push_str(CUT);
+    }
+    readable
 }
 
 fn open_end(path: &Path) -> io::Result<(File, u64)> {

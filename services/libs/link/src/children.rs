@@ -539,6 +539,12 @@ fn status_row(message: wire::v1::StatusMessage) -> Result<StatusRow, Status> {
             "a status message has ten inserts at most",
         ));
     }
+    // The database counts with a sign.
+    if i64::try_from(message.number).is_err() {
+        let field = "number";
+        let why = "it is larger than any number that a site gives out".to_owned();
+        return Err(convert::Error::Invalid { field, why }.into());
+    }
     let mut inserts = message.inserts;
     for insert in &mut inserts {
         clip(insert, MAX_INSERT);

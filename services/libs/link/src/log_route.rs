@@ -2,8 +2,9 @@
 
 use crate::children::Children;
 use crate::site::Site;
-use catalog::SiteCode;
+use catalog::{Problem, SiteCode};
 use futures::{Stream, StreamExt as _};
+use journal::log_file::MAX_LINE;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -199,7 +200,8 @@ impl LogRouter {
 
     /// Takes lines that a child sent in. A reader that does not keep up loses the log: the link to the
     /// child has other things to carry.
-    pub(crate) fn answered(&self, child: SiteCode, lines: LogLines) {
+    pub(crate) fn answered(&self, child: SiteCode, mut lines: LogLines) {
+        bound(&mut lines);
         let mut open = self.open();
         let request = lines.request;
         let lost = open
@@ -216,6 +218,16 @@ impl LogRouter {
     pub(crate) fn child_left(&self, child: SiteCode) {
         self.open().requests.retain(|_, (asked, _)| *asked != child);
     }
+}
+
+/// Cuts what a child says of a log to what a site sends of its own. The error travels in the head of an
+/// answer, where little fits.
+fn bound(answer: &mut LogLines) {
+    answer.lines.truncate(LINES_PER_MESSAGE);
+    for line in &mut answer.lines {
+        line.truncate(line.floor_char_boundary(MAX_LINE));
+    }
+    answer.error = Problem::new(&answer.error).to_string();
 }
 
 /// How often a log that is followed is looked at for new lines.
@@ -249,4 +261,26 @@ fn async_lines(
             tokio::time::sleep(FOLLOW_INTERVAL).await;
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_child_says_of_a_log_is_bounded() {
+        let mut answer = LogLines {
+            request: 1,
+            lines: vec!["ä".repeat(MAX_LINE); 1_000],
+            end: true,
+            error: "no\r\n\u{1b}[2J".repeat(100_000),
+        };
+        bound(&mut answer);
+        assert_eq!(answer.lines.len(), LINES_PER_MESSAGE);
+        assert!(answer.lines.iter().all(|line| line.len() <= MAX_LINE));
+        assert!(answer.error.len() < 1_000 && !answer.error.contains(char::is_control));
+        let mut silent = LogLines::default();
+        bound(&mut silent);
+        assert_eq!(silent, LogLines::default());
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::compare::{Comparison, Stopped};
 use crate::dial::explain_status;
+use crate::serve_pull::CHANGES_PER_BATCH;
 use crate::site::Site;
 use bytes::Bytes;
 use catalog::SiteCode;
@@ -27,6 +28,8 @@ use wire::v1::{ChangeBatch, PullPlan, PullRequest, PullResponse};
 pub const MAX_MESSAGE_BYTES: usize = 192 << 20;
 /// How long a parent may say nothing in the middle of a pull.
 const SILENCE: Duration = Duration::from_secs(120);
+/// How a change begins within an encoded batch: field 1, with a length.
+const CHANGE_TAG: u8 = 0x0a;
 /// Batches that wait, checked, for the database to be done with the one before.
 const BATCHES_AHEAD: usize = 1;
 /// How long a cancel may take to arrive after the parent said that its own run was cancelled.
@@ -197,6 +200,7 @@ fn checked(batch: Bytes) -> Result<CheckedSlice, String> {
 
 /// What is in a batch, as it came; the error says why it cannot be read.
 pub(crate) fn decoded(batch: Bytes) -> Result<Vec<ChangeRow>, String> {
+    bounded(&batch)?;
     let batch =
         ChangeBatch::decode(batch).map_err(|error| format!("a batch cannot be read: {error}"))?;
     let changes = batch
@@ -211,6 +215,24 @@ pub(crate) fn decoded(batch: Bytes) -> Result<Vec<ChangeRow>, String> {
         })
         .collect();
     Ok(changes)
+}
+
+/// Checks that a batch holds no more changes than anybody sends, before any of them takes up room.
+fn bounded(mut batch: &[u8]) -> Result<(), String> {
+    let broken = || "a batch cannot be read: it is cut off".to_owned();
+    for _ in 0..=CHANGES_PER_BATCH {
+        let Some((tag, mut rest)) = batch.split_first() else {
+            return Ok(());
+        };
+        if *tag != CHANGE_TAG {
+            return Err("a batch cannot be read: it holds something else than changes".to_owned());
+        }
+        let length = prost::decode_length_delimiter(&mut rest).map_err(|_| broken())?;
+        batch = rest.get(length..).ok_or_else(broken)?;
+    }
+    Err(format!(
+        "a batch holds more than {CHANGES_PER_BATCH} changes"
+    ))
 }
 
 struct PullRun<'a> {
@@ -283,6 +305,9 @@ impl PullRun<'_> {
             // The parent has nothing yet, and so have we.
             return Ok(Ended::At(0));
         };
+        if plan.target_position > i64::MAX as u64 {
+            return Err(self.refused("its plan goes to a position that there is not"));
+        }
         if plan.compare && positions.verified > 0 {
             return Ok(Ended::Differs(None));
         }
@@ -465,4 +490,20 @@ enum Verdict {
     Differs(Failure),
     /// The statement itself is not to be believed.
     Refused(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_too_many_changes_is_refused_before_it_is_decoded() {
+        let batch = |changes: usize| Bytes::from([CHANGE_TAG, 0].repeat(changes));
+        assert!(bounded(&batch(CHANGES_PER_BATCH)).is_ok());
+        let refused = decoded(batch(CHANGES_PER_BATCH + 1)).unwrap_err();
+        assert_eq!(refused, "a batch holds more than 1000 changes");
+        for bad in [&[0x12_u8, 0][..], &[0x0a, 5, 1], &[0x0a], &[0x0a, 0xff]] {
+            assert!(decoded(Bytes::from(bad.to_vec())).is_err(), "{bad:?}");
+        }
+    }
 }

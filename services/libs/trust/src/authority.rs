@@ -105,7 +105,7 @@ impl Authority {
         };
         let (mut issuing, mut stating) = (Vec::new(), Vec::new());
         for key in PrivatePkcs8KeyDer::pem_slice_iter(pem.as_bytes()) {
-            let key = key.map_err(|error| Error::malformed(WHAT, error))?;
+            let key = key.map_err(|error| Error::pem(WHAT, &error))?;
             match SigningKey::from_pkcs8_der(key.secret_pkcs8_der()) {
                 Ok(statement) => stating.push(statement),
                 Err(_) => issuing.push(
@@ -132,6 +132,10 @@ impl Authority {
         let held = certificate::parse(&certificate)?;
         if held.public_key().subject_public_key.data.as_ref() != key.der_bytes() {
             return Err(Error::KeyMismatch { what: WHAT });
+        }
+        if !certificate::is_self_signed(&held) {
+            let reason = "its own signature does not fit, so it was altered or damaged";
+            return Err(Error::malformed(WHAT, reason));
         }
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|error| Error::malformed(WHAT, error))?;

@@ -95,7 +95,7 @@ pub fn chain_from_pem(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> 
     let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
         .take(MAX_CHAIN + 1)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Error::malformed(WHAT, error))?;
+        .map_err(|error| Error::pem(WHAT, &error))?;
     if chain.len() > MAX_CHAIN {
         return Err(Error::malformed(WHAT, "it holds too many certificates"));
     }
@@ -130,4 +130,16 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     } else {
         Err(Error::malformed(WHAT, "bytes follow its end"))
     }
+}
+
+/// Whether the key that the certificate names made its signature: then nobody altered it since.
+pub(crate) fn is_self_signed(certificate: &X509Certificate<'_>) -> bool {
+    let key = certificate.public_key().subject_public_key.data.as_ref();
+    let signed = certificate.tbs_certificate.as_ref();
+    let signature = certificate.signature_value.data.as_ref();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .signature_verification_algorithms
+        .all
+        .iter()
+        .any(|algorithm| algorithm.verify_signature(key, signed, signature).is_ok())
 }

@@ -1,6 +1,8 @@
 //! What can be wrong with keys, certificates and requests for them.
 
-use catalog::SiteCode;
+use catalog::{Problem, SiteCode};
+use rustls::pki_types::pem;
+use std::fmt::Display;
 
 /// A key, certificate or certificate request that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -87,17 +89,33 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn malformed(what: &'static str, reason: impl ToString) -> Self {
+    pub(crate) fn malformed(what: &'static str, reason: impl Display) -> Self {
         Self::Malformed {
             what,
-            reason: reason.to_string(),
+            reason: Problem::new(reason).to_string(),
         }
     }
 
-    pub(crate) fn crypto(what: &'static str, reason: impl ToString) -> Self {
+    /// What is wrong with a PEM text. The reader of PEM would quote the line, and the line may be a
+    /// private key that lost its line breaks.
+    pub(crate) fn pem(what: &'static str, error: &pem::Error) -> Self {
+        let reason = match error {
+            pem::Error::MissingSectionEnd { .. } => "a PEM section has no end: it was cut off",
+            pem::Error::IllegalSectionStart { .. } => {
+                "the line that begins a PEM section is not whole"
+            }
+            pem::Error::Base64Decode(_) => "a PEM section is not in Base64",
+            pem::Error::SectionTooLarge => "a PEM section is too long",
+            pem::Error::NoItemsFound => "it holds no PEM section of the right kind",
+            pem::Error::Io(_) | _ => "it is not in PEM",
+        };
+        Self::malformed(what, reason)
+    }
+
+    pub(crate) fn crypto(what: &'static str, reason: impl Display) -> Self {
         Self::Crypto {
             what,
-            reason: reason.to_string(),
+            reason: Problem::new(reason).to_string(),
         }
     }
 }

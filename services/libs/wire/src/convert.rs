@@ -124,10 +124,13 @@ pub fn from_timestamp(value: Timestamp) -> prost_types::Timestamp {
 /// A text of bounded length without control characters, fit for a log line or a table.
 ///
 /// # Errors
-/// When it is longer than `most` bytes.
+/// When it is longer than `most` bytes, or holds a control character.
 pub fn text(field: &'static str, value: String, most: usize) -> Result<String, Error> {
     if value.len() > most {
         return Err(invalid(field, format_args!("more than {most} bytes")));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(invalid(field, "it holds a control character"));
     }
     Ok(value)
 }
@@ -153,6 +156,14 @@ mod tests {
             nanos: -1,
         };
         assert!(timestamp("time", &absurd).is_err());
+    }
+
+    #[test]
+    fn a_text_is_one_bounded_line() {
+        assert_eq!(text("version", "0.1.0".into(), 5).unwrap(), "0.1.0");
+        for bad in ["0.1.00", "a\nb", "\u{1b}", "\0", "\u{85}"] {
+            assert!(text("version", bad.into(), 5).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

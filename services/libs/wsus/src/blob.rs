@@ -46,6 +46,10 @@ pub enum Error {
 ///
 /// Memory grows with what is really there, not with what the cabinet claims.
 pub fn decode(cabinet: &[u8], limit: usize) -> Result<String, Error> {
+    // What stands before a member has to be unpacked to reach it.
+    if begins_behind(cabinet, limit.saturating_mul(2)) {
+        return Err(Error::TooLarge { limit });
+    }
     guarded(|| {
         let mut archive = cab::Cabinet::new(Cursor::new(cabinet)).map_err(cabinet_error)?;
         let Some((name, size)) = archive
@@ -64,6 +68,36 @@ pub fn decode(cabinet: &[u8], limit: usize) -> Result<String, Error> {
         decode_utf16(reader, u64::from(size), limit)
     })
     .unwrap_or_else(|| Err(Error::Cabinet("the compressed data is damaged".into())))
+}
+
+/// Whether a member of the cabinet begins behind `limit` bytes of unpacked data. A directory that cannot be
+/// read is for the decompressor to complain of.
+fn begins_behind(cabinet: &[u8], limit: usize) -> bool {
+    // MS-CAB 2.1: in the header the place and number of the members; a member is its size, its place in
+    // the unpacked data, twelve bytes with its attributes, and its name, which ends in NUL.
+    let number = |at: usize| {
+        let bytes = cabinet.get(at..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    };
+    let count = cabinet.get(28..).and_then(|rest| rest.first_chunk());
+    let count = count.map_or(0, |count| u16::from_le_bytes(*count));
+    let Some(mut at) = number(16) else {
+        return false;
+    };
+    for _ in 0..count {
+        let Some(begin) = number(at.saturating_add(4)) else {
+            return false;
+        };
+        if begin > limit {
+            return true;
+        }
+        let name = cabinet.get(at + 16..).unwrap_or_default();
+        let Some(length) = name.iter().position(|byte| *byte == 0) else {
+            return false;
+        };
+        at += 16 + length + 1;
+    }
+    false
 }
 
 /// Runs the decompressor, which asserts on some malformed streams instead of giving an error; `None`

@@ -2,6 +2,7 @@
 
 use crate::message::{DecodeError, SoapVersion};
 use crate::xml::{XmlReader, XmlWriter};
+use catalog::Problem;
 use std::fmt;
 use uuid::Uuid;
 
@@ -81,7 +82,7 @@ impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_str() {
             "" => f.write_str("a fault without code"),
-            code => f.write_str(code),
+            code => Problem::new(code).fmt(f),
         }
     }
 }
@@ -103,9 +104,6 @@ pub struct Fault {
     pub method: String,
 }
 
-/// Longest message or reason of a fault that is shown, in characters.
-const SHOWN: usize = 200;
-
 impl fmt::Display for Fault {
     /// The code and what explains it, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,11 +113,8 @@ impl fmt::Display for Fault {
             ("", reason) => reason,
             (message, _) => message,
         };
-        f.write_str(" (")?;
-        for c in explanation.lines().next().unwrap_or("").chars().take(SHOWN) {
-            fmt::Write::write_char(f, if c.is_control() { ' ' } else { c })?;
-        }
-        f.write_str(")")
+        let line = explanation.lines().next().unwrap_or("");
+        write!(f, " ({})", Problem::new(line))
     }
 }
 

@@ -4,6 +4,7 @@
 //! A package is read in two sequential passes and never held as a whole: [`Package::open`] reads the list,
 //! [`Package::read`] the documents.
 
+mod bounded;
 mod manifest;
 mod metadata;
 
@@ -239,7 +240,8 @@ fn damaged() -> io::Error {
 
 /// Finds a member, in any case of its name.
 fn member(path: &Path, cabinet: &Cabinet, name: &'static str) -> Result<String, Error> {
-    const SHOWN: usize = 10;
+    const SHOWN: usize = 5;
+    const SHOWN_CHARS: usize = 40;
     let names = || {
         cabinet
             .folder_entries()
@@ -248,7 +250,10 @@ fn member(path: &Path, cabinet: &Cabinet, name: &'static str) -> Result<String, 
     };
     let found = names().find(|member| member.eq_ignore_ascii_case(name));
     found.map(str::to_owned).ok_or_else(|| {
-        let present: Vec<&str> = names().take(SHOWN).collect();
+        let present: Vec<String> = names()
+            .take(SHOWN)
+            .map(|name| name.chars().take(SHOWN_CHARS).collect())
+            .collect();
         Error::NotAPackage {
             path: path.to_owned(),
             reason: format!("there is no {name} in it, but {present:?}"),

@@ -120,3 +120,37 @@ fn what_cannot_be_served_is_named() {
     assert!(matches!(directory(&missing), Err(Error::Read { .. })));
     assert!(package(&path).is_err());
 }
+
+#[test]
+fn a_package_whose_document_is_of_another_revision_is_refused() {
+    use std::io::Write as _;
+    let listed = "00000000-0000-4000-8000-000000000301";
+    let document = "<Update xmlns=\"http://schemas.microsoft.com/msus/2002/12/Update\">\
+        <UpdateIdentity UpdateID=\"00000000-0000-4000-8000-000000000300\" RevisionNumber=\"200\"/>\
+        <Properties UpdateType=\"Software\" CreationDate=\"2024-05-14T17:00:00Z\"/></Update>";
+    let manifest = format!(
+        "<ExportPackage ServerID=\"{listed}\" CreationTime=\"2024-06-19T17:11:14Z\">\
+         <Updates><Update UpdateId=\"{listed}\" RevisionNumber=\"200\"/></Updates></ExportPackage>"
+    );
+    let metadata = format!("{listed},000000c8,{:08x},{document}\r\n", document.len());
+    let mut builder = cab::CabinetBuilder::new();
+    let folder = builder.add_folder(cab::CompressionType::MsZip);
+    folder.add_file("package.xml");
+    folder.add_file("metadata.txt");
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = builder.build(file.as_file_mut()).unwrap();
+    for content in [&manifest, &metadata] {
+        let mut member = writer.next_file().unwrap().unwrap();
+        member.write_all(content.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap();
+    let Err(error) = super::package(file.path()) else {
+        panic!("taken");
+    };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the document of {listed}.200 in the package says that it is 00000000-0000-4000-8000-000000000300.200"
+        )
+    );
+}

@@ -17,7 +17,18 @@ pub enum Error {
         /// Where the parser stopped.
         offset: u64,
         /// What it found.
-        source: quick_xml::Error,
+        source: crate::Problem,
+    },
+    /// A character that no XML document may hold.
+    #[error(
+        "the update document holds the character U+{:04X} at byte {offset}, which XML forbids",
+        u32::from(*character)
+    )]
+    Character {
+        /// The character.
+        character: char,
+        /// Where it stands, or where the reference to it ends.
+        offset: u64,
     },
     /// The text ends inside an element, or before the first.
     #[error("the update document ends before it is complete")]

@@ -7,6 +7,7 @@ pub(super) use draft::Kind;
 
 use super::value::Attributes;
 use super::{Error, Update};
+use crate::Problem;
 use crate::codec::MAX_DOCUMENT_BYTES;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -39,6 +40,12 @@ pub fn parse(xml: &str) -> Result<Update, Error> {
         return Err(Error::TooLarge {
             bytes: xml.len(),
             limit: MAX_DOCUMENT_BYTES,
+        });
+    }
+    if let Some((offset, character)) = forbidden(xml) {
+        return Err(Error::Character {
+            character,
+            offset: offset as u64,
         });
     }
     let mut parser = Parser {
@@ -93,7 +100,7 @@ impl<'a> Parser<'a> {
             Ok(event) => Ok(event),
             Err(source) => Err(Error::Malformed {
                 offset: self.reader.error_position(),
-                source,
+                source: Problem::new(source),
             }),
         }
     }
@@ -101,7 +108,7 @@ impl<'a> Parser<'a> {
     fn malformed(&self, source: impl Into<quick_xml::Error>) -> Error {
         Error::Malformed {
             offset: self.reader.buffer_position(),
-            source: source.into(),
+            source: Problem::new(source.into()),
         }
     }
 
@@ -286,7 +293,12 @@ impl<'a> Parser<'a> {
             .resolve_char_ref()
             .map_err(|error| self.malformed(error))?;
         if let Some(character) = resolved {
-            return Ok(character);
+            return if is_allowed(character) {
+                Ok(character)
+            } else {
+                let offset = self.reader.buffer_position();
+                Err(Error::Character { character, offset })
+            };
         }
         match &**reference {
             b"lt" => Ok('<'),
@@ -314,6 +326,24 @@ fn append(text: &mut String, part: &str, element: &'static str) -> Result<(), Er
     }
     text.push_str(part);
     Ok(())
+}
+
+/// The first character that XML forbids (XML 1.0 section 2.2), and where it stands.
+fn forbidden(xml: &str) -> Option<(usize, char)> {
+    // Nearly every document is told good by its bytes alone: the others of these characters begin so.
+    let suspicious =
+        |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0xEF;
+    if !xml.bytes().any(suspicious) {
+        return None;
+    }
+    xml.char_indices().find(|(_, c)| !is_allowed(*c))
+}
+
+const fn is_allowed(character: char) -> bool {
+    !matches!(
+        character,
+        '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'
+    )
 }
 
 fn is_blank(text: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use super::{
     CategoryType, DetectoidType, Error, Handler, Impact, MsrcSeverity, PatchingType,
     ProtocolVersion, PublicationState, RebootBehavior,
 };
-use crate::UpdateId;
+use crate::{Problem, UpdateId};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -53,9 +53,9 @@ impl<'e> Attributes<'e> {
         let Some(attribute) = self.inner.next() else {
             return Ok(None);
         };
-        let malformed = |source| Error::Malformed {
+        let malformed = |source: quick_xml::Error| Error::Malformed {
             offset: self.offset,
-            source,
+            source: Problem::new(source),
         };
         let attribute = attribute.map_err(|error| malformed(error.into()))?;
         if attribute.value.len() > MAX_TEXT_BYTES {

@@ -1,11 +1,12 @@
 //! `package.xml`.
 
+use super::bounded::Bounded;
 use super::{Error, MANIFEST, MAX_UPDATES};
 use crate::message::Language;
 use crate::xml::{MAX_DEPTH, parse_date_time};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use catalog::{RevisionId, UpdateId};
+use catalog::{Problem, RevisionId, UpdateId};
 use jiff::Timestamp;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -23,6 +24,9 @@ const MAX_FILES: usize = 16_000_000;
 
 /// Longest URL or file name.
 const MAX_TEXT_BYTES: usize = 8 << 10;
+
+/// Longest tag, text or comment: as many attributes as are read, each as long as it may be.
+const MAX_PIECE_BYTES: usize = 1 << 20;
 
 /// Where a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,16 +76,21 @@ pub(super) struct Manifest {
 
 /// Reads `package.xml` to its end. Names are matched in any case, unknown ones passed over.
 pub(super) fn read(input: impl BufRead) -> Result<Manifest, Error> {
-    let mut reader = Reader::from_reader(input);
+    let mut reader = Reader::from_reader(Bounded::new(input, MAX_PIECE_BYTES));
     reader.config_mut().expand_empty_elements = true;
     let mut builder = Builder::default();
     let mut buffer = Vec::new();
     let mut depth = 0;
     loop {
         buffer.clear();
+        reader.get_mut().begin();
         let event = reader.read_event_into(&mut buffer);
         let position = reader.buffer_position();
-        let refuse = |problem: String| Error::Manifest { position, problem };
+        let refuse = |problem: String| Error::Manifest {
+            position,
+            // It may quote names and values of the file.
+            problem: Problem::new(problem).to_string(),
+        };
         match event {
             Ok(Event::Start(start)) => {
                 depth += 1;
@@ -94,7 +103,7 @@ pub(super) fn read(input: impl BufRead) -> Result<Manifest, Error> {
             }
             Ok(Event::End(end)) => {
                 depth -= 1;
-                builder.end(end.local_name().as_ref());
+                builder.end(end.local_name().as_ref()).map_err(refuse)?;
             }
             Ok(Event::DocType(_)) => {
                 return Err(refuse("a document type declaration is not allowed".into()));
@@ -104,6 +113,11 @@ pub(super) fn read(input: impl BufRead) -> Result<Manifest, Error> {
             }
             Ok(Event::Eof) => return builder.finish().map_err(refuse),
             Ok(_) => {}
+            Err(quick_xml::Error::Io(_)) if reader.get_ref().is_over() => {
+                return Err(refuse(format!(
+                    "a tag or text is longer than {MAX_PIECE_BYTES} bytes"
+                )));
+            }
             Err(quick_xml::Error::Io(source)) => {
                 return Err(Error::Member {
                     member: MANIFEST,
@@ -196,6 +210,9 @@ impl Builder {
         let name = start.local_name();
         let is = |expected: &str| name.as_ref().eq_ignore_ascii_case(expected.as_bytes());
         if is("ExportPackage") {
+            if self.info.is_some() {
+                return Err("there is an ExportPackage inside another".into());
+            }
             let attributes = Attributes::of(start)?;
             self.info = Some(PackageInfo {
                 server_id: attributes.parse("ServerID", guid)?,
@@ -216,6 +233,9 @@ impl Builder {
             };
             push(&mut self.languages, language, MAX_ENTRIES, "languages")?;
         } else if is("Update") {
+            if self.current.is_some() {
+                return Err("there is an Update inside another".into());
+            }
             let attributes = Attributes::of(start)?;
             let id = attributes.parse("UpdateId", guid)?;
             let revision =
@@ -256,22 +276,20 @@ impl Builder {
         Ok(())
     }
 
-    fn end(&mut self, name: &[u8]) {
+    fn end(&mut self, name: &[u8]) -> Result<(), String> {
         if !name.eq_ignore_ascii_case(b"Update") {
-            return;
+            return Ok(());
         }
-        // Whether there are too many is seen at the end: an entry takes about as much room here as in
-        // the file, whose size is bounded.
-        self.updates.extend(self.current.take());
+        match self.current.take() {
+            Some(update) => push(&mut self.updates, update, MAX_UPDATES, "updates"),
+            None => Ok(()),
+        }
     }
 
     fn finish(self) -> Result<Manifest, String> {
         let mut info = self
             .info
             .ok_or("the document does not start with ExportPackage")?;
-        if self.updates.len() > MAX_UPDATES {
-            return Err(format!("there are more than {MAX_UPDATES} updates"));
-        }
         info.languages = self.languages;
         Ok(Manifest {
             info,

@@ -10,6 +10,9 @@ use std::io::{self, BufRead, Read};
 /// GUID, revision and length, with a comma after each.
 const HEADER_BYTES: usize = 36 + 1 + 8 + 1 + 8 + 1;
 
+/// Most bytes of UTF-8 that stand for one UTF-16 code unit.
+const MOST_BYTES_PER_UNIT: usize = 3;
+
 /// Reads record after record.
 pub(super) struct Records<R> {
     input: R,
@@ -69,6 +72,9 @@ impl<R: BufRead> Records<R> {
                 return Err(self.refuse(Some(id), "the file ends in the middle of the document"));
             }
             units += bytes[start..].iter().copied().map(units_of).sum::<usize>();
+            if bytes.len() > length * MOST_BYTES_PER_UNIT {
+                return Err(self.refuse(Some(id), "the document is not UTF-8"));
+            }
         }
         let due = continuation_bytes_due(&bytes);
         self.append(&mut bytes, due)?;

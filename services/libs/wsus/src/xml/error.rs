@@ -1,6 +1,7 @@
 //! Why a message is not one.
 
 use super::MAX_DEPTH;
+use catalog::Problem;
 
 /// Why a message could not be decoded.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +15,7 @@ pub enum DecodeError {
         path: String,
         /// What the parser says.
         #[source]
-        source: Box<quick_xml::Error>,
+        source: Problem,
     },
     /// The document ends inside an element.
     #[error("the message ends in the middle, in {path}: it was cut off on its way")]
@@ -25,6 +26,12 @@ pub enum DecodeError {
     /// Not in UTF-8.
     #[error("text in {path} is not UTF-8")]
     NotUtf8 {
+        /// Elements around it.
+        path: String,
+    },
+    /// A NUL, which no text of XML holds and not every database stores.
+    #[error("text in {path} holds a NUL")]
+    Nul {
         /// Elements around it.
         path: String,
     },
@@ -98,6 +105,7 @@ impl DecodeError {
             Self::Syntax { path, .. }
             | Self::Truncated { path }
             | Self::NotUtf8 { path }
+            | Self::Nul { path }
             | Self::Entity { path, .. }
             | Self::Value { path, .. }
             | Self::Content { path }
@@ -108,6 +116,8 @@ impl DecodeError {
             | Self::NotSoap { .. }
             | Self::Unexpected { .. } => return None,
         };
-        path.split('/').nth(3)
+        path.split('/')
+            .nth(3)
+            .filter(|name| !name.trim().is_empty())
     }
 }

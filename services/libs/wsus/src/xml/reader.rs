@@ -3,6 +3,7 @@
 use super::{DecodeError, MAX_DEPTH, MAX_ELEMENTS};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use catalog::Problem;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -18,6 +19,10 @@ type Result<T> = std::result::Result<T, DecodeError>;
 
 /// Longest element name that is told apart. The longest of the protocol has 45 bytes.
 const MAX_NAME_BYTES: usize = 47;
+
+/// Most elements that an error names as its place, and how many of either end where there are more.
+const SHOWN_DEPTH: usize = 10;
+const SHOWN_AT_ENDS: usize = 4;
 
 /// A start tag.
 #[derive(Debug, Clone, Copy)]
@@ -70,14 +75,27 @@ impl<'a> XmlReader<'a> {
         }
     }
 
-    /// The elements around the current position, for errors.
+    /// The elements around the current position, for errors: the outermost and the innermost where there
+    /// are more than any message of the protocol has.
     pub fn path(&self) -> String {
+        let left_out = match self.path.len() {
+            0..=SHOWN_DEPTH => 0..0,
+            depth => SHOWN_AT_ENDS..depth - SHOWN_AT_ENDS,
+        };
         let mut path = String::new();
-        for element in &self.path {
+        for (at, element) in self.path.iter().enumerate() {
+            if left_out.contains(&at) {
+                if at == left_out.start {
+                    path.push_str("/…");
+                }
+                continue;
+            }
             if !path.is_empty() {
                 path.push('/');
             }
-            path.push_str(&String::from_utf8_lossy(element.name()));
+            // A name may hold anything but blanks and brackets.
+            let name = String::from_utf8_lossy(element.name());
+            path.push_str(&Problem::new(name).to_string());
         }
         if path.is_empty() {
             path.push_str("the message");
@@ -95,7 +113,7 @@ impl<'a> XmlReader<'a> {
             Err(source) => Err(DecodeError::Syntax {
                 position: self.inner.error_position(),
                 path: self.path(),
-                source: Box::new(source),
+                source: Problem::new(source),
             }),
         }
     }
@@ -162,18 +180,8 @@ impl<'a> XmlReader<'a> {
     pub fn text_into(&mut self, text: &mut String) -> Result<()> {
         loop {
             match self.event()? {
-                Event::Text(part) => {
-                    let Ok(part) = std::str::from_utf8(&part) else {
-                        return Err(DecodeError::NotUtf8 { path: self.path() });
-                    };
-                    push_normalized(text, part);
-                }
-                Event::CData(part) => {
-                    let Ok(part) = std::str::from_utf8(&part) else {
-                        return Err(DecodeError::NotUtf8 { path: self.path() });
-                    };
-                    push_normalized(text, part);
-                }
+                Event::Text(part) => push_normalized(text, self.plain(&part)?),
+                Event::CData(part) => push_normalized(text, self.plain(&part)?),
                 Event::GeneralRef(reference) => text.push(self.resolve(&reference)?),
                 Event::End(_) => {
                     self.path.pop();
@@ -185,6 +193,15 @@ impl<'a> XmlReader<'a> {
                 Event::Comment(_) | Event::PI(_) | Event::Decl(_) | Event::DocType(_) => {}
             }
         }
+    }
+
+    fn plain<'t>(&self, part: &'t [u8]) -> Result<&'t str> {
+        let part =
+            std::str::from_utf8(part).map_err(|_| DecodeError::NotUtf8 { path: self.path() })?;
+        if part.contains('\0') {
+            return Err(DecodeError::Nul { path: self.path() });
+        }
+        Ok(part)
     }
 
     fn resolve(&self, reference: &BytesRef<'_>) -> Result<char> {
@@ -381,6 +398,18 @@ mod tests {
             "&;",
         ] {
             assert!(text_of(&format!("<a>{text}</a>")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_refused_however_it_is_written() {
+        for text in [
+            "<a>x\0</a>",
+            "<a><![CDATA[\0]]></a>",
+            "<a>&#0;</a>",
+            "<a>&#x0;</a>",
+        ] {
+            assert!(text_of(text).is_err(), "{text:?}");
         }
     }
 

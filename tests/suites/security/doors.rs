@@ -1,0 +1,405 @@
+//! Bad messages at the one port of a site, over real connections: each is refused with one short line, the
+//! next good one is answered, and nothing of them is stored.
+
+use crate::parent::code;
+use crate::playground::Playground;
+use crate::raw::Raw;
+use futures::StreamExt as _;
+use prost::Message as _;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use testkit::Door;
+use testkit::door::unfit;
+use testkit::mutate::{Mutant, cuts, damage};
+use testkit::patience::LONG;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use trust::Role;
+use wire::v1::attach_request::Message as ToParent;
+use wire::v1::attach_response::Message as ToChild;
+use wire::v1::{
+    AttachRequest, AttachResponse, CreateJoinTokenRequest, DescribeSiteRequest, GetUpdateRequest,
+    Hello, JoinRequest, ListStatusMessagesRequest, ListUpdatesRequest, LogLines, PullRequest,
+    ReadLogRequest, RemoveSiteRequest, RenewCertificateRequest, RunReport, SiteReport, StatusBatch,
+    StatusMessage,
+};
+
+/// Mutants of one message, beside its cuts.
+const DAMAGED: usize = 250;
+
+fn bad(good: &[u8], seed: u64) -> Vec<Mutant> {
+    let mut all: Vec<Mutant> = cuts(good).step_by(3).collect();
+    all.extend(damage(good, seed, DAMAGED));
+    let field = |tag: &[u8]| [tag, b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F"].concat();
+    all.push(Mutant::new("an endless field", field(b"\x0A")));
+    all.push(Mutant::new("groups in each other", [0x0B].repeat(100_000)));
+    all.push(Mutant::new("fields in each other", b"\x0A\x7F".repeat(200)));
+    all.push(Mutant::new(
+        "wrong types",
+        b"\x0D\xFF\xFF\xFF\xFF\x11\xFF\xFF".to_vec(),
+    ));
+    all.push(Mutant::new(
+        "a text of control characters",
+        b"\x0A\x05\x1B[2J\0".to_vec(),
+    ));
+    all
+}
+
+/// What is said to somebody who sent something bad.
+fn told(status: &Status) -> Result<(), String> {
+    let why = status.message().to_owned();
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::AlreadyExists => Err(why),
+        // tonic's words for a message that is none.
+        Code::Internal if why.starts_with("failed to decode Protobuf message") => Err(why),
+        // The word of a mutant may ask for the log of a site that is not there now.
+        Code::Unavailable if why.contains("is not connected") => Err(why),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => panic!("{status:?}"),
+    }
+}
+
+/// Calls an RPC with the bytes of one message. Of a stream of answers only the beginning is awaited.
+async fn call(
+    channel: &Channel,
+    rpc: &str,
+    token: Option<&str>,
+    bytes: &[u8],
+) -> Result<(), Status> {
+    let mut request = Request::new(tokio_stream::once(bytes.to_vec()));
+    request.set_timeout(LONG);
+    if let Some(token) = token {
+        let token = token.parse().unwrap();
+        request.metadata_mut().insert("authorization", token);
+    }
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let path = format!("/headwater.v1.{rpc}").parse().unwrap();
+    let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+    if matches!(rpc, "JournalService/ReadLog") {
+        return Ok(());
+    }
+    answers.message().await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
+    let playground = Playground::start().await;
+    let child = playground.join("PR1", "primary", "CAS", None).await;
+    let administrator = playground.token(Role::Administrator).await;
+    let key = trust::SiteKey::generate().unwrap();
+    let request = key.csr_pem().unwrap();
+    let update = "e6cf1350-c01b-414d-a61f-263d14d133b4.200".to_owned();
+    let by_child: [(&str, Vec<u8>); 3] = [
+        (
+            "SiteLinkService/Pull",
+            PullRequest {
+                epoch: vec![7; 16],
+                after_position: 1 << 40,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "SiteLinkService/RenewCertificate",
+            RenewCertificateRequest {
+                certificate_request: request.clone(),
+                site_code: "PR1".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "SiteLinkService/DescribeSite",
+            DescribeSiteRequest {
+                site_code: "SE1".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+    ];
+    let by_people: [(&str, Vec<u8>); 7] = [
+        (
+            "EnrollmentService/Join",
+            JoinRequest {
+                token: format!("hwj1.{}", "A".repeat(132)),
+                certificate_request: request,
+                version: "0.1.0".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "HierarchyService/CreateJoinToken",
+            CreateJoinTokenRequest {
+                site_code: "PR1".to_owned(),
+                site_kind: "secondary".to_owned(),
+                parent: "ZZ9".to_owned(),
+                valid_seconds: 600,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "HierarchyService/RemoveSite",
+            RemoveSiteRequest {
+                site_code: "ZZ9".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "CatalogService/ListUpdates",
+            ListUpdatesRequest {
+                text: "Security".to_owned(),
+                classification: "Security Updates".to_owned(),
+                product: "Windows 11".to_owned(),
+                update_type: "Software".to_owned(),
+                page_size: 50,
+                page_token: "12".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "CatalogService/GetUpdate",
+            GetUpdateRequest {
+                update_id: update,
+                with_document: true,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "JournalService/ReadLog",
+            ReadLogRequest {
+                site_code: "CAS".to_owned(),
+                last: 5,
+                follow: false,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "JournalService/ListStatusMessages",
+            ListStatusMessagesRequest {
+                site_code: "PR1".to_owned(),
+                limit: 10,
+            }
+            .encode_to_vec(),
+        ),
+    ];
+    let before = state(&playground).await;
+    let link = playground.channel(Some(Arc::clone(&child))).await;
+    let people = playground.channel(None).await;
+    let mut door = Door::new("RPCs over real connections");
+    let by_child = by_child.iter().map(|(rpc, good)| (rpc, good, &link, None));
+    let token = Some(administrator.as_str());
+    let by_people = by_people
+        .iter()
+        .map(|(rpc, good)| (rpc, good, &people, token));
+    for (seed, (rpc, good, channel, token)) in (0..).zip(by_child.chain(by_people)) {
+        for mutant in bad(good, seed) {
+            let outcome = call(channel, rpc, token, &mutant.bytes).await;
+            let named = Mutant::new(format!("{rpc}: {}", mutant.what), mutant.bytes);
+            door.knock(&named, |_| outcome.as_ref().map_or_else(told, |()| Ok(())));
+        }
+    }
+    door.close(2_500);
+    // The site is up and says the same as before.
+    assert_eq!(state(&playground).await, before);
+    call(&people, "HierarchyService/ListSites", token, &[])
+        .await
+        .unwrap();
+    // A pull of everything begins with its plan.
+    call(&link, "SiteLinkService/Pull", None, &[])
+        .await
+        .unwrap();
+}
+
+/// What must not change: the catalog, and who belongs to the hierarchy.
+async fn state(playground: &Playground) -> (store::Positions, Vec<String>) {
+    let store = &playground.central.site.store;
+    let sites = store.read().await.unwrap().sites().await.unwrap();
+    let sites = sites.iter().map(|site| format!("{site:?}")).collect();
+    (store.positions(), sites)
+}
+
+/// What a child may say after its hello, with something of every kind.
+fn said() -> Vec<AttachRequest> {
+    let time = Some(prost_types::Timestamp {
+        seconds: 1_790_000_000,
+        nanos: 5,
+    });
+    let report = SiteReport {
+        site_code: "PR1".to_owned(),
+        site_kind: "primary".to_owned(),
+        parent: "CAS".to_owned(),
+        sequence: 5,
+        version: "0.1.0".to_owned(),
+        epoch: vec![7; 16],
+        position: 9,
+        verified_position: 8,
+        root: vec![3; 32],
+        items: 8,
+        run: Some(RunReport {
+            id: vec![9; 16],
+            state: "Verifying".to_owned(),
+            started: time,
+            ..RunReport::default()
+        }),
+        last_success: time,
+        last_error: "none".to_owned(),
+        upstream: "CAS".to_owned(),
+        ..SiteReport::default()
+    };
+    let status = StatusBatch {
+        through: 77,
+        messages: vec![StatusMessage {
+            site_code: "PR1".to_owned(),
+            number: 1000,
+            time,
+            status_id: 6702,
+            run: vec![9; 16],
+            inserts: vec!["one".to_owned(), "two".to_owned()],
+        }],
+    };
+    let lines = LogLines {
+        request: 1,
+        lines: vec!["a line".to_owned()],
+        end: true,
+        error: String::new(),
+    };
+    [
+        ToParent::Report(report),
+        ToParent::Status(status),
+        ToParent::LogLines(lines),
+    ]
+    .map(|message| AttachRequest {
+        message: Some(message),
+    })
+    .to_vec()
+}
+
+/// Attaches, says something bad and then something good. Ends when the good was acknowledged, or the
+/// parent refused the bad.
+async fn converse(channel: &Channel, bad: &[u8], through: u64) -> Result<(), Status> {
+    let hello = ToParent::Hello(Hello::default());
+    let batch = StatusBatch {
+        messages: vec![],
+        through,
+    };
+    let encoded = |message| {
+        AttachRequest {
+            message: Some(message),
+        }
+        .encode_to_vec()
+    };
+    let said = [
+        encoded(hello),
+        bad.to_vec(),
+        encoded(ToParent::Status(batch)),
+    ];
+    let outbound = tokio_stream::iter(said).chain(futures::stream::pending());
+    let mut client = tonic::client::Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let path = "/headwater.v1.SiteLinkService/Attach".parse().unwrap();
+    let call = client.streaming(Request::new(outbound), path, Raw);
+    let mut inbound = call.await?.into_inner();
+    while let Some(bytes) = inbound.message().await? {
+        let answer = AttachResponse::decode(bytes.as_slice()).unwrap();
+        if let Some(ToChild::Acknowledgement(answer)) = answer.message
+            && answer.through == through
+        {
+            return Ok(());
+        }
+    }
+    // What cannot be decoded ends the conversation without a word to the child; the site journals why.
+    Err(Status::invalid_argument("the parent hung up"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_words_of_an_attached_child_change_nothing_about_others() {
+    let playground = Playground::start().await;
+    let child = playground.join("PR1", "primary", "CAS", None).await;
+    playground.join("PR2", "primary", "CAS", None).await;
+    let channel = playground.channel(Some(child)).await;
+    let before = state(&playground).await;
+    let mut door = Door::new("conversations of children");
+    let mut through = 1 << 40;
+    for (seed, good) in (0..).zip(said()) {
+        for mutant in bad(&good.encode_to_vec(), seed) {
+            through += 1;
+            let outcome = tokio::time::timeout(LONG, converse(&channel, &mutant.bytes, through))
+                .await
+                .unwrap_or_else(|_| panic!("no answer: {}", mutant.what));
+            door.knock(&mutant, |_| outcome.as_ref().map_or_else(told, |()| Ok(())));
+        }
+    }
+    door.close(700);
+    assert_eq!(state(&playground).await, before);
+
+    let site = &playground.central.site;
+    let about: BTreeSet<String> = site
+        .reports
+        .all()
+        .into_iter()
+        .map(|r| r.site_code)
+        .collect();
+    assert!(
+        about.iter().all(|site| site == "CAS" || site == "PR1"),
+        "{about:?}"
+    );
+    let mut read = site.store.read().await.unwrap();
+    for row in read.status_messages(None, 5_000).await.unwrap() {
+        assert!(
+            row.site == code("CAS") || row.site == code("PR1"),
+            "{row:?}"
+        );
+        let text = journal::journal::message_of(row).text();
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+    }
+    for text in playground.messages(9017).await {
+        assert_eq!(unfit(&text), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_message_whose_number_the_database_cannot_hold_is_refused_and_acknowledged() {
+    let playground = Playground::start().await;
+    let child = playground.join("PR1", "primary", "CAS", None).await;
+    let channel = playground.channel(Some(child)).await;
+    let message = |number| StatusMessage {
+        site_code: "PR1".to_owned(),
+        number,
+        time: Some(wire::convert::from_timestamp(playground.ambient.now())),
+        status_id: 6702,
+        ..StatusMessage::default()
+    };
+    let batch = StatusBatch {
+        through: 7,
+        messages: vec![message(u64::MAX), message(1 << 63), message(5)],
+    };
+    let request = AttachRequest {
+        message: Some(ToParent::Status(batch)),
+    };
+    converse(&channel, &request.encode_to_vec(), 7)
+        .await
+        .unwrap();
+    let mut read = playground.central.site.store.read().await.unwrap();
+    let rows = read.status_messages(Some(code("PR1")), 10).await.unwrap();
+    let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
+    assert_eq!(numbers, [5]);
+    let refused = playground.messages(9017).await;
+    assert!(
+        refused
+            .iter()
+            .any(|text| text.contains("larger than any number")),
+        "{refused:?}"
+    );
+}
