@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod away;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;
