@@ -13,6 +13,7 @@ use link::Site;
 use link::children::Children;
 use link::log_route::LogRouter;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
 use trust::{AccessToken, AuthorityPin, Role};
@@ -29,6 +30,8 @@ pub struct Admin {
     pub(crate) admission: Arc<CentralAdmission>,
     pub(crate) logs: LogRouter,
     pub(crate) catalog: Arc<Catalog>,
+    /// Ends the streams that would go on for ever.
+    pub(crate) stop: CancellationToken,
     pin: AuthorityPin,
 }
 
@@ -39,13 +42,14 @@ pub(crate) struct Caller {
 }
 
 impl Admin {
-    /// The admin API of a site whose authority has this fingerprint.
+    /// The admin API of a site whose authority has this fingerprint. Its streams end when `stop` is told.
     pub fn new(
         site: Site,
         children: Arc<Children>,
         admission: Arc<CentralAdmission>,
         logs: LogRouter,
         pin: AuthorityPin,
+        stop: CancellationToken,
     ) -> Self {
         Self {
             catalog: Arc::new(Catalog::new(site.store.clone())),
@@ -53,6 +57,7 @@ impl Admin {
             children,
             admission,
             logs,
+            stop,
             pin,
         }
     }

@@ -5,6 +5,8 @@
 //! The anchors are stored with the statement that ends the run, never before: what they cover is then
 //! in the catalog. A revision that cannot be had is put aside, and the run goes on.
 
+mod unlisted;
+
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as Source;
@@ -35,10 +37,6 @@ const LOOKUP: usize = 2000;
 const CLOSURE_ROUNDS: u32 = 8;
 /// Revisions of one such round.
 const WANTED_AT_ONCE: u32 = 20_000;
-/// More than this share of the updates is not taken for withdrawn because a list leaves them out.
-const MOST_REMOVED_PERCENT: usize = 10;
-/// So many may always be.
-const ALWAYS_REMOVABLE: usize = 50;
 
 /// Names under which the state of the conversation with the source is kept.
 const SOURCE: &str = "wsus-source";
@@ -49,7 +47,7 @@ const UPDATE_ANCHOR: &str = "wsus-update-anchor";
 
 /// The synchronization source of a top-level site.
 pub struct WsusUpstream {
-    source: Option<Source>,
+    pub(crate) source: Option<Source>,
     pub(crate) site: SiteCode,
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
@@ -173,7 +171,7 @@ impl Upstream for WsusUpstream {
             self.verify(run).await?;
         }
         let (client, _) = self.prepare().await?;
-        let full = run.full();
+        let full = run.full() || run.verify();
         let ingest = Ingest {
             upstream: self,
             client: &client,
@@ -510,56 +508,6 @@ impl Ingest<'_> {
                 )
                 .await;
         }
-        Ok(())
-    }
-
-    /// Removes updates that the source no longer lists, nor bundles. A list that leaves out a large
-    /// part of the catalog is not believed.
-    async fn remove_unlisted(&self, listed: HashSet<UpdateId>) -> Result<(), Stopped> {
-        const PAGE: u32 = 1000;
-        let store = &self.upstream.store;
-        let mut bundled = HashSet::new();
-        let mut unlisted = Vec::new();
-        let mut all = 0_usize;
-        let mut after = 0;
-        loop {
-            let rows = store.read().await?.revisions_after(after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after = last.position;
-            for row in rows {
-                all += 1;
-                if !listed.contains(&row.id.update_id) {
-                    unlisted.push(row.id);
-                    continue;
-                }
-                let header = RevisionHeader::from_bytes(&row.header)
-                    .map_err(|error| Failure::message(ORIGIN, error.to_string()))?;
-                bundled.extend(header.bundled.iter().map(|id| id.update_id));
-            }
-        }
-        unlisted.retain(|id| !bundled.contains(&id.update_id));
-        if unlisted.is_empty() {
-            return Ok(());
-        }
-        if unlisted.len() > ALWAYS_REMOVABLE && unlisted.len() * 100 > all * MOST_REMOVED_PERCENT {
-            self.run.line(format!(
-                "Warning: the upstream server no longer lists {} of {all} revisions; nothing is \
-                 removed, because that is more than {MOST_REMOVED_PERCENT} % of the catalog",
-                unlisted.len(),
-            ));
-            return Ok(());
-        }
-        let keys: Vec<ItemKey> = unlisted.into_iter().map(ItemKey::Revision).collect();
-        let mut removed = 0;
-        for chunk in keys.chunks(REVISIONS_PER_COMMIT) {
-            let mut tx = store.begin().await?;
-            removed += tx.remove(chunk, self.upstream.ambient.now()).await?;
-            tx.commit().await?;
-        }
-        self.run.count(|counts| counts.removed += removed);
-        self.run.line(format!(
-            "Removed {removed} revisions that the upstream server no longer lists"
-        ));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Signing what the top-level site has: the statement that every other site verifies its catalog by.
 
 use daemon::Ambient;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Tx};
@@ -34,22 +34,25 @@ impl Publisher {
     /// # Errors
     /// When the database fails.
     pub async fn publish(&self, tx: &mut Tx<'_>) -> Result<Statement, store::Error> {
-        self.publish_after(tx, Timestamp::MIN).await
+        self.sign(tx, self.ambient.now()).await
     }
 
-    /// The same, with a statement that is later than `newest`: it begins an epoch, and those are told
-    /// apart by their times.
+    /// The same, for the first statement of an epoch that takes the place of one in which `newest` was
+    /// signed, or anew since then: epochs are told apart by the times of their statements.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn publish_after(
+    pub async fn begin_epoch(
         &self,
         tx: &mut Tx<'_>,
         newest: Timestamp,
     ) -> Result<Statement, store::Error> {
+        let last = newest.checked_add(self.validity).unwrap_or(newest);
+        self.sign(tx, self.ambient.now().max(last)).await
+    }
+
+    async fn sign(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Statement, store::Error> {
         let summary = tx.summarize_to_sign().await?;
-        let later = newest.checked_add(SignedDuration::from_millis(1));
-        let now = self.ambient.now().max(later.unwrap_or(newest));
         let signed = self.authority.sign(Statement {
             hierarchy: self.authority.hierarchy(),
             epoch: tx.positions().epoch,

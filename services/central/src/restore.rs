@@ -7,10 +7,14 @@ use catalog::SiteCode;
 use journal::StatusId;
 use link::Site;
 use std::sync::Arc;
+use std::time::Duration;
 use store::Positions;
 use sync::{Request, Trigger};
 use tokio_util::sync::CancellationToken;
 use trust::statement::{SignedStatement, Statement};
+
+/// Reports are looked at no more often than this.
+const PACE: Duration = Duration::from_secs(1);
 
 /// What shows that this site was restored.
 #[derive(Debug, Clone)]
@@ -39,7 +43,9 @@ pub async fn watch(site: Site, upstream: Arc<WsusUpstream>, stop: CancellationTo
     loop {
         match look(&site).await {
             Ok(Some(evidence)) => {
-                if upstream.begin_anew_after(evidence) {
+                upstream.begin_anew_after(evidence);
+                // Asked for again where a run did not come to it; several requests become one run.
+                if !site.engine.state().running() {
                     site.engine.request(Request {
                         full: true,
                         ..Request::new(Trigger::Poll)
@@ -49,13 +55,18 @@ pub async fn watch(site: Site, upstream: Arc<WsusUpstream>, stop: CancellationTo
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the statements of sites could not be compared"),
         }
+        let next = async {
+            tokio::time::sleep(PACE).await;
+            changes.changed().await
+        };
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            changed = next => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
     }
 }
 
+/// The newest statement that can only be explained by a restore.
 async fn look(site: &Site) -> Result<Option<Evidence>, store::Error> {
     let reports = site.reports.all();
     let (own, positions) = {
@@ -64,7 +75,7 @@ async fn look(site: &Site) -> Result<Option<Evidence>, store::Error> {
     };
     let own = own.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
     let own = own.as_ref().map(SignedStatement::claimed);
-    let evidence = reports.into_iter().find_map(|report| {
+    let evidence = reports.into_iter().filter_map(|report| {
         let signed = SignedStatement::from_bytes(&report.statement).ok()?;
         if !is_ahead(signed.claimed(), own, &positions) {
             return None;
@@ -75,16 +86,13 @@ async fn look(site: &Site) -> Result<Option<Evidence>, store::Error> {
             statement: statement.clone(),
         })
     });
-    Ok(evidence)
+    Ok(evidence.max_by_key(|evidence| evidence.statement.issued))
 }
 
 impl WsusUpstream {
-    /// Has the next run begin a new epoch. False where one is to begin already.
-    pub(crate) fn begin_anew_after(&self, evidence: Evidence) -> bool {
-        let mut held = self.restored();
-        let new = held.is_none();
-        held.get_or_insert(evidence);
-        new
+    /// Has the next run begin a new epoch.
+    pub(crate) fn begin_anew_after(&self, evidence: Evidence) {
+        *self.restored() = Some(evidence);
     }
 
     /// Begins a new epoch where that is due, and signs what is verified in it.
@@ -92,28 +100,27 @@ impl WsusUpstream {
         let Some(evidence) = self.restored().clone() else {
             return Ok(());
         };
-        let mut tx = self.store.begin().await?;
-        let before = tx.positions();
+        let before = self.store.positions();
         if before.epoch == evidence.statement.epoch {
             let epoch = self.ambient.new_id();
-            tx.continue_in_epoch(epoch).await?;
-            self.publisher
-                .publish_after(&mut tx, evidence.statement.issued)
-                .await?;
-            tx.commit().await?;
-            let journal = run.journal();
-            let inserts = [
+            // Said before it is done: what a loss of power undoes is said again, and done.
+            let noticed = vec![
                 evidence.site.to_string(),
                 evidence.statement.position.to_string(),
                 before.verified.to_string(),
             ];
-            journal
-                .record(StatusId::RestoreNoticed, Some(run.id()), inserts.to_vec())
-                .await;
-            let inserts = vec![before.epoch.to_string(), epoch.to_string()];
-            journal
-                .record(StatusId::EpochChanged, Some(run.id()), inserts)
-                .await;
+            let changed = vec![before.epoch.to_string(), epoch.to_string()];
+            let messages = vec![
+                (StatusId::RestoreNoticed, noticed),
+                (StatusId::EpochChanged, changed),
+            ];
+            run.journal().record_all(Some(run.id()), messages).await;
+            let mut tx = self.store.begin().await?;
+            tx.continue_in_epoch(epoch).await?;
+            self.publisher
+                .begin_epoch(&mut tx, evidence.statement.issued)
+                .await?;
+            tx.commit().await?;
         }
         *self.restored() = None;
         Ok(())

@@ -166,6 +166,7 @@ pub async fn run(
         Arc::clone(&admission),
         logs,
         authority.pin(),
+        stop.clone(),
     );
     let router = link::router::router(
         link,

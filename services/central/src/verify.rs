@@ -2,38 +2,87 @@
 //! is taken out, and the run that follows fetches it from the synchronization source again.
 
 use crate::ingest::WsusUpstream;
+use catalog::RevisionId;
+use catalog::header::RevisionHeader;
+use catalog::item::ItemKey;
 use journal::{StatusId, phrases};
 use store::Error;
+use store::compare::Survey;
 use sync::RunHandle;
 use trust::statement::SignedStatement;
+
+/// Revisions that are looked at together.
+const PAGE: u32 = 1000;
 
 impl WsusUpstream {
     /// Reads every row, and compares what they come to with the statement.
     pub(crate) async fn verify(&self, run: &RunHandle) -> Result<(), Error> {
         run.line(phrases::reading_every_row());
-        let (mut survey, signed, items) = {
+        let (mut survey, signed, known) = {
             let mut read = self.store.read().await?;
             let signed = read.statement().await?;
-            (read.survey(true).await?, signed, read.items().await?)
+            let survey = read.survey(true).await?;
+            let mut tree = catalog::merkle::Tree::clone(&*read.tree().await?);
+            (survey, signed, (tree.root(), read.items().await?))
         };
-        let Some(signed) =
-            signed.and_then(|bytes: Vec<u8>| SignedStatement::from_bytes(&bytes).ok())
-        else {
+        let signed = signed.and_then(|bytes: Vec<u8>| SignedStatement::from_bytes(&bytes).ok());
+        let Some(signed) = signed else {
             return Ok(());
         };
-        let (id, inserts) = if survey.tree.root() == signed.claimed().root {
+        let found = (survey.tree.root(), survey.rows);
+        let stated = (signed.claimed().root, signed.claimed().items);
+        let (id, inserts) = if found == stated && survey.damaged.is_empty() {
             let inserts = vec![survey.rows.to_string(), self.site.to_string()];
             (StatusId::CatalogVerified, inserts)
+        } else if found == known && survey.damaged.is_empty() {
+            // What was found before is being fetched again.
+            return Ok(());
         } else {
-            let rows = survey.rows;
-            let mut tx = self.store.begin().await?;
-            let dropped = tx.drop_damaged(survey).await?;
-            tx.commit().await?;
-            let missing = items.saturating_sub(rows.saturating_sub(dropped));
-            let inserts = vec![dropped.max(missing).to_string(), self.site.to_string()];
+            let missing = stated.1.saturating_sub(survey.rows);
+            let bad = survey.damaged.len() as u64 + missing;
+            let becomes = self.drop_damaged(survey).await?;
+            let inserts = vec![bad.max(1).to_string(), self.site.to_string(), becomes];
             (StatusId::CatalogDamaged, inserts)
         };
         run.journal().record(id, Some(run.id()), inserts).await;
         Ok(())
+    }
+
+    /// Takes the damaged rows out, if there is a source that has them; what became of it.
+    async fn drop_damaged(&self, survey: Survey) -> Result<String, Error> {
+        if self.source.is_none() {
+            return Ok("there is no synchronization source to fetch them from".to_owned());
+        }
+        let mut tx = self.store.begin().await?;
+        tx.drop_damaged(&survey.damaged).await?;
+        tx.commit().await?;
+        self.want_what_is_bundled().await?;
+        Ok("they are fetched from the synchronization source again".to_owned())
+    }
+
+    /// Wants the revisions that others bundle and that are not held: no list of the source names them.
+    async fn want_what_is_bundled(&self) -> Result<(), Error> {
+        let mut after = 0;
+        loop {
+            let rows = {
+                let mut read = self.store.read().await?;
+                read.applied_revisions_after(after, PAGE).await?
+            };
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after = last.position;
+            let mut bundled: Vec<RevisionId> = rows
+                .iter()
+                .filter_map(|row| RevisionHeader::from_bytes(&row.header).ok())
+                .flat_map(|header| header.bundled)
+                .collect();
+            let keys: Vec<ItemKey> = bundled.iter().copied().map(ItemKey::Revision).collect();
+            let mut tx = self.store.begin().await?;
+            let held = tx.held(&keys).await?;
+            bundled.retain(|id| !held.contains(&ItemKey::Revision(*id)));
+            tx.want(&bundled).await?;
+            tx.commit().await?;
+        }
     }
 }

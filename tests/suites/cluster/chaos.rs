@@ -1,5 +1,6 @@
 //! Processes that are killed at random instants, and links that do the worst, over and over, while the
 //! catalog changes. In the end nothing is lost, nothing is there twice, and nobody began from the start.
+//! A seed chooses the blows; the instants are those of real processes, so it does not repeat a run.
 
 use crate::documents::generate;
 use catalog::SiteCode;

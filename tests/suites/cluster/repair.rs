@@ -82,7 +82,10 @@ async fn damaged_rows_are_found_named_and_repaired() {
     // At the top, the synchronization source has what is missing.
     Database::damage(&hierarchy.data_dir(CENTRAL), DAMAGE).await;
     let repaired = hierarchy.run(&["site", "verify", CENTRAL]).good();
-    assert!(repaired.contains("are not what was signed"), "{repaired}");
+    assert!(
+        repaired.contains("missing or not what was signed"),
+        "{repaired}"
+    );
     let run = hierarchy.request_sync().await;
     let central = hierarchy.converged(&run).await;
     assert_eq!(central.root, after.root);

@@ -110,6 +110,7 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
             PullRequest {
                 epoch: vec![7; 16],
                 after_position: 1 << 40,
+                verified_position: 3,
             }
             .encode_to_vec(),
         ),

@@ -32,7 +32,8 @@ impl JournalService for Admin {
             convert::optional_site_code("site_code", &request.site_code)?.unwrap_or(self.site.code);
         let lines = self.logs.read(site, request.last, request.follow).await?;
         let answers = lines.map(|lines| lines.map(|lines| ReadLogResponse { lines }));
-        Ok(Response::new(Box::pin(answers)))
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(answers.take_until(stop))))
     }
 
     async fn list_status_messages(

@@ -1,7 +1,7 @@
 //! Starting, cancelling and following synchronization.
 
 use super::Admin;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use journal::StatusId;
 use std::pin::Pin;
 use std::time::Duration;
@@ -81,6 +81,7 @@ impl SyncService for Admin {
                 Some((Ok(WatchSyncResponse { sites }), (changes, false)))
             }
         });
-        Ok(Response::new(Box::pin(stream)))
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(stream.take_until(stop))))
     }
 }

@@ -204,8 +204,8 @@ catalogue! {
         "Expected after a restore: every site compares itself with this one and takes over what differs. What was changed here after the backup was made has to be done again: sites that joined, tokens, removals.";
     /// ISTR0 number of items, ISTR1 parent.
     CatalogVerified = 9030 Information "catalog verified", "{0} items were read and compared with the catalog of {1}: all are what was signed", "";
-    /// ISTR0 number of rows, ISTR1 site.
-    CatalogDamaged = 9031 Error "catalog damaged", "{0} rows of the catalog of top-level site {1} are not what was signed; they were taken out and are fetched from the synchronization source again",
+    /// ISTR0 number of rows, ISTR1 site, ISTR2 what becomes of it.
+    CatalogDamaged = 9031 Error "catalog damaged", "{0} rows of the catalog of top-level site {1} are missing or not what was signed: {2}",
         "Check the disk, and whether something else writes to the database. If the synchronization source cannot be reached, repair that: until it answers, sites below cannot take over what is missing.";
     /// ISTR0 who, ISTR1 site.
     VerifyRequested = 9032 Information "verify requested", "{0} asked for the catalog of site {1} to be verified", "";

@@ -59,6 +59,8 @@ struct Connected {
     /// Counts attachments, so that an old conversation does not end a new one.
     last: u64,
     children: BTreeMap<SiteCode, Child>,
+    /// Told when a child is removed: what it is being served then ends.
+    members: BTreeMap<SiteCode, CancellationToken>,
 }
 
 /// A child that is attached.
@@ -121,9 +123,18 @@ impl Children {
             let site_code = site.to_string();
             self.send(child, ToChild::Removed(Removed { site_code }));
         }
-        if let Some(held) = self.connected().children.remove(&site) {
+        let mut connected = self.connected();
+        if let Some(held) = connected.children.remove(&site) {
             held.cut.cancel();
         }
+        if let Some(member) = connected.members.remove(&site) {
+            member.cancel();
+        }
+    }
+
+    /// Told when a child is removed.
+    fn removal_of(&self, child: SiteCode) -> CancellationToken {
+        self.connected().members.entry(child).or_default().clone()
     }
 
     /// Takes a child in; an older conversation with it is cut off.
@@ -196,6 +207,21 @@ impl LinkService {
         }
     }
 
+    /// Comes to its end when this site stops, or the child that calls is removed from now on.
+    fn over_for<T>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<impl Future<Output = ()> + Send + use<T>, Status> {
+        let child = Peer::of(request)?.certified()?.identity.site;
+        let (stop, removed) = (self.stop.clone(), self.children.removal_of(child));
+        Ok(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = removed.cancelled() => {}
+            }
+        })
+    }
+
     /// The child that calls, if it may.
     async fn child<T>(&self, request: &Request<T>) -> Result<SiteCode, Status> {
         let peer = Peer::of(request)?;
@@ -239,10 +265,10 @@ impl SiteLinkService for LinkService {
         &self,
         request: Request<PullRequest>,
     ) -> Result<Response<Self::PullStream>, Status> {
+        let over = self.over_for(&request)?;
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
-        let stop = self.stop.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(stream.take_until(stop))))
+        Ok(Response::new(Box::pin(stream.take_until(over))))
     }
 
     async fn list_nodes(
@@ -275,10 +301,10 @@ impl SiteLinkService for LinkService {
         &self,
         request: Request<FetchItemsRequest>,
     ) -> Result<Response<Self::FetchItemsStream>, Status> {
+        let over = self.over_for(&request)?;
         self.child(&request).await?;
         let stream = self.comparisons.clone().fetch(request.get_ref())?;
-        let stop = self.stop.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(stream.take_until(stop))))
+        Ok(Response::new(Box::pin(stream.take_until(over))))
     }
 
     async fn describe_site(

@@ -6,7 +6,7 @@
 
 use crate::dial::explain_status;
 use crate::pull::decoded;
-use crate::serve_compare::{BUCKETS_PER_CALL, ITEMS_PER_CALL};
+use crate::serve_compare::{BUCKETS_PER_CALL, ITEMS_PER_CALL, from_bytes};
 use crate::site::Site;
 use catalog::SiteCode;
 use catalog::item::{Digest, ItemKey};
@@ -18,8 +18,7 @@ use store::compare::{BucketList, Difference, Survey};
 use sync::{Failure, Phase, RunHandle};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
-use trust::statement::{SignedStatement, Statement};
-use uuid::Uuid;
+use trust::statement::{SignedStatement, Statement, StatementError};
 use wire::v1::site_link_service_client::SiteLinkServiceClient;
 use wire::v1::{
     FetchItemsRequest, ListBucketsRequest, ListItemsRequest, ListItemsResponse, ListNodesRequest,
@@ -27,6 +26,8 @@ use wire::v1::{
 
 /// How long a parent may take over one answer.
 const SILENCE: Duration = Duration::from_secs(120);
+/// Largest list of nodes, buckets or items that is read: for a catalog of some ten million items.
+const MAX_LIST_BYTES: usize = 8 << 20;
 /// Times that a comparison begins anew in one run because the parent's catalog went on.
 const ATTEMPTS: u32 = 3;
 /// Items that are named in the log; the others are counted.
@@ -39,6 +40,8 @@ pub(crate) struct Comparison<'a> {
     parent: SiteCode,
     site: &'a Site,
     run: &'a RunHandle,
+    /// Whether a pull came to something else than what was signed.
+    pull_differed: bool,
     /// How often the parent was asked.
     calls: AtomicU32,
 }
@@ -70,11 +73,23 @@ type Client = SiteLinkServiceClient<Channel>;
 struct Found {
     named: Vec<(ItemKey, Difference)>,
     items: u64,
+    missing: u64,
+    surplus: u64,
     buckets: usize,
+    /// Whether this site's rows were not those of its own statement.
+    damaged: bool,
 }
 
 impl Found {
     fn add(&mut self, differences: Vec<(ItemKey, Difference)>) {
+        let of = |kind| {
+            differences
+                .iter()
+                .filter(|(_, found)| *found == kind)
+                .count() as u64
+        };
+        self.missing += of(Difference::Missing);
+        self.surplus += of(Difference::Surplus);
         self.items += differences.len() as u64;
         let room = MOST_NAMED.saturating_sub(self.named.len());
         self.named.extend(differences.into_iter().take(room));
@@ -82,11 +97,17 @@ impl Found {
 }
 
 impl<'a> Comparison<'a> {
-    pub(crate) fn new(parent: SiteCode, site: &'a Site, run: &'a RunHandle) -> Self {
+    pub(crate) fn new(
+        parent: SiteCode,
+        site: &'a Site,
+        run: &'a RunHandle,
+        pull_differed: bool,
+    ) -> Self {
         Self {
             parent,
             site,
             run,
+            pull_differed,
             calls: AtomicU32::new(0),
         }
     }
@@ -108,12 +129,15 @@ impl<'a> Comparison<'a> {
 
     async fn once(&self, mut client: Client) -> Result<u64, Stopped> {
         self.run.line(phrases::comparing(self.parent));
-        let nodes = self.call(client.list_nodes(ListNodesRequest {})).await?;
+        // Lists are small; what is larger is not read.
+        let mut lists = client.clone().max_decoding_message_size(MAX_LIST_BYTES);
+        let nodes = self.call(lists.list_nodes(ListNodesRequest {})).await?;
         if nodes.statement.is_empty() {
             let why = format!("parent {} has no verified catalog yet", self.parent);
             return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
         }
-        let statement = self.signed(&nodes.statement).await?;
+        let held = self.held().await?;
+        let statement = self.signed(&nodes.statement, held.as_ref())?;
         let theirs = digests(&nodes.nodes)
             .filter(|digests| root_of_nodes(digests) == statement.root)
             .ok_or_else(|| refused("its tree is not the one that was signed"))?;
@@ -127,26 +151,44 @@ impl<'a> Comparison<'a> {
             let mut read = self.site.store.read().await?;
             read.survey(contents).await?
         };
-        let rows = survey.rows;
-        let differing = survey.tree.differing_nodes(&theirs);
-        let buckets = self
-            .differing_buckets(&mut client, &statement, &theirs, &differing, &survey)
-            .await?;
-        self.run
-            .line(phrases::compared(rows, differing.len(), buckets.len()));
-        let before = self.site.store.positions().epoch;
+        let own_root = survey.tree.root();
         let mut found = Found {
-            buckets: buckets.len(),
+            damaged: held.as_ref().is_some_and(|held| {
+                (held.root, held.items) != (own_root, survey.rows) || !survey.damaged.is_empty()
+            }),
             ..Found::default()
         };
-        self.gather(&mut client, &statement, &buckets, &survey, &mut found)
+        let differing = survey.tree.differing_nodes(&theirs);
+        let buckets = self
+            .differing_buckets(&mut lists, &statement, &theirs, &differing, &survey)
             .await?;
-        self.fetch(&mut client, &statement, found.items).await?;
+        found.buckets = buckets.len();
+        self.run.line(phrases::compared(
+            survey.rows,
+            differing.len(),
+            buckets.len(),
+        ));
+        let same_place = held.as_ref().is_some_and(|held| {
+            (held.epoch, held.position) == (statement.epoch, statement.position)
+        });
+        if same_place && !found.damaged && buckets.is_empty() {
+            self.tell(&found, held.as_ref(), &statement).await;
+            return Ok(statement.position);
+        }
+        self.gather(&mut lists, &statement, &buckets, &survey, &mut found)
+            .await?;
+        self.fetch(&mut client, &statement).await?;
         self.adopt(survey, &statement, &nodes.statement).await?;
         let calls = self.calls.load(Ordering::Relaxed);
         self.run.line(phrases::taken_over(found.items, calls));
-        self.tell(&found, before, &statement).await;
+        self.tell(&found, held.as_ref(), &statement).await;
         Ok(statement.position)
+    }
+
+    async fn held(&self) -> Result<Option<Statement>, Stopped> {
+        let held = self.site.store.read().await?.statement().await?;
+        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
+        Ok(held.map(|signed| signed.claimed().clone()))
     }
 
     async fn call<T>(
@@ -174,17 +216,20 @@ impl<'a> Comparison<'a> {
     }
 
     /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
-    async fn signed(&self, encoded: &[u8]) -> Result<Statement, Stopped> {
+    fn signed(&self, encoded: &[u8], held: Option<&Statement>) -> Result<Statement, Stopped> {
         let signed = SignedStatement::from_bytes(encoded).map_err(refused)?;
         let statement = signed
             .verify(&self.site.statement_key, self.site.hierarchy)
             .map_err(refused)?;
-        let held = self.site.store.read().await?.statement().await?;
-        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
-        if let Some(held) = held {
-            statement.may_follow(held.claimed()).map_err(refused)?;
+        match held.map_or(Ok(()), |held| statement.may_follow(held)) {
+            Ok(()) => Ok(statement.clone()),
+            // A parent that was restored, or that this site came to from another, has to catch up.
+            Err(error @ StatementError::Older { .. }) => {
+                let why = format!("parent {} is behind this site: {error}", self.parent);
+                Err(Stopped::Failure(Failure::message(ORIGIN, why)))
+            }
+            Err(error) => Err(refused(error)),
         }
-        Ok(statement.clone())
     }
 
     async fn differing_buckets(
@@ -203,6 +248,9 @@ impl<'a> Comparison<'a> {
             nodes: differing.iter().map(|node| u32::from(*node)).collect(),
         };
         let answer = self.call(client.list_buckets(request)).await?;
+        if answer.nodes.len() != differing.len() {
+            return Err(refused("it named other nodes than were asked for"));
+        }
         let mut tree = Tree::new();
         for node in &answer.nodes {
             let number = u8::try_from(node.node).map_err(|_| refused("it named no node"))?;
@@ -278,12 +326,9 @@ impl<'a> Comparison<'a> {
             if list.bucket != u32::from(*bucket) {
                 return Err(refused("it listed other places than were asked for"));
             }
-            let mut items = Vec::with_capacity(list.items.len());
-            for item in list.items {
-                let key = ItemKey::from_bytes(&item.key).map_err(refused)?;
-                let digest = Digest::try_from(item.digest).map_err(|_| refused("no digest"))?;
-                hasher.item(&item.key, &digest);
-                items.push((key, digest));
+            let items = from_bytes(&list.items).map_err(Stopped::Refused)?;
+            for (key, digest) in &items {
+                hasher.item(&key.to_bytes(), digest);
             }
             // The digest was signed, and so were the keys in it and their order.
             if hasher.finish().0 != *digest {
@@ -303,18 +348,17 @@ impl<'a> Comparison<'a> {
     }
 
     /// Fetches what is wanted, a batch at a time.
-    async fn fetch(
-        &self,
-        client: &mut Client,
-        statement: &Statement,
-        total: u64,
-    ) -> Result<(), Stopped> {
+    async fn fetch(&self, client: &mut Client, statement: &Statement) -> Result<(), Stopped> {
         let most = u32::try_from(ITEMS_PER_CALL).unwrap_or(u32::MAX);
+        let total = {
+            let mut read = self.site.store.read().await?;
+            read.count_unfetched().await?
+        };
         let mut done = 0;
         loop {
             let wanted = {
-                let mut tx = self.site.store.begin().await?;
-                tx.unfetched(most).await?
+                let mut read = self.site.store.read().await?;
+                read.unfetched(most).await?
             };
             if wanted.is_empty() {
                 return Ok(());
@@ -383,12 +427,17 @@ impl<'a> Comparison<'a> {
     }
 
     /// Says in the journal what the comparison was for, and what came of it.
-    async fn tell(&self, found: &Found, before: Uuid, statement: &Statement) {
-        self.run.count(|counts| counts.added += found.items);
-        let (id, inserts) = if before != statement.epoch && !before.is_nil() {
+    async fn tell(&self, found: &Found, held: Option<&Statement>, statement: &Statement) {
+        self.run.count(|counts| {
+            counts.added += found.missing;
+            counts.removed += found.surplus;
+            counts.revised += found.items - found.missing - found.surplus;
+        });
+        let before = held.map_or(statement.epoch, |held| held.epoch);
+        let (id, inserts) = if before != statement.epoch {
             let inserts = vec![before.to_string(), statement.epoch.to_string()];
             (StatusId::EpochChanged, inserts)
-        } else if found.buckets > 0 {
+        } else if found.damaged || self.pull_differed {
             let inserts = vec![found.items.to_string(), found.buckets.to_string()];
             (StatusId::CatalogRepaired, inserts)
         } else if self.run.verify() {

@@ -278,6 +278,7 @@ impl PullRun<'_> {
                 positions.epoch.as_bytes().to_vec()
             },
             after_position: positions.head,
+            verified_position: positions.verified,
         };
         let called = tokio::time::timeout(SILENCE, client.pull(request)).await;
         let mut stream = match called {
@@ -308,14 +309,15 @@ impl PullRun<'_> {
         if plan.target_position > i64::MAX as u64 {
             return Err(self.refused("its plan goes to a position that there is not"));
         }
-        if plan.compare && positions.verified > 0 {
-            return Ok(Ended::Differs(None));
-        }
         if plan.compare || epoch != positions.epoch {
+            // What is verified gives way to nothing but what is verified.
+            if positions.verified > 0 {
+                return Ok(Ended::Differs(None));
+            }
             self.start_over(epoch, &plan).await?;
-        }
-        if plan.compare {
-            return Ok(Ended::Again);
+            if plan.compare {
+                return Ok(Ended::Again);
+            }
         }
         self.run.enter(Phase::SyncingCategories);
         self.run.enter(Phase::SyncingUpdates);
@@ -387,7 +389,7 @@ impl PullRun<'_> {
         client: SiteLinkServiceClient<Channel>,
         pulled: Option<Failure>,
     ) -> Result<u64, Failure> {
-        let comparison = Comparison::new(self.parent, self.site, self.run);
+        let comparison = Comparison::new(self.parent, self.site, self.run, pulled.is_some());
         let stopped = match comparison.run(&client).await {
             Ok(position) => return Ok(position),
             Err(stopped) => stopped,

@@ -3,18 +3,19 @@
 
 use crate::serve_pull::{BYTES_PER_BATCH, encode};
 use catalog::item::{Digest, ItemKey};
+use catalog::merkle::root_of_nodes;
 use futures::Stream;
 use store::log::LogSlice;
 use store::{Read, Store};
 use tonic::Status;
 use trust::statement::SignedStatement;
 use wire::v1::{
-    BucketList, FetchItemsRequest, FetchItemsResponse, ItemDigest, ListBucketsRequest,
-    ListBucketsResponse, ListItemsRequest, ListItemsResponse, ListNodesResponse, MerkleNode,
+    BucketList, FetchItemsRequest, FetchItemsResponse, ListBucketsRequest, ListBucketsResponse,
+    ListItemsRequest, ListItemsResponse, ListNodesResponse, MerkleNode,
 };
 
 /// Buckets whose items are listed in one call.
-pub const BUCKETS_PER_CALL: usize = 1024;
+pub const BUCKETS_PER_CALL: usize = 512;
 /// Items that are fetched in one call.
 pub const ITEMS_PER_CALL: usize = 1000;
 
@@ -26,7 +27,14 @@ pub struct CompareServer {
 
 fn internal(error: store::Error) -> Status {
     tracing::error!(%error, "a comparison could not be served");
+    if matches!(error, store::Error::Corrupt { .. }) {
+        return damaged();
+    }
     Status::internal("the site's database failed; its journal says more")
+}
+
+fn damaged() -> Status {
+    Status::data_loss("its own rows are not what was signed: verify it (headwater site verify)")
 }
 
 /// A catalog that is verified.
@@ -75,10 +83,13 @@ impl CompareServer {
             return Ok(ListNodesResponse::default());
         };
         let tree = verified.read.tree().await.map_err(internal)?;
-        let nodes = catalog::merkle::Tree::clone(&tree).nodes().concat();
+        let nodes = catalog::merkle::Tree::clone(&tree).nodes().to_vec();
+        if root_of_nodes(&nodes) != verified.root {
+            return Err(damaged());
+        }
         Ok(ListNodesResponse {
             statement: verified.statement,
-            nodes,
+            nodes: nodes.concat(),
         })
     }
 
@@ -112,14 +123,7 @@ impl CompareServer {
         let lists = verified.read.list_buckets(&buckets).await;
         let buckets = lists.map_err(internal)?.into_iter().map(|list| BucketList {
             bucket: list.bucket.into(),
-            items: list
-                .items
-                .into_iter()
-                .map(|(key, digest)| ItemDigest {
-                    key: key.to_bytes(),
-                    digest: digest.to_vec(),
-                })
-                .collect(),
+            items: to_bytes(&list.items),
         });
         Ok(ListItemsResponse {
             buckets: buckets.collect(),
@@ -172,16 +176,12 @@ impl Fetch {
             let items = verified.read.items_of(rest, BYTES_PER_BATCH).await;
             items.map_err(internal)?
         };
-        // Fewer than asked for: up to the limit, or because the site does not hold them itself.
-        if items.is_empty() {
-            return Ok(None);
-        }
-        let last = items.last().map(|item| item.key.clone());
-        let reached = rest
-            .iter()
-            .position(|key| Some(key.to_bytes()) == last)
-            .map_or(rest.len(), |at| at + 1);
-        self.sent += reached;
+        // What was listed is not there.
+        let Some(last) = items.last().map(|item| item.key.clone()) else {
+            return Err(damaged());
+        };
+        let reached = rest.iter().position(|key| key.to_bytes() == last);
+        self.sent += reached.map_or(rest.len(), |at| at + 1);
         let slice = LogSlice {
             changes: items,
             through: 0,
@@ -189,6 +189,33 @@ impl Fetch {
         let batch = encode(slice);
         Ok(Some((FetchItemsResponse { batch }, self)))
     }
+}
+
+/// Keys and digests as they travel.
+fn to_bytes(items: &[(ItemKey, Digest)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (key, digest) in items {
+        let key = key.to_bytes();
+        // A key has 21 bytes; the longest that is stored has 64.
+        bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(&key);
+        bytes.extend_from_slice(digest);
+    }
+    bytes
+}
+
+/// Keys and digests from what travelled; the error says why it cannot be read.
+pub(crate) fn from_bytes(mut bytes: &[u8]) -> Result<Vec<(ItemKey, Digest)>, String> {
+    let mut items = Vec::new();
+    while let Some((length, rest)) = bytes.split_first() {
+        let cut = || "a list of items is cut off".to_owned();
+        let (key, rest) = rest.split_at_checked((*length).into()).ok_or_else(cut)?;
+        let (digest, rest) = rest.split_first_chunk::<32>().ok_or_else(cut)?;
+        let key = ItemKey::from_bytes(key).map_err(|error| error.to_string())?;
+        items.push((key, *digest));
+        bytes = rest;
+    }
+    Ok(items)
 }
 
 /// Numbers of a list that fit their type.
@@ -205,4 +232,26 @@ fn numbers<T: TryFrom<u32>>(
     let fits = values.iter().map(|value| T::try_from(*value));
     fits.collect::<Result<_, _>>()
         .map_err(|_| Status::invalid_argument(format!("{field}: there is no such number")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catalog::{RevisionId, UpdateId};
+
+    #[test]
+    fn lists_of_items_are_read_as_they_were_written() {
+        let item = |number| {
+            let id = RevisionId::new(UpdateId::from_u128(number), 7);
+            (ItemKey::Revision(id), [9; 32])
+        };
+        let items: Vec<_> = (1..5).map(item).collect();
+        let bytes = to_bytes(&items);
+        assert_eq!(from_bytes(&bytes).unwrap(), items);
+        assert_eq!(from_bytes(&[]).unwrap(), []);
+        for end in 1..bytes.len() {
+            let whole = end % (1 + 21 + 32) == 0;
+            assert_eq!(from_bytes(&bytes[..end]).is_ok(), whole, "{end}");
+        }
+    }
 }

@@ -46,8 +46,8 @@ struct Cache {
 /// What a batch is found by: the log, and where the batch begins in it.
 type Key = (Log, u64);
 
-/// A log as a pull sees it. A generation ends when a site throws changes away; the floor rises when it
-/// forgets removals, and batches from before may hold what was removed.
+/// A log as a pull sees it. A generation ends when a site throws changes away or takes a catalog over; the
+/// floor rises when it forgets removals, and batches from before may hold what was removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Log {
     epoch: Uuid,
@@ -149,7 +149,8 @@ impl PullServer {
         let after = request.after_position;
         // Who has nothing yet begins at the beginning of whatever there is.
         let other = !asked.is_nil() && asked != positions.epoch;
-        let compare = !positions.epoch.is_nil() && (other || (after > 0 && after < floor));
+        let untold = request.verified_position > 0 && after < floor;
+        let compare = !positions.epoch.is_nil() && (other || untold);
         let sent = if asked.is_nil() { 0 } else { after };
         if sent > positions.head && !compare {
             return Err(Status::failed_precondition(format!(
@@ -180,7 +181,7 @@ impl PullServer {
 
     fn threw_away(&self) -> Status {
         Status::aborted(format!(
-            "site {} threw changes away that it could not verify; ask again",
+            "the log of site {} is another by now; ask again",
             self.site.code
         ))
     }

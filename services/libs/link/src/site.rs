@@ -10,7 +10,7 @@ use journal::{Journal, phrases};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use store::Store;
+use store::{Positions, Store};
 use sync::{EngineHandle, Request, Trigger};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +100,6 @@ impl Site {
         if site == self.code {
             self.engine.request(Request {
                 run: Some(run),
-                full: true,
                 verify: true,
                 ..Request::new(Trigger::Manual)
             });
@@ -125,7 +124,8 @@ impl Site {
         let mut engine = self.engine.watch();
         let mut positions = self.store.watch_positions();
         let mut completed = engine.borrow_and_update().completed;
-        let mut announced = positions.borrow_and_update().verified;
+        let place = |positions: &Positions| (positions.epoch, positions.verified);
+        let mut announced = place(&positions.borrow_and_update());
         loop {
             tokio::select! {
                 changed = engine.changed() => if changed.is_err() { return },
@@ -133,7 +133,7 @@ impl Site {
                 () = stop.cancelled() => return,
             }
             let state = engine.borrow_and_update().clone();
-            let verified = positions.borrow_and_update().verified;
+            let verified = place(&positions.borrow_and_update());
             let Some(run) = state.run else { continue };
             if state.completed > completed {
                 if let Some(line) = phrases::children_notified(&children.attached()) {
@@ -144,7 +144,7 @@ impl Site {
             }
             completed = state.completed;
             announced = verified;
-            self.announce(run.id, verified, run.full);
+            self.announce(run.id, verified.1, run.full);
         }
     }
 }

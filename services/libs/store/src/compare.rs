@@ -8,10 +8,10 @@
 
 mod adopt;
 
-use crate::backend::{Connection, Value, int};
+use crate::backend::{Connection, Row, Value, int};
 use crate::error::{Error, corrupt};
 use crate::log::ChangeRow;
-use crate::verify::{bucket_of, hash_buckets};
+use crate::verify::{BUCKETS_PER_RANGE, BUCKETS_PER_STATEMENT, bucket_of, hash_buckets};
 use crate::{Read, Tx, site_state};
 use catalog::item::{Digest, ItemKey, item_digest};
 use catalog::merkle::{EMPTY, Tree};
@@ -20,10 +20,6 @@ use std::sync::Arc;
 
 /// Buckets that one query reads with the documents in them.
 const BUCKETS_WITH_CONTENTS: u32 = 16;
-/// Buckets that one query reads without.
-const BUCKETS_PER_RANGE: u32 = 4096;
-/// Buckets that one query names.
-const BUCKETS_PER_STATEMENT: usize = 200;
 
 /// What is live at the verified position, whatever was applied since.
 const SHOWN: &str =
@@ -90,54 +86,41 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn survey(&mut self, contents: bool) -> Result<Survey, Error> {
-        let mut survey = Survey {
-            tree: Tree::new(),
-            rows: 0,
-            damaged: HashSet::new(),
-        };
-        let (columns, step) = if contents {
-            (
-                "bucket, key, digest, position, header, document",
-                BUCKETS_WITH_CONTENTS,
-            )
-        } else {
-            ("bucket, key, digest, position", BUCKETS_PER_RANGE)
-        };
-        let sql = format!(
-            "select {columns} from item where bucket >= $2 and bucket < $3 and {SHOWN} \
-             order by bucket, key, position"
-        );
         let verified = self.positions.verified;
-        let mut first: u32 = 0;
-        while first <= u32::from(u16::MAX) {
-            let next = first + step;
-            let values = vec![
-                int(verified),
-                i64::from(first).into(),
-                i64::from(next).into(),
-            ];
-            let rows = self.connection().fetch(sql.clone(), values).await?;
-            survey.rows += rows.len() as u64;
-            hash_buckets(&rows, &mut survey.tree, |row| {
-                let (stated, position) = (row.digest(2)?, row.int(3)?);
-                if position < 1 {
-                    survey.damaged.insert(position);
-                    return Ok(EMPTY);
-                }
-                if !contents {
-                    return Ok(stated);
-                }
-                let header = row.optional_blob(4)?.unwrap_or_default();
-                let document = row.optional_blob(5)?.unwrap_or_default();
-                if item_digest(&row.blob(1)?, &header, &document) != stated {
-                    survey.damaged.insert(position);
-                    return Ok(EMPTY);
-                }
-                Ok(stated)
-            })?;
-            first = next;
-        }
-        Ok(survey)
+        survey(&mut self.connection(), verified, contents).await
+    }
+
+    /// Items that are still to be fetched from the parent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unfetched(&mut self, most: u32) -> Result<Vec<ItemKey>, Error> {
+        let rows = self
+            .connection()
+            .fetch(
+                "select key from compared_item where listed = 1 and held = 0 \
+                 and position is null order by bucket, key limit $1",
+                vec![i64::from(most).into()],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt))
+            .collect()
+    }
+
+    /// How many items are still to be fetched from the parent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_unfetched(&mut self) -> Result<u64, Error> {
+        self.connection()
+            .fetch_one(
+                "select count(*) from compared_item where listed = 1 and held = 0 \
+                 and position is null",
+                vec![],
+            )
+            .await?
+            .count(0)
     }
 
     /// Keys and digests of the items in some buckets of the verified catalog. A bucket without items is
@@ -151,8 +134,9 @@ impl Read<'_> {
             buckets.iter().map(|bucket| (*bucket, Vec::new())).collect();
         for row in rows {
             let key = ItemKey::from_bytes(&row.key).map_err(corrupt)?;
+            let digest = row.digest.ok_or_else(|| corrupt("item: no digest"))?;
             if let Some(items) = lists.get_mut(&row.bucket) {
-                items.push((key, row.digest));
+                items.push((key, digest));
             }
         }
         let lists = lists.into_iter();
@@ -166,11 +150,11 @@ impl Read<'_> {
         held_rows(&mut self.connection(), verified, buckets).await
     }
 
-    /// Items of the verified catalog by their keys, in any order: no more bytes than `most_bytes`, unless
-    /// a single item is larger; fewer than asked for where that is reached.
+    /// Items of the verified catalog by their keys, in the same order: no more bytes than `most_bytes`,
+    /// unless a single item is larger; fewer than asked for where that is reached.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or an item's contents are not what its digest says.
     pub async fn items_of(
         &mut self,
         keys: &[ItemKey],
@@ -183,7 +167,7 @@ impl Read<'_> {
             let rows = self
                 .connection()
                 .fetch(
-                    "select position, header, document from item where bucket = $2 and key = $3 \
+                    "select position, header, document, digest from item where bucket = $2 and key = $3 \
                      and position <= $1 and (superseded_by is null or superseded_by > $1) \
                      and digest is not null order by position limit 1",
                     vec![
@@ -201,6 +185,10 @@ impl Read<'_> {
                 document: row.optional_blob(2)?.unwrap_or_default(),
                 removed: false,
             };
+            let digest = item_digest(&item.key, &item.header, &item.document);
+            if digest != row.digest(3)? {
+                return Err(corrupt(format_args!("{key} is not what its digest says")));
+            }
             bytes += (item.header.len() + item.document.len()) as u64;
             items.push(item);
             if bytes >= most_bytes {
@@ -211,11 +199,69 @@ impl Read<'_> {
     }
 }
 
+/// What the rows come to that are live at a position.
+pub(crate) async fn survey(
+    connection: &mut Connection<'_>,
+    verified: u64,
+    contents: bool,
+) -> Result<Survey, Error> {
+    let mut survey = Survey {
+        tree: Tree::new(),
+        rows: 0,
+        damaged: HashSet::new(),
+    };
+    let (columns, step) = if contents {
+        (
+            "bucket, key, digest, position, header, document",
+            BUCKETS_WITH_CONTENTS,
+        )
+    } else {
+        ("bucket, key, digest, position", BUCKETS_PER_RANGE)
+    };
+    let sql = format!(
+        "select {columns} from item where bucket >= $2 and bucket < $3 and {SHOWN} \
+         order by bucket, key, position"
+    );
+    let mut first: u32 = 0;
+    while first <= u32::from(u16::MAX) {
+        let next = first + step;
+        let values = vec![
+            int(verified),
+            i64::from(first).into(),
+            i64::from(next).into(),
+        ];
+        let rows = connection.fetch(sql.clone(), values).await?;
+        survey.rows += rows.len() as u64;
+        hash_buckets(&rows, &mut survey.tree, |row| {
+            let position = row.int(3)?;
+            // What cannot be read is as bad as what is wrong.
+            let key = row.blob(1).unwrap_or_default();
+            let digest = row.digest(2).ok().filter(|digest| {
+                position >= 1 && (!contents || contents_digest(row, &key) == Some(*digest))
+            });
+            if digest.is_none() {
+                survey.damaged.insert(position);
+            }
+            Ok((key, digest.unwrap_or(EMPTY)))
+        })?;
+        first = next;
+    }
+    Ok(survey)
+}
+
+/// The digest that the contents of a row have, if they can be read.
+fn contents_digest(row: &Row, key: &[u8]) -> Option<Digest> {
+    let header = row.optional_blob(4).ok()?.unwrap_or_default();
+    let document = row.optional_blob(5).ok()?.unwrap_or_default();
+    Some(item_digest(key, &header, &document))
+}
+
 /// A row as a comparison sees it.
 struct Held {
     bucket: u16,
     key: Vec<u8>,
-    digest: Digest,
+    /// None where it cannot be read.
+    digest: Option<Digest>,
     position: i64,
 }
 
@@ -236,8 +282,8 @@ async fn held_rows(
         for row in connection.fetch(sql, values).await? {
             held.push(Held {
                 bucket: bucket_of(&row)?,
-                key: row.blob(1)?,
-                digest: row.digest(2)?,
+                key: row.blob(1).unwrap_or_default(),
+                digest: row.digest(2).ok(),
                 position: row.int(3)?,
             });
         }
@@ -281,7 +327,7 @@ impl Tx<'_> {
         let rows = held_rows(&mut self.connection(), verified, &buckets).await?;
         let mut mine: BTreeMap<(u16, Vec<u8>), Vec<Option<Digest>>> = BTreeMap::new();
         for row in rows {
-            let digest = (!damaged.contains(&row.position)).then_some(row.digest);
+            let digest = row.digest.filter(|_| !damaged.contains(&row.position));
             let place = mine.entry((row.bucket, row.key)).or_default();
             place.push(digest);
         }
@@ -335,24 +381,6 @@ impl Tx<'_> {
         Ok(differences)
     }
 
-    /// Items that are still to be fetched from the parent.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn unfetched(&mut self, most: u32) -> Result<Vec<ItemKey>, Error> {
-        let rows = self
-            .connection()
-            .fetch(
-                "select key from compared_item where listed = 1 and held = 0 \
-                 and position is null order by bucket, key limit $1",
-                vec![i64::from(most).into()],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt))
-            .collect()
-    }
-
     /// Stores items that the parent sent, aside from the catalog.
     ///
     /// # Errors
@@ -373,7 +401,8 @@ impl Tx<'_> {
                 .connection()
                 .execute(
                     "update compared_item set position = $4, header = $5, document = $6 \
-                     where bucket = $1 and key = $2 and digest = $3 and listed = 1 and held = 0",
+                     where bucket = $1 and key = $2 and digest = $3 and listed = 1 and held = 0 \
+                     and position is null",
                     vec![
                         i64::from(key.bucket()).into(),
                         item.key.into(),

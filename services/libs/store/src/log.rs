@@ -366,11 +366,26 @@ impl Tx<'_> {
     }
 
     /// Begins a new epoch at a top-level site that keeps its catalog: what was shown and signed since
-    /// it was copied away belongs to the one before. Sites of that one compare; none continues it.
+    /// it was copied away belongs to the one before. Sites of that one compare; none continues it. What
+    /// was applied and not verified is thrown away, and wanted again.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn continue_in_epoch(&mut self, epoch: Uuid) -> Result<(), Error> {
+        let verified = self.positions.verified;
+        let rows = self
+            .connection()
+            .fetch(
+                "select key from item where position > $1 and digest is not null",
+                vec![int(verified)],
+            )
+            .await?;
+        let mut lost = Vec::with_capacity(rows.len());
+        for row in rows {
+            let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
+            lost.push(id);
+        }
+        self.want(&lost).await?;
         self.roll_back_unverified().await?;
         self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
         self.positions.epoch = epoch;
@@ -378,8 +393,8 @@ impl Tx<'_> {
         self.raise_floor(head).await
     }
 
-    /// Forgets removals older than `before`, some at a time. A site that was away for longer starts
-    /// over instead of asking for them. How many were forgotten.
+    /// Forgets removals older than `before`, some at a time. A site that was away for longer compares
+    /// instead of asking for them. How many were forgotten.
     ///
     /// # Errors
     /// When the database fails.
@@ -447,8 +462,8 @@ impl Tx<'_> {
         Ok(known)
     }
 
-    /// Notes that removals up to a position may be missing here: a site that starts over at a parent
-    /// that forgot them never learns of them. The floor only rises.
+    /// Notes that up to a position the log does not tell everything: removals were forgotten, here or at
+    /// the parent that it came from, or places do not say when items changed. The floor only rises.
     ///
     /// # Errors
     /// When the database fails.
@@ -568,7 +583,7 @@ impl Read<'_> {
             .count(0)
     }
 
-    /// The position below which removals were forgotten: who is older has to start over.
+    /// The position below which the log does not tell everything: who is older has to compare.
     ///
     /// # Errors
     /// When the database fails.

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use trust::statement::{SignedStatement, Statement, StatementError};
 
 /// Buckets that one query reads when all of them are read.
-const BUCKETS_PER_RANGE: u32 = 4096;
+pub(crate) const BUCKETS_PER_RANGE: u32 = 4096;
 /// Buckets that one query names when some of them are read.
-const BUCKETS_PER_STATEMENT: usize = 200;
+pub(crate) const BUCKETS_PER_STATEMENT: usize = 200;
 /// From this many changed buckets on, reading all of them in order is the cheaper way.
 pub(crate) const MANY_BUCKETS: usize = 8192;
 
@@ -77,12 +77,16 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn summarize_to_sign(&mut self) -> Result<Summary, Error> {
         let mut summary = self.summarize().await?;
+        if summary.position > self.positions.verified {
+            // What is remembered of the number is not signed: rows may have been lost, and fetched again.
+            summary.items = self.count_live().await?;
+        }
         let signed = self.state(site_state::STATEMENT).await?;
         let signed = signed.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
         let same_place = signed.is_some_and(|signed| {
             let stated = signed.claimed();
             (stated.epoch, stated.position) == (self.positions.epoch, summary.position)
-                && stated.root != summary.root
+                && (stated.root, stated.items) != (summary.root, summary.items)
         });
         if same_place {
             summary.position += 1;
@@ -118,7 +122,7 @@ impl Tx<'_> {
                     vec![i64::from(first).into(), i64::from(next).into()],
                 )
                 .await?;
-            hash_buckets(&rows, tree, |row| row.digest(2))?;
+            hash_buckets(&rows, tree, |row| Ok((row.blob(1)?, row.digest(2)?)))?;
             first = next;
         }
         Ok(())
@@ -140,7 +144,7 @@ impl Tx<'_> {
             );
             let values = chunk.iter().map(|b| i64::from(*b).into()).collect();
             let rows = self.connection().fetch(sql, values).await?;
-            hash_buckets(&rows, tree, |row| row.digest(2))?;
+            hash_buckets(&rows, tree, |row| Ok((row.blob(1)?, row.digest(2)?)))?;
         }
         Ok(())
     }
@@ -171,6 +175,17 @@ impl Tx<'_> {
             .checked_add(come)
             .and_then(|items| items.checked_sub(gone))
             .ok_or_else(|| corrupt("more items were removed than there were"))
+    }
+
+    /// Live items at the head, counted row by row.
+    pub(crate) async fn count_live(&mut self) -> Result<u64, Error> {
+        self.connection()
+            .fetch_one(
+                "select count(*) from item where superseded_by is null and digest is not null",
+                vec![],
+            )
+            .await?
+            .count(0)
     }
 
     async fn verified_tree(&mut self) -> Result<Arc<Tree>, Error> {
@@ -287,12 +302,12 @@ pub(crate) fn bucket_of(row: &Row) -> Result<u16, Error> {
     u16::try_from(row.int(0)?).map_err(|_| corrupt("item: no bucket"))
 }
 
-/// Digests of the buckets that the rows belong to. Rows come by bucket and key, in the first two columns;
-/// `digest` says what the digest of a row is.
+/// Digests of the buckets that the rows belong to. Rows come by bucket and key, the bucket in the first
+/// column; `item` says what key and digest a row has.
 pub(crate) fn hash_buckets(
     rows: &[Row],
     tree: &mut Tree,
-    mut digest: impl FnMut(&Row) -> Result<Digest, Error>,
+    mut item: impl FnMut(&Row) -> Result<(Vec<u8>, Digest), Error>,
 ) -> Result<(), Error> {
     let mut hasher = BucketHasher::new();
     let mut current = None;
@@ -302,7 +317,8 @@ pub(crate) fn hash_buckets(
             tree.set_bucket(done, hasher.finish().0);
         }
         current = Some(bucket);
-        hasher.item(&row.blob(1)?, &digest(row)?);
+        let (key, digest) = item(row)?;
+        hasher.item(&key, &digest);
     }
     if let Some(done) = current {
         tree.set_bucket(done, hasher.finish().0);

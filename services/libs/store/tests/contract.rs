@@ -94,7 +94,8 @@ contract! {
         what_was_not_listed_is_not_taken,
         only_the_signed_catalog_is_adopted,
         a_site_that_was_away_for_too_long_loses_what_was_removed,
-        a_top_level_site_drops_what_is_damaged;
+        a_top_level_site_drops_what_is_damaged,
+        what_is_signed_is_counted;
     random:
         a_store_does_what_its_model_does,
         copies_in_any_batches_are_equal;

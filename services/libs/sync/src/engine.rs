@@ -67,10 +67,12 @@ impl Request {
         }
     }
 
-    /// Both reasons in one: the newer names the run, and compares everything if either does.
+    /// Both reasons in one: the newer names the run, unless somebody waits for the older one's, and it
+    /// compares everything if either does.
     fn join(self, newer: Self) -> Self {
+        let waited_for = self.run.filter(|_| self.verify && !newer.verify);
         Self {
-            run: newer.run.or(self.run),
+            run: waited_for.or(newer.run).or(self.run),
             trigger: newer.trigger,
             full: self.full || newer.full,
             verify: self.verify || newer.verify,

@@ -127,6 +127,7 @@ pub async fn nothing_to_do(
         let request = PullRequest {
             epoch: epoch.clone(),
             after_position: position,
+            verified_position: position,
         };
         let before = turns.count.load(Ordering::Relaxed);
         let began = Instant::now();

@@ -1,6 +1,6 @@
 //! Going over to what a comparison came to.
 
-use super::Survey;
+use super::{Survey, survey};
 use crate::backend::int;
 use crate::error::{Error, Mismatch, corrupt};
 use crate::verify::{MANY_BUCKETS, bucket_of};
@@ -43,11 +43,7 @@ impl Tx<'_> {
         } else {
             self.read_buckets(&buckets, &mut tree).await?;
         }
-        let items = self
-            .connection()
-            .fetch_one("select count(*) from item where digest is not null", vec![])
-            .await?
-            .count(0)?;
+        let items = self.count_live().await?;
         if items != stated.items {
             return Err(Error::Mismatch(Mismatch::Items {
                 stated: stated.items,
@@ -93,6 +89,9 @@ impl Tx<'_> {
                 .await?;
         }
         for sql in [
+            // Nothing that is right is in such a place, or waits to be replaced.
+            "delete from item where superseded_by is not null or bucket < 0 or bucket > 65535 \
+             or position < 1",
             // Whoever is older than the floor compares too, so nobody asks for removals any more.
             "delete from item where digest is null",
             "delete from item where bucket in (select bucket from compared_bucket) \
@@ -220,44 +219,37 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Takes the rows at a top-level site that are not what was signed out of its catalog, and goes by
-    /// the rows that are left: what is missing then comes from the source again. How many were taken out.
+    /// Takes the rows at a top-level site that are not what was signed out of its verified catalog, and
+    /// goes by the rows that are left: what is missing then comes from the source again. How many were
+    /// taken out.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn drop_damaged(&mut self, survey: Survey) -> Result<u64, Error> {
-        let dropped = survey.damaged.len() as u64;
-        for position in &survey.damaged {
-            self.connection()
+    pub async fn drop_damaged(&mut self, damaged: &HashSet<i64>) -> Result<u64, Error> {
+        let verified = self.positions.verified;
+        let mut dropped = 0;
+        for position in damaged {
+            dropped += self
+                .connection()
                 .execute(
                     "delete from item where position = $1",
                     vec![(*position).into()],
                 )
                 .await?;
         }
-        let doubled = self
-            .connection()
-            .execute(
-                "delete from item where superseded_by is null and exists (select 1 from item o \
-                 where o.bucket = item.bucket and o.key = item.key and o.position > item.position \
-                 and o.superseded_by is null)",
-                vec![],
-            )
-            .await?;
-        let mut tree = Tree::new();
-        self.read_all_buckets(&mut tree).await?;
-        let items = self
-            .connection()
-            .fetch_one(
-                "select count(*) from item where superseded_by is null and digest is not null",
-                vec![],
-            )
-            .await?
-            .count(0)?;
-        self.replace_tree(&tree).await?;
-        self.put_number(site_state::ITEMS, items).await?;
+        for sql in [
+            "delete from item where superseded_by <= $1 or bucket < 0 or bucket > 65535",
+            "delete from item where position <= $1 and superseded_by is null \
+             and exists (select 1 from item o where o.bucket = item.bucket and o.key = item.key \
+             and o.position > item.position and o.position <= $1)",
+        ] {
+            dropped += self.connection().execute(sql, vec![int(verified)]).await?;
+        }
+        let left = survey(&mut self.connection(), verified, false).await?;
+        self.replace_tree(&left.tree).await?;
+        self.put_number(site_state::ITEMS, left.rows).await?;
         self.count_generation().await?;
-        self.tree = Some(Arc::new(tree));
-        Ok(dropped + doubled)
+        self.tree = Some(Arc::new(left.tree));
+        Ok(dropped)
     }
 }
