@@ -43,51 +43,81 @@ const fn check(
 /// Twice in a second.
 pub const ALWAYS: &[Check] = &[
     check(2, "positions never fall within an epoch", positions_grow),
-    check(2, "no site is further than the central site", nobody_is_ahead),
+    check(
+        2,
+        "no site is further than the central site",
+        nobody_is_ahead,
+    ),
 ];
 
 /// Every few seconds, and after every loss of power.
 pub const NOW_AND_THEN: &[Check] = &[
-    check(3, "what is shown is what a statement covers", shown_is_signed),
-    check(7, "no site holds what was never published", nothing_is_foreign),
-    check(1, "a revision's bytes are the same everywhere", bytes_are_the_same),
-    check(4, "no number of a status message is left out", messages_are_dense),
+    check(
+        3,
+        "what is shown is what a statement covers",
+        shown_is_signed,
+    ),
+    check(
+        7,
+        "no site holds what was never published",
+        nothing_is_foreign,
+    ),
+    check(
+        1,
+        "a revision's bytes are the same everywhere",
+        bytes_are_the_same,
+    ),
+    check(
+        4,
+        "no number of a status message is left out",
+        messages_are_dense,
+    ),
 ];
 
 /// When everything has come to rest.
 pub const AT_THE_END: &[Check] = &[
     check(2, "every site has the root of its parent", roots_are_one),
-    check(2, "the root of the database is that of the statement", roots_are_real),
+    check(
+        2,
+        "the root of the database is that of the statement",
+        roots_are_real,
+    ),
     check(4, "no status message was lost or doubled", messages_arrived),
     check(4, "nothing is left in a passing state", nothing_is_stuck),
     check(4, "the database is whole", databases_are_whole),
-    check(5, "a pull costs what changed, and a batch for each break", pulls_are_cheap),
+    check(
+        5,
+        "a pull costs what changed, and a batch for each break",
+        pulls_are_cheap,
+    ),
 ];
 
 /// Every site that has a database.
-pub fn sites(world: &World) -> Sites {
+pub fn sites(world: &mut World) -> Sites {
     let mut codes = vec![world.plan.central];
     codes.extend(world.plan.sites.iter().map(|site| site.code));
     let mut sites = Sites::new();
     for code in codes {
         let directory = world.shared.directory(code);
-        if let Some(snapshot) = world.runtime.block_on(database::snapshot(&directory)) {
+        if let Some(snapshot) = world.runtime.block_on(world.databases.snapshot(&directory)) {
             sites.insert(code, snapshot);
         }
     }
     sites
 }
 
-fn items(world: &World, site: SiteCode) -> Vec<Item> {
+fn items(world: &mut World, site: SiteCode) -> Vec<Item> {
     let directory = world.shared.directory(site);
-    world.runtime.block_on(database::items(&directory, 0))
+    world.runtime.block_on(world.databases.items(&directory, 0))
 }
 
 /// Checks; the error says what does not hold, where, and how.
 pub fn all(world: &mut World, sites: &Sites, checks: &[Check]) -> Outcome {
     for check in checks {
         (check.check)(world, sites).map_err(|how| {
-            let Check { invariant, what, .. } = check;
+            let Check {
+                invariant, what, ..
+            } = check;
             format!("invariant {invariant}, {what}: {how}")
         })?;
     }
@@ -117,7 +147,10 @@ fn positions_grow(world: &mut World, sites: &Sites) -> Outcome {
             && seen.epoch == now.epoch
         {
             if now.verified < seen.verified {
-                return Err(format!("{code} was at {}, is at {}", seen.verified, now.verified));
+                return Err(format!(
+                    "{code} was at {}, is at {}",
+                    seen.verified, now.verified
+                ));
             }
             if now.head < seen.head && now.generation == seen.generation {
                 return Err(format!("{code} held up to {}, now {}", seen.head, now.head));
@@ -137,7 +170,10 @@ fn nobody_is_ahead(world: &mut World, sites: &Sites) -> Outcome {
     };
     for (code, site) in sites {
         if site.epoch == central.epoch && site.head > central.head {
-            return Err(format!("{code} is at {}, the top at {}", site.head, central.head));
+            return Err(format!(
+                "{code} is at {}, the top at {}",
+                site.head, central.head
+            ));
         }
     }
     Ok(())
@@ -154,7 +190,9 @@ fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
                 at => return Err(format!("{code} shows up to {at} without a statement")),
             }
         };
-        let claimed = statement.verify(&key, hierarchy).map_err(|error| format!("{code}: {error}"))?;
+        let claimed = statement
+            .verify(&key, hierarchy)
+            .map_err(|error| format!("{code}: {error}"))?;
         if (claimed.epoch, claimed.position) != (site.epoch, site.verified) {
             return Err(format!(
                 "{code} shows up to {}, its statement is of {}",
@@ -174,7 +212,8 @@ fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn nothing_is_foreign(world: &mut World, sites: &Sites) -> Outcome {
-    for (code, site) in sites.iter().filter(|(code, _)| **code != world.plan.central) {
+    let central = world.plan.central;
+    for (code, site) in sites.iter().filter(|(code, _)| **code != central) {
         for item in items(world, *code) {
             let change = (site.epoch, item.position, item.key, item.digest);
             if !world.ledger.published.contains(&change) {
@@ -190,7 +229,10 @@ fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
         for item in items(world, *code) {
             let Some(digest) = item.digest else { continue };
             if item.real_digest != Some(digest) {
-                return Err(format!("{code}, position {}: not what was digested", item.position));
+                return Err(format!(
+                    "{code}, position {}: not what was digested",
+                    item.position
+                ));
             }
             let first = *world.ledger.digests.entry(item.key).or_insert(digest);
             if first != digest {
@@ -204,13 +246,18 @@ fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
 fn messages_are_dense(world: &mut World, sites: &Sites) -> Outcome {
     for code in sites.keys() {
         let directory = world.shared.directory(*code);
-        let numbers = world.runtime.block_on(database::status_numbers(&directory));
+        let numbers = world
+            .runtime
+            .block_on(world.databases.status_numbers(&directory));
         let Some(own) = numbers.get(code) else {
             continue;
         };
         let (first, last) = (own.first().unwrap(), own.last().unwrap());
         if last - first + 1 != i64::try_from(own.len()).unwrap() {
-            return Err(format!("{code} has {} messages from {first} to {last}", own.len()));
+            return Err(format!(
+                "{code} has {} messages from {first} to {last}",
+                own.len()
+            ));
         }
     }
     Ok(())
@@ -248,11 +295,15 @@ fn roots_are_real(world: &mut World, sites: &Sites) -> Outcome {
 
 fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
     let central = world.shared.directory(world.plan.central);
-    let arrived = world.runtime.block_on(database::status_numbers(&central));
+    let arrived = world
+        .runtime
+        .block_on(world.databases.status_numbers(&central));
     let reachable = reachable(world);
     for site in &world.plan.sites {
         let directory = world.shared.directory(site.code);
-        let sent = world.runtime.block_on(database::status_numbers(&directory));
+        let sent = world
+            .runtime
+            .block_on(world.databases.status_numbers(&directory));
         let sent = sent.get(&site.code).cloned().unwrap_or_default();
         let arrived = arrived.get(&site.code).cloned().unwrap_or_default();
         if !arrived.is_subset(&sent) {
@@ -261,7 +312,10 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
         let whole = reachable.iter().any(|(code, _)| *code == site.code);
         if whole && arrived != sent {
             let missing: Vec<_> = sent.difference(&arrived).take(5).collect();
-            return Err(format!("{} sent {missing:?}, which did not arrive", site.code));
+            return Err(format!(
+                "{} sent {missing:?}, which did not arrive",
+                site.code
+            ));
         }
     }
     Ok(())
@@ -287,7 +341,9 @@ fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
 fn databases_are_whole(world: &mut World, sites: &Sites) -> Outcome {
     for code in sites.keys() {
         let directory = world.shared.directory(*code);
-        let verdict = world.runtime.block_on(database::integrity(&directory));
+        let verdict = world
+            .runtime
+            .block_on(world.databases.integrity(&directory));
         if verdict != "ok" {
             return Err(format!("{code}: {verdict}"));
         }
@@ -299,14 +355,19 @@ fn pulls_are_cheap(world: &mut World, _: &Sites) -> Outcome {
     let talk = world.elapsed().as_secs() * TALK_BYTES;
     for site in &world.plan.sites {
         let meters = world.shared.network.meters();
-        let own = meters.iter().filter(|((from, _), _)| *from == host_of(site.code));
+        let own = meters
+            .iter()
+            .filter(|((from, _), _)| *from == host_of(site.code));
         let (connections, received) = own.fold((0, 0), |(connections, received), (_, meter)| {
             (connections + meter.connections, received + meter.received)
         });
         let batch = BATCH * world.ledger.largest_change;
         let bound = world.ledger.published_bytes + connections * (batch + CONNECTION_BYTES) + talk;
         if received > bound {
-            return Err(format!("{} received {received}, at most {bound} are due", site.code));
+            return Err(format!(
+                "{} received {received}, at most {bound} are due",
+                site.code
+            ));
         }
     }
     Ok(())

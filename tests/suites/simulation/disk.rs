@@ -68,16 +68,23 @@ impl Disk {
     /// Whether the rule of a site has let a commit fail.
     pub fn has_struck(&self, site: SiteCode) -> bool {
         let state = self.0.borrow();
-        state.rules.get(&host_of(site)).is_some_and(|(rule, commits)| {
-            let (Rule::FailsAt(nth) | Rule::UnheardAt(nth) | Rule::FullFrom(nth)) = rule;
-            commits >= nth
-        })
+        state
+            .rules
+            .get(&host_of(site))
+            .is_some_and(|(rule, commits)| {
+                let (Rule::FailsAt(nth) | Rule::UnheardAt(nth) | Rule::FullFrom(nth)) = rule;
+                commits >= nth
+            })
     }
 
     /// How many commits a site has tried.
     pub fn commits(&self, site: SiteCode) -> u64 {
         let state = self.0.borrow();
-        state.commits.get(&host_of(site)).copied().unwrap_or_default()
+        state
+            .commits
+            .get(&host_of(site))
+            .copied()
+            .unwrap_or_default()
     }
 }
 

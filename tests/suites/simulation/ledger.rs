@@ -1,6 +1,6 @@
 //! What was seen in the databases while a run went on, so that the checks can compare with it.
 
-use crate::database::{self, Item, Snapshot};
+use crate::database::{Item, Snapshot};
 use crate::world::World;
 use catalog::SiteCode;
 use catalog::item::Digest;
@@ -37,7 +37,7 @@ impl Ledger {
         }
         world.ledger.commits = commits;
         let directory = world.shared.directory(central);
-        let Some(now) = world.runtime.block_on(database::snapshot(&directory)) else {
+        let Some(now) = world.runtime.block_on(world.databases.snapshot(&directory)) else {
             return;
         };
         let (epoch, generation, read_to) = world.ledger.read_to;
@@ -46,7 +46,9 @@ impl Ledger {
             false => 0,
         };
         if now.head > after || after == 0 {
-            let items = world.runtime.block_on(database::items(&directory, after));
+            let items = world
+                .runtime
+                .block_on(world.databases.items(&directory, after));
             world.ledger.publish(now.epoch, items);
         }
         world.ledger.read_to = (now.epoch, now.generation, now.head);

@@ -82,7 +82,11 @@ fn a_seed_is_always_the_same_run() {
         let differs = one.iter().zip(&other).position(|(one, other)| one != other);
         if let Some(at) = differs {
             let around = at.saturating_sub(10)..(at + 5).min(one.len()).min(other.len());
-            panic!("event {at}: {:#?}\n{:#?}", &one[around.clone()], &other[around]);
+            panic!(
+                "event {at}: {:#?}\n{:#?}",
+                &one[around.clone()],
+                &other[around]
+            );
         }
         assert_eq!(one.len(), other.len());
     }

@@ -70,7 +70,10 @@ impl Mood {
                 if trouble == Trouble::NoCookies {
                     *router.lock().unwrap_or_else(PoisonError::into_inner) = upstream.router();
                 }
-                let router = router.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let router = router
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
                 answer(trouble, router, request).await
             }
         })
@@ -102,6 +105,8 @@ fn fault(code: ErrorCode) -> Response {
     let mut answer = Response::new(Body::from(text));
     *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     let media = http::HeaderValue::from_static(SoapVersion::V11.content_type());
-    answer.headers_mut().insert(http::header::CONTENT_TYPE, media);
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, media);
     answer
 }

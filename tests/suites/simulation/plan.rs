@@ -98,7 +98,10 @@ impl Plan {
                 (at, Work::Person(invitation(*site)))
             })
             .collect();
-        work.push((seconds(random, 1..6), Work::Person(Wish::Sync { full: true })));
+        work.push((
+            seconds(random, 1..6),
+            Work::Person(Wish::Sync { full: true }),
+        ));
         for _ in 0..random.random_range(3..10) {
             let at = seconds(random, 5..FAULTS_UNTIL);
             let things = something(random, central, &sites);
@@ -196,12 +199,7 @@ fn something(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Vec<Work
     }
 }
 
-fn new_parent(
-    random: &mut StdRng,
-    central: SiteCode,
-    site: Site,
-    sites: &[Site],
-) -> SiteCode {
+fn new_parent(random: &mut StdRng, central: SiteCode, site: Site, sites: &[Site]) -> SiteCode {
     let primaries = sites.iter().filter(|other| other.kind == SiteKind::Primary);
     let mut parents: Vec<SiteCode> = primaries.map(|primary| primary.code).collect();
     if site.kind == SiteKind::Primary {

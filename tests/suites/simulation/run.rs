@@ -140,7 +140,11 @@ fn rest(world: &mut World) -> Result<(), String> {
     let Some(central) = sites.get(&world.plan.central) else {
         return Err("there is no central site".to_owned());
     };
-    if central.newest_run.as_ref().is_none_or(|(_, state)| state != "Completed") {
+    if central
+        .newest_run
+        .as_ref()
+        .is_none_or(|(_, state)| state != "Completed")
+    {
         return Err(format!("the central site's run: {:?}", central.newest_run));
     }
     for (site, _) in check::reachable(world) {
@@ -148,7 +152,10 @@ fn rest(world: &mut World) -> Result<(), String> {
             return Err(format!("{site} has not joined"));
         };
         if (held.epoch, held.verified) != (central.epoch, central.verified) {
-            return Err(format!("{site} is at {} of {}", held.verified, central.verified));
+            return Err(format!(
+                "{site} is at {} of {}",
+                held.verified, central.verified
+            ));
         }
     }
     let first = |checks: &[check::Check], world: &mut World| check::all(world, &sites, checks);

@@ -137,7 +137,11 @@ impl Shared {
     pub fn host(&self, name: &str) -> Host {
         let mut board = self.board();
         let made = || Host::new(name, &self.network);
-        board.hosts.entry(name.to_owned()).or_insert_with(made).clone()
+        board
+            .hosts
+            .entry(name.to_owned())
+            .or_insert_with(made)
+            .clone()
     }
 
     /// What a host's next incarnation takes its randomness from.
@@ -146,7 +150,11 @@ impl Shared {
         let incarnation = board.incarnations.entry(name.to_owned()).or_default();
         *incarnation += 1;
         let text = format!("{} {name} {incarnation}", self.seed);
-        u64::from_le_bytes(blake3::hash(text.as_bytes()).as_bytes()[..8].try_into().unwrap())
+        u64::from_le_bytes(
+            blake3::hash(text.as_bytes()).as_bytes()[..8]
+                .try_into()
+                .unwrap(),
+        )
     }
 
     /// Asks the person for something.
@@ -232,13 +240,8 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
         let stop = shared.running(&name);
         let listener = host.listen(PORT).await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-        let running = central::run::run(
-            &settings,
-            listener,
-            address,
-            ambient.clone(),
-            stop.clone(),
-        );
+        let running =
+            central::run::run(&settings, listener, address, ambient.clone(), stop.clone());
         match Box::pin(running).await {
             Ok(central) => {
                 host.note("runs");
@@ -283,7 +286,10 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
                 host.note("runs");
                 let invited = async {
                     // A site that was removed stays where it is until it is invited again.
-                    while shared.place(code).is_none_or(|now| now.token == place.token) {
+                    while shared
+                        .place(code)
+                        .is_none_or(|now| now.token == place.token)
+                    {
                         sleep(LOOK).await;
                     }
                 };
@@ -337,12 +343,7 @@ pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
     }
 }
 
-async fn fulfil(
-    shared: &Shared,
-    host: &Host,
-    central: SiteCode,
-    wish: Wish,
-) -> anyhow::Result<()> {
+async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> anyhow::Result<()> {
     let credential = shared.directory(central).join("admin-credential.json");
     let credential: serde_json::Value = serde_json::from_slice(&std::fs::read(credential)?)?;
     let word = credential["token"].as_str().unwrap_or_default();
@@ -355,7 +356,9 @@ async fn fulfil(
     let channel = dial::channel(&url, Arc::new(tls), Arc::new(host.clone())).await?;
     let bearer: tonic::metadata::MetadataValue<_> = format!("Bearer {word}").parse()?;
     let interceptor = move |mut request: Request<()>| {
-        request.metadata_mut().insert("authorization", bearer.clone());
+        request
+            .metadata_mut()
+            .insert("authorization", bearer.clone());
         Ok(request)
     };
     match wish {
@@ -382,7 +385,10 @@ async fn fulfil(
                 Err(status) if status.code() == tonic::Code::NotFound => {}
                 removed => drop(removed?),
             }
-            shared.board().places.remove(&site);
+            // With it go the sites below it.
+            let mut board = shared.board();
+            board.places.remove(&site);
+            board.places.retain(|_, place| place.parent != site);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The hosts of a run and the network between them.
 
-use crate::database;
+use crate::database::Databases;
 use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::mood::{Mood, Trouble};
@@ -39,6 +39,8 @@ pub struct World {
     /// What was seen in the databases.
     pub ledger: Ledger,
     /// For reading the databases, from outside of the run.
+    pub databases: Databases,
+    /// Where that is awaited.
     pub runtime: Runtime,
     upstream: Upstream,
     hosts: Vec<String>,
@@ -122,6 +124,7 @@ impl World {
             mood,
             disk,
             ledger: Ledger::default(),
+            databases: Databases::default(),
             runtime,
             upstream,
             hosts,
@@ -175,7 +178,9 @@ impl World {
         }
         self.sim.crash(name);
         self.shared.host(name).note("lost its power");
-        wait_until_closed(&self.folder.path().join(name));
+        let directory = self.folder.path().join(name);
+        self.runtime.block_on(self.databases.close(&directory));
+        wait_until_closed(&directory);
     }
 
     /// Gives a host its power back, if it has none.
@@ -232,7 +237,8 @@ impl World {
     pub fn back_up_central(&mut self) {
         let directory = self.shared.directory(self.plan.central);
         let copy = self.copy();
-        self.runtime.block_on(database::back_up(&directory, &copy));
+        let written = self.databases.back_up(&directory, &copy);
+        self.runtime.block_on(written);
     }
 
     /// Puts the copy back. The site has no power.
