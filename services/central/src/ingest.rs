@@ -127,8 +127,8 @@ impl WsusUpstream {
                     exchange: source.exchange.clone(),
                     ..ClientOptions::default()
                 };
-                let client = Client::with_options(settings, options)
-                    .map_err(|error| failed(&error))?;
+                let client =
+                    Client::with_options(settings, options).map_err(|error| failed(&error))?;
                 self.client.get_or_init(|| client).clone()
             }
         };

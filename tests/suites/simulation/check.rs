@@ -92,12 +92,18 @@ pub const AT_THE_END: &[Check] = &[
     ),
 ];
 
+/// The codes of all sites of a run.
+pub fn codes(world: &World) -> Vec<SiteCode> {
+    let children = world.plan.sites.iter().map(|site| site.code);
+    std::iter::once(world.plan.central)
+        .chain(children)
+        .collect()
+}
+
 /// Every site that has a database.
 pub fn sites(world: &mut World) -> Sites {
-    let mut codes = vec![world.plan.central];
-    codes.extend(world.plan.sites.iter().map(|site| site.code));
     let mut sites = Sites::new();
-    for code in codes {
+    for code in codes(world) {
         let directory = world.shared.directory(code);
         if let Some(snapshot) = world.runtime.block_on(world.databases.snapshot(&directory)) {
             sites.insert(code, snapshot);

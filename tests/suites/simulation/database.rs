@@ -27,8 +27,8 @@ pub struct Snapshot {
     pub outbox: i64,
     /// Runs that have not ended.
     pub unfinished: i64,
-    /// Begin and state of the newest run.
-    pub newest_run: Option<(i64, String)>,
+    /// Runs that completed.
+    pub completed: i64,
 }
 
 /// An item that is in a database, shown or not.
@@ -86,11 +86,6 @@ impl Databases {
         let count = async |sql: &'static str, database: &mut SqliteConnection| -> i64 {
             sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
         };
-        let newest = "select started, state from sync_run order by started desc, id desc limit 1";
-        let newest = sqlx::query(newest)
-            .fetch_optional(&mut *database)
-            .await
-            .unwrap();
         let snapshot = Snapshot {
             epoch: values
                 .get("epoch")
@@ -108,7 +103,11 @@ impl Databases {
                 database,
             )
             .await,
-            newest_run: newest.map(|row| (row.get(0), row.get(1))),
+            completed: count(
+                "select count(*) from sync_run where state = 'Completed'",
+                database,
+            )
+            .await,
         };
         Some(snapshot)
     }

@@ -23,6 +23,8 @@ pub struct Ledger {
     pub largest_change: u64,
     /// The key that statements are signed with, and the hierarchy.
     pub authority: Option<(StatementPublicKey, HierarchyId)>,
+    /// Runs that the central site had completed when the last one was asked for.
+    pub completed: i64,
     read_to: (Uuid, u64, u64),
     commits: u64,
 }

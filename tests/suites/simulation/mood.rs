@@ -93,9 +93,13 @@ async fn answer(trouble: Trouble, router: Router, request: http::Request<Body>) 
         }
         Trouble::CutShort => {
             let whole = router.oneshot(request).await.unwrap();
-            let (parts, body) = whole.into_parts();
+            let (mut parts, body) = whole.into_parts();
+            parts.headers.remove(http::header::CONTENT_LENGTH);
             let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-            Response::from_parts(parts, Body::from(bytes.slice(..bytes.len() / 2)))
+            let half = bytes.slice(..bytes.len() / 2);
+            let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            let chunks = futures::stream::iter([Ok(half), Err(broken)]);
+            Response::from_parts(parts, Body::from_stream(chunks))
         }
     }
 }

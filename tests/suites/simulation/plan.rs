@@ -125,7 +125,7 @@ impl Plan {
             updates: random.random_range(20..120),
             pace: Pace {
                 certificates: Duration::from_secs(match random.random_ratio(1, 3) {
-                    true => 90,
+                    true => 120,
                     false => 30 * 24 * 3600,
                 }),
                 statements: Duration::from_secs(match random.random_ratio(1, 3) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_CLOSER: Duration = Duration::from_secs(15);
 /// How long all work may take once nothing fails any more.
-const PEACE: Duration = Duration::from_secs(10 * 60);
+const PEACE: Duration = Duration::from_secs(5 * 60);
 
 /// A run that went well.
 pub struct Outcome {
@@ -33,10 +33,16 @@ pub fn seed(seed: u64) -> Result<Outcome, String> {
             events,
             rest: world.elapsed(),
         }),
-        Err(why) => Err(format!(
-            "{}\n  {why}",
-            story(&events, world.elapsed(), &world.plan)
-        )),
+        Err(why) => {
+            if crate::wish("KEEP").is_some() {
+                println!("  everything is kept in {}", world.keep().display());
+            }
+            Err(format!(
+                "{}\n{}  {why}",
+                story(&events, world.elapsed(), &world.plan),
+                logs(&world)
+            ))
+        }
     }
 }
 
@@ -51,6 +57,20 @@ fn story(events: &[Event], at: Duration, plan: &Plan) -> String {
     let first = lines.len().saturating_sub(120);
     let lines = lines.split_off(first).join("\n");
     format!("{plan:?}\n{lines}\n  at {at:?}")
+}
+
+/// The ends of the logs of all sites.
+fn logs(world: &World) -> String {
+    let mut text = String::new();
+    for site in check::codes(world) {
+        let log = world.shared.directory(site).join("logs/wsyncmgr.log");
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(12)..] {
+            text += &format!("  {site} {line}\n");
+        }
+    }
+    text
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
@@ -103,6 +123,8 @@ fn in_peace(world: &mut World) -> Result<(), String> {
     world.heal();
     let sites = check::sites(world);
     check::all(world, &sites, check::NOW_AND_THEN)?;
+    let central = sites.get(&world.plan.central);
+    world.ledger.completed = central.map_or(0, |central| central.completed);
     world.work(Work::Publish(5));
     world.work(Work::Person(Wish::Sync { full: false }));
     come_to_rest(world)
@@ -140,12 +162,8 @@ fn rest(world: &mut World) -> Result<(), String> {
     let Some(central) = sites.get(&world.plan.central) else {
         return Err("there is no central site".to_owned());
     };
-    if central
-        .newest_run
-        .as_ref()
-        .is_none_or(|(_, state)| state != "Completed")
-    {
-        return Err(format!("the central site's run: {:?}", central.newest_run));
+    if central.completed <= world.ledger.completed {
+        return Err("the central site has not completed a run since".to_owned());
     }
     for (site, _) in check::reachable(world) {
         let Some(held) = sites.get(&site) else {

@@ -172,6 +172,14 @@ impl Shared {
         self.board().places.get(&site).cloned()
     }
 
+    /// Whether a site is no member, and nobody means to make it one.
+    fn is_gone(&self, site: SiteCode) -> bool {
+        let board = self.board();
+        let invites =
+            |wish: &Wish| matches!(wish, Wish::Invite { site: other, .. } if *other == site);
+        !board.places.contains_key(&site) && !board.wishes.iter().any(invites)
+    }
+
     /// The sites that were invited and not removed since.
     pub fn members(&self) -> BTreeMap<SiteCode, SiteCode> {
         let board = self.board();
@@ -370,7 +378,20 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 parent: parent.to_string(),
                 valid_seconds: 24 * 60 * 60,
             };
-            let token = client.create_join_token(request).await?.into_inner().token;
+            let token = match client.create_join_token(request.clone()).await {
+                Ok(answer) => answer.into_inner().token,
+                // It joined where it was invited before, after it was to be removed.
+                Err(status) if status.code() == tonic::Code::AlreadyExists => {
+                    let site_code = site.to_string();
+                    client.remove_site(RemoveSiteRequest { site_code }).await?;
+                    client.create_join_token(request).await?.into_inner().token
+                }
+                // Its parent was removed for good.
+                Err(status) if status.code() == tonic::Code::NotFound && shared.is_gone(parent) => {
+                    return Ok(());
+                }
+                Err(status) => return Err(status.into()),
+            };
             shared.board().places.insert(site, Place { parent, token });
         }
         Wish::Sync { full } => {

@@ -229,6 +229,12 @@ impl World {
         }
     }
 
+    /// Leaves the databases and logs where they are when the run is over, and says where.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
     fn copy(&self) -> PathBuf {
         self.folder.path().join("copy.db")
     }
