@@ -8,12 +8,14 @@ mod disk;
 mod fault;
 mod glue;
 mod ledger;
+mod loops;
 mod mood;
 mod plan;
 mod run;
 mod software;
 mod world;
 
+use loops::{Failing, Flow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds of the ordinary suite, besides those that are kept.
@@ -90,4 +92,38 @@ fn a_seed_is_always_the_same_run() {
         }
         assert_eq!(one.len(), other.len());
     }
+}
+
+fn check_flow(flow: Flow) {
+    for failing in [
+        Failing::Once,
+        Failing::Unheard,
+        Failing::Survived,
+        Failing::ForGood,
+    ] {
+        match loops::fail_every_commit(flow, failing) {
+            Ok(commits) => println!("{flow:?}, {failing:?}: {commits} commits"),
+            Err(why) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn a_sync_run_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Sync);
+}
+
+#[test]
+fn a_pull_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Pull);
+}
+
+#[test]
+fn a_join_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Join);
+}
+
+#[test]
+fn a_renewal_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Renewal);
 }

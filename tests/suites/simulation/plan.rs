@@ -25,6 +25,17 @@ pub struct Site {
     pub parent: SiteCode,
 }
 
+impl Site {
+    /// What makes it a member.
+    pub fn invitation(self) -> Wish {
+        Wish::Invite {
+            site: self.code,
+            kind: self.kind,
+            parent: self.parent,
+        }
+    }
+}
+
 /// Something that somebody does.
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
@@ -82,6 +93,26 @@ fn seconds(random: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
 }
 
 impl Plan {
+    /// A plan in which nothing happens by itself.
+    pub fn quiet(sites: Vec<Site>, certificates: Duration) -> Self {
+        Self {
+            seed: 1,
+            central: code(CENTRAL),
+            sites,
+            updates: 30,
+            pace: Pace {
+                certificates,
+                statements: Duration::from_secs(7 * 24 * 3600),
+            },
+            latency: (Duration::from_millis(1), Duration::from_millis(10)),
+            loss: 0.0,
+            skews: Vec::new(),
+            work: Vec::new(),
+            faults: Vec::new(),
+            calm: Duration::ZERO,
+        }
+    }
+
     /// The plan of a seed.
     pub fn new(seed: u64) -> Self {
         let random = &mut StdRng::seed_from_u64(seed);
@@ -95,7 +126,7 @@ impl Plan {
                     true => Duration::from_secs(1),
                     false => seconds(random, 5..70),
                 };
-                (at, Work::Person(invitation(*site)))
+                (at, Work::Person(site.invitation()))
             })
             .collect();
         work.push((
@@ -154,14 +185,6 @@ impl Plan {
     }
 }
 
-fn invitation(site: Site) -> Wish {
-    Wish::Invite {
-        site: site.code,
-        kind: site.kind,
-        parent: site.parent,
-    }
-}
-
 fn sites(random: &mut StdRng, central: SiteCode) -> Vec<Site> {
     let primaries: Vec<Site> = (1..=random.random_range(2..=4))
         .map(|number| Site {
@@ -191,10 +214,13 @@ fn something(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Vec<Work
         // To another parent: it is removed, and joins again there.
         _ => vec![
             Work::Person(Wish::Remove { site: any.code }),
-            Work::Person(invitation(Site {
-                parent: new_parent(random, central, any, sites),
-                ..any
-            })),
+            Work::Person(
+                Site {
+                    parent: new_parent(random, central, any, sites),
+                    ..any
+                }
+                .invitation(),
+            ),
         ],
     }
 }

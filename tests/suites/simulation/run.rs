@@ -37,13 +37,16 @@ pub fn seed(seed: u64) -> Result<Outcome, String> {
             if crate::wish("KEEP").is_some() {
                 println!("  everything is kept in {}", world.keep().display());
             }
-            Err(format!(
-                "{}\n{}  {why}",
-                story(&events, world.elapsed(), &world.plan),
-                logs(&world)
-            ))
+            Err(format!("{}\n  {why}", story_of(&world)))
         }
     }
+}
+
+/// What happened in a run so far, for whoever has to find out why it failed.
+pub fn story_of(world: &World) -> String {
+    let events = world.shared.network.events();
+    let story = story(&events, world.elapsed(), &world.plan);
+    format!("{story}\n{}", logs(world))
 }
 
 /// What happened before a failure, without the bytes that went to and fro.
@@ -123,11 +126,17 @@ fn in_peace(world: &mut World) -> Result<(), String> {
     world.heal();
     let sites = check::sites(world);
     check::all(world, &sites, check::NOW_AND_THEN)?;
-    let central = sites.get(&world.plan.central);
-    world.ledger.completed = central.map_or(0, |central| central.completed);
+    expect_a_run(world);
     world.work(Work::Publish(5));
     world.work(Work::Person(Wish::Sync { full: false }));
     come_to_rest(world)
+}
+
+/// From now on, the run is at rest only after the central site has completed one more run.
+pub fn expect_a_run(world: &mut World) {
+    let sites = check::sites(world);
+    let central = sites.get(&world.plan.central);
+    world.ledger.completed = central.map_or(0, |central| central.completed);
 }
 
 /// Waits until nothing is left to do; then everything must hold.

@@ -104,6 +104,7 @@ struct Board {
     incarnations: BTreeMap<String, u64>,
     wishes: VecDeque<Wish>,
     places: BTreeMap<SiteCode, Place>,
+    removed: BTreeSet<SiteCode>,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
@@ -185,6 +186,11 @@ impl Shared {
         let board = self.board();
         let places = board.places.iter();
         places.map(|(site, place)| (*site, place.parent)).collect()
+    }
+
+    /// Whether a site was ever removed.
+    pub fn was_removed(&self, site: SiteCode) -> bool {
+        self.board().removed.contains(&site)
     }
 
     /// Tells the software of a host to end as a service does; it is started again.
@@ -384,6 +390,7 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 Err(status) if status.code() == tonic::Code::AlreadyExists => {
                     let site_code = site.to_string();
                     client.remove_site(RemoveSiteRequest { site_code }).await?;
+                    shared.board().removed.insert(site);
                     client.create_join_token(request).await?.into_inner().token
                 }
                 // Its parent was removed for good.
@@ -408,8 +415,11 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             }
             // With it go the sites below it.
             let mut board = shared.board();
-            board.places.remove(&site);
-            board.places.retain(|_, place| place.parent != site);
+            let (gone, left) = std::mem::take(&mut board.places)
+                .into_iter()
+                .partition(|(other, place)| *other == site || place.parent == site);
+            board.places = left;
+            board.removed.extend(BTreeMap::into_keys(gone));
         }
     }
     Ok(())

@@ -282,12 +282,8 @@ impl<U: Upstream> Engine<U> {
         };
         state.last_success = success.and_then(|run| run.finished);
         for mut run in unfinished {
-            interrupted = Some(Request {
-                full: run.full,
-                ..Request::new(Trigger::Retry)
-            });
             run.finished = Some(ambient.now());
-            "Failed".clone_into(&mut run.state);
+            State::FAILED.clone_into(&mut run.state);
             "the process ended during the run".clone_into(&mut run.error);
             let mut tx = store.begin().await?;
             tx.put_run(&run).await?;
@@ -295,9 +291,14 @@ impl<U: Upstream> Engine<U> {
             newest = Some(run);
         }
         if let Some(run) = newest
-            && let (false, Some(at)) = (run.error.is_empty(), run.finished)
+            && run.state == State::FAILED
         {
-            state.last_failure = Some((at, run.error));
+            // It was to be tried again, or did not get so far.
+            interrupted = Some(Request {
+                full: run.full,
+                ..Request::new(Trigger::Retry)
+            });
+            state.last_failure = run.finished.map(|at| (at, run.error));
         }
         let shared = Arc::new(Shared {
             journal,
