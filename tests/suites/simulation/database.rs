@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub unfinished: i64,
     /// Runs that completed.
     pub completed: i64,
+    /// Runs that failed, those among them that the process did not survive.
+    pub failed: i64,
 }
 
 /// An item that is in a database, shown or not.
@@ -100,6 +102,11 @@ impl Databases {
             outbox: count("select count(*) from outbox", database).await,
             unfinished: count(
                 "select count(*) from sync_run where finished is null",
+                database,
+            )
+            .await,
+            failed: count(
+                "select count(*) from sync_run where state = 'Failed'",
                 database,
             )
             .await,

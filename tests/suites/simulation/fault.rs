@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// The top-level database put back from an older copy begins no new epoch yet: positions that were
 /// given out are given out again for other changes, and nobody below notices.
-const RESTORED_DATABASES: bool = false;
+pub const RESTORED_DATABASES: bool = false;
 
 /// Something that goes wrong for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub fn pick(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Fault {
         true => central,
         false => site.code,
     };
-    let nth = random.random_range(1..30);
+    let nth = random.random_range(1..12);
     let link = (site.code, site.parent);
-    match random.random_range(0..24) {
+    match random.random_range(0..26) {
         0..=2 => Fault::Cut(link.0, link.1),
         3 => Fault::CutOneWay(link.0, link.1),
         4 => Fault::CutOneWay(link.1, link.0),
@@ -72,7 +72,8 @@ pub fn pick(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Fault {
         19..=21 => Fault::Upstream(TROUBLES[random.random_range(0..TROUBLES.len())]),
         22 if RESTORED_DATABASES => Fault::Restored,
         22 => Fault::UpstreamCut,
-        _ => Fault::UpstreamPowerCut,
+        23 => Fault::UpstreamPowerCut,
+        _ => Fault::DiskFull(any, 1),
     }
 }
 

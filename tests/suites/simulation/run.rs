@@ -2,6 +2,7 @@
 //! its end.
 
 use crate::check;
+use crate::fault;
 use crate::glue::Event;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Work};
@@ -9,9 +10,13 @@ use crate::software::Wish;
 use crate::world::World;
 use std::time::Duration;
 
+/// Lines of a run's story that are told, from its end.
+const LINES: usize = 300;
 /// How often what must always hold is looked at, and what costs more to look at.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_CLOSER: Duration = Duration::from_secs(15);
+/// How often the central site's database is put aside, for the fault that puts it back.
+const BACK_UP: Duration = Duration::from_secs(15);
 /// How long all work may take once nothing fails any more.
 const PEACE: Duration = Duration::from_secs(5 * 60);
 
@@ -28,6 +33,9 @@ pub fn seed(seed: u64) -> Result<Outcome, String> {
     let mut world = World::new(Plan::new(seed));
     let ended = under_fault(&mut world).and_then(|()| in_peace(&mut world));
     let events = world.shared.network.events();
+    if ended.is_ok() && crate::wish("STORY").is_some() {
+        println!("{}", story_of(&world));
+    }
     match ended {
         Ok(()) => Ok(Outcome {
             events,
@@ -57,7 +65,7 @@ fn story(events: &[Event], at: Duration, plan: &Plan) -> String {
     let mut lines: Vec<String> = told
         .map(|event| format!("{:>10.3} {} {}", seconds(event.at), event.host, event.what))
         .collect();
-    let first = lines.len().saturating_sub(120);
+    let first = lines.len().saturating_sub(LINES);
     let lines = lines.split_off(first).join("\n");
     format!("{plan:?}\n{lines}\n  at {at:?}")
 }
@@ -115,6 +123,9 @@ fn under_fault(world: &mut World) -> Result<(), String> {
         }
         while let Some((_, work)) = work.next_if(|(at, _)| *at <= now) {
             world.work(*work);
+        }
+        if fault::RESTORED_DATABASES && now.as_millis().is_multiple_of(BACK_UP.as_millis()) {
+            world.back_up_central();
         }
         step(world)?;
     }
