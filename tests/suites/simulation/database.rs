@@ -178,11 +178,10 @@ impl Databases {
         let Some(database) = self.open(directory).await else {
             return "ok".to_owned();
         };
-        let verdict = sqlx::query_scalar("pragma integrity_check")
-            .fetch_one(&mut *database)
+        sqlx::query_scalar("pragma integrity_check")
+            .fetch_one(database)
             .await
-            .unwrap();
-        verdict
+            .unwrap()
     }
 
     /// Writes a copy of a database.
