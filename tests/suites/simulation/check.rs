@@ -1,5 +1,5 @@
 //! What must hold, each under the number of its invariant in docs/architecture.md. To add a check: a function,
-//! and a line in [`ALWAYS`], [`NOW_AND_THEN`] or [`AT_THE_END`].
+//! and a line in [`ALWAYS`], [`NOW_AND_THEN`], [`AT_REST`] or [`AT_THE_END`].
 
 use crate::database::{self, Item, Snapshot};
 use crate::software::host_of;
@@ -78,21 +78,30 @@ pub const NOW_AND_THEN: &[Check] = &[
     ),
 ];
 
+/// Before these hold, a run has not come to rest.
+pub const AT_REST: &[Check] = &[
+    check(2, "every site has the root of its parent", roots_are_one),
+    check(4, "no status message was lost or doubled", messages_arrived),
+    check(4, "nothing is left in a passing state", nothing_is_stuck),
+];
+
 /// When everything has come to rest.
 pub const AT_THE_END: &[Check] = &[
-    check(2, "every site has the root of its parent", roots_are_one),
     check(
         2,
         "the root of the database is that of the statement",
         roots_are_real,
     ),
-    check(4, "no status message was lost or doubled", messages_arrived),
-    check(4, "nothing is left in a passing state", nothing_is_stuck),
     check(4, "the database is whole", databases_are_whole),
     check(
         5,
         "a pull costs what changed, and what was on its way for each break",
         pulls_are_cheap,
+    ),
+    check(
+        7,
+        "nobody was taken for a liar, for nobody lied",
+        nobody_was_refused,
     ),
 ];
 
@@ -344,6 +353,20 @@ fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
                 "{code}: outbox {}, runs {}, head {} of {}",
                 site.outbox, site.unfinished, site.verified, site.head
             ));
+        }
+    }
+    Ok(())
+}
+
+fn nobody_was_refused(world: &mut World, sites: &Sites) -> Outcome {
+    for code in sites.keys() {
+        let directory = world.shared.directory(*code);
+        let refusals = world.databases.refusals(&directory);
+        let refusals = world.runtime.block_on(refusals);
+        // A parent that is stopped ends its pulls.
+        let lied = |why: &&String| !why.contains("it ended before its statement");
+        if let Some(why) = refusals.iter().find(lied) {
+            return Err(format!("{code}: {why}"));
         }
     }
     Ok(())

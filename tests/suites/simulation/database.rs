@@ -3,6 +3,7 @@
 use catalog::SiteCode;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, Tree};
+use journal::StatusId;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,6 +172,18 @@ impl Databases {
             numbers.insert(row.get(1));
         }
         numbers
+    }
+
+    /// Why a site did not take a catalog that its parent sent, each time it did not.
+    pub async fn refusals(&mut self, directory: &Path) -> Vec<String> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        sqlx::query_scalar("select inserts from status_message where status_id = ?")
+            .bind(StatusId::StatementRefused.number())
+            .fetch_all(database)
+            .await
+            .unwrap()
     }
 
     /// What SQLite thinks of a database.

@@ -196,7 +196,5 @@ fn rest(world: &mut World) -> Result<(), String> {
             ));
         }
     }
-    let first = |checks: &[check::Check], world: &mut World| check::all(world, &sites, checks);
-    first(&check::AT_THE_END[..1], world)?;
-    first(&check::AT_THE_END[2..4], world)
+    check::all(world, &sites, check::AT_REST)
 }
