@@ -16,8 +16,12 @@ use trust::tls::HotCertificate;
 use trust::{SiteCertificate, SiteKey};
 use wire::v1::RenewCertificateRequest;
 
-/// Wait after a renewal that did not succeed.
+/// Longest wait after a renewal that did not succeed.
 const RETRY: Duration = Duration::from_secs(10 * 60);
+/// Shortest wait after it, when little time is left.
+const SOONEST_RETRY: Duration = Duration::from_secs(1);
+/// A renewal that did not succeed is tried again after this part of the time that is left.
+const PART_OF_THE_REST: u32 = 4;
 /// Longest sleep, so that a clock that jumped is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
@@ -62,8 +66,9 @@ impl Renewal {
                     let end = certificate.not_after().to_string();
                     self.tell(StatusId::CertificateNotRenewed, vec![end, why])
                         .await;
+                    let wait = retry(certificate.not_after(), self.site.ambient.now());
                     tokio::select! {
-                        () = tokio::time::sleep(self.site.ambient.jitter(RETRY)) => {}
+                        () = tokio::time::sleep(self.site.ambient.jitter(wait)) => {}
                         () = stop.cancelled() => return,
                     }
                 }
@@ -104,4 +109,28 @@ impl Renewal {
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// How long to wait before a renewal is tried again: less and less as the end comes near. Once the
+/// certificate has ended there is no hurry.
+fn retry(end: Timestamp, now: Timestamp) -> Duration {
+    match until(end, now) {
+        Duration::ZERO => RETRY,
+        rest => (rest / PART_OF_THE_REST).clamp(SOONEST_RETRY, RETRY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_is_tried_again_in_time() {
+        let end = Timestamp::from_second(100_000).unwrap();
+        let wait = |left: i64| retry(end, Timestamp::from_second(100_000 - left).unwrap());
+        assert_eq!(wait(30 * 24 * 3600), RETRY);
+        assert_eq!(wait(60), Duration::from_secs(15));
+        assert_eq!(wait(2), SOONEST_RETRY);
+        assert_eq!(wait(-5), RETRY);
+    }
 }

@@ -23,13 +23,16 @@ use store::{NewItem, Store, Tx};
 use sync::upstream::with_causes;
 use sync::{Counts, Failure, Phase, RunHandle, Upstream};
 use uuid::Uuid;
-use wsus::client::{Client, ClientSettings, Fetched};
+use wsus::client::{Client, ClientOptions, ClientSettings, Fetched};
 use wsus::message::{RevisionFilter, UpdateData};
 
 const ORIGIN: &str = "ServerSync";
 
 /// Revisions that are stored in one unit of work, and the bytes of their documents at most.
-const REVISIONS_PER_COMMIT: usize = 500;
+const REVISIONS_PER_COMMIT: usize = match cfg!(feature = "simulation") {
+    true => 40,
+    false => 500,
+};
 const BYTES_PER_COMMIT: usize = 8 << 20;
 /// Revisions that are looked up at a time.
 const LOOKUP: usize = 2000;
@@ -117,7 +120,7 @@ impl WsusUpstream {
             Some(client) => client.clone(),
             None => {
                 let ambient = self.ambient.clone();
-                let client = Client::new(ClientSettings {
+                let settings = ClientSettings {
                     url: source.url.clone(),
                     account_name: format!("{}.headwater.invalid", self.site).to_lowercase(),
                     account_guid: account,
@@ -125,8 +128,13 @@ impl WsusUpstream {
                     timeout: ClientSettings::TIMEOUT,
                     parallel_requests: source.parallel,
                     clock: Arc::new(move || ambient.now()),
-                })
-                .map_err(|error| failed(&error))?;
+                };
+                let options = ClientOptions {
+                    exchange: source.exchange.clone(),
+                    ..ClientOptions::default()
+                };
+                let client =
+                    Client::with_options(settings, options).map_err(|error| failed(&error))?;
                 self.client.get_or_init(|| client).clone()
             }
         };

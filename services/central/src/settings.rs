@@ -6,7 +6,9 @@ use daemon::config::Period;
 use link::settings::{self, SiteFlags, SiteSettings};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use wsus::client::Exchange;
 
 /// Address to listen on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8540";
@@ -81,6 +83,8 @@ pub struct Upstream {
     pub ca_file_pem: Option<Vec<u8>>,
     /// Requests at the same time.
     pub parallel: usize,
+    /// How it is reached, where that is not over the machine's network.
+    pub exchange: Option<Arc<dyn Exchange>>,
 }
 
 const PARALLEL: std::ops::RangeInclusive<usize> = 1..=16;
@@ -124,6 +128,7 @@ impl Settings {
             url,
             ca_file_pem,
             parallel,
+            exchange: None,
         });
         let validity = |name, flag: Option<Period>, file: Option<Period>, default| {
             let validity = flag.or(file).map_or(default, |period| period.0);

@@ -185,6 +185,7 @@ async fn fixture(updates: u32) -> Fixture {
             url,
             ca_file_pem: None,
             parallel: 2,
+            exchange: None,
         }),
         site,
         store.clone(),

@@ -116,6 +116,11 @@ impl Upstream {
         Ok(published)
     }
 
+    /// The services over the catalog, with a new key for cookies: whoever held one opens a new session.
+    pub fn router(&self) -> axum::Router {
+        router(Arc::new(self.catalog.clone()), self.server_settings())
+    }
+
     /// Serves until `shutdown` is cancelled, and publishes changes: at the interval of the settings, and
     /// whenever the process receives `SIGUSR1`.
     ///
@@ -127,9 +132,7 @@ impl Upstream {
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let mut wishes = signal(SignalKind::user_defined1())?;
-        let catalog = Arc::new(self.catalog.clone());
-        let router = router(catalog, self.server_settings());
-        let server = axum::serve(listener, router)
+        let server = axum::serve(listener, self.router())
             .with_graceful_shutdown(shutdown.clone().cancelled_owned())
             .into_future();
         tokio::pin!(server);

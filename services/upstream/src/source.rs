@@ -21,6 +21,9 @@ use wsus::server::{ServerIdentity, ServerSettings, Source, SourceError, StoredUp
 /// Most revisions in one `GetUpdateDecryptionData`, as Microsoft Update has it.
 const MAX_DECRYPTION_REQUEST: u32 = 500;
 
+/// A list of more revisions is made on a thread where that may take time.
+const LIST_ASIDE: usize = 20_000;
+
 /// A catalog that is served from memory. Cloning gives another handle on the same catalog.
 #[derive(Debug, Clone)]
 pub struct ServedCatalog {
@@ -113,6 +116,9 @@ impl Source for ServedCatalog {
     ) -> Result<RevisionList, SourceError> {
         let selection =
             Selection::new(filter).map_err(|_| SourceError::InvalidParameter("filter"))?;
+        if self.len() <= LIST_ASIDE {
+            return Ok(self.read().list(&selection, now));
+        }
         let this = self.clone();
         // Looks at every revision, which may take a moment in a catalog of a million.
         let list = tokio::task::spawn_blocking(move || this.read().list(&selection, now));

@@ -22,7 +22,10 @@ use wire::v1::pull_response::Message;
 use wire::v1::{Change, ChangeBatch, PullPlan, PullRequest, PullResponse};
 
 /// Changes in a batch. A batch is a unit of work at the child: the most that a break costs.
-pub const CHANGES_PER_BATCH: usize = 1000;
+pub const CHANGES_PER_BATCH: usize = match cfg!(feature = "simulation") {
+    true => 25,
+    false => 1000,
+};
 /// Bytes in a batch, unless a single change is larger.
 pub const BYTES_PER_BATCH: u64 = 1 << 20;
 /// Bytes of encoded batches that are kept for other children.

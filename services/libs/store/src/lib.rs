@@ -18,6 +18,8 @@ pub mod ingest;
 pub mod log;
 pub mod query;
 pub mod runs;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod site_state;
 pub mod status;
 pub mod verify;
@@ -72,6 +74,9 @@ pub struct Store {
 
 struct Inner {
     backend: Backend,
+    /// Where the database is, as the simulation names it.
+    #[cfg(feature = "simulation")]
+    location: Location,
     positions: watch::Sender<Positions>,
     /// The Merkle tree of a verified catalog; loaded when it is first needed.
     tree: std::sync::Mutex<Option<KnownTree>>,
@@ -153,6 +158,8 @@ impl Store {
         let store = Self {
             inner: Arc::new(Inner {
                 backend,
+                #[cfg(feature = "simulation")]
+                location: location.clone(),
                 positions: watch::Sender::new(nowhere),
                 tree: std::sync::Mutex::new(None),
             }),
@@ -327,7 +334,13 @@ impl Tx<'_> {
         };
         match connection {
             TxConnection::Sqlite(mut turn) => {
+                #[cfg(feature = "simulation")]
+                let fate = simulation::next_commit(&store.inner.location);
+                #[cfg(feature = "simulation")]
+                fate.before()?;
                 turn.commit().await?;
+                #[cfg(feature = "simulation")]
+                fate.after()?;
                 remember();
             }
             TxConnection::Postgres(transaction, _turn) => {

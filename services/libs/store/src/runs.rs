@@ -130,6 +130,23 @@ impl Read<'_> {
         rows.iter().map(run_of).collect()
     }
 
+    /// The runs that did not end, as far as is written down; oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unfinished_runs(&mut self) -> Result<Vec<RunRow>, Error> {
+        let rows = self
+            .connection()
+            .fetch(
+                format!(
+                    "select {COLUMNS} from sync_run where finished is null order by started, id"
+                ),
+                vec![],
+            )
+            .await?;
+        rows.iter().map(run_of).collect()
+    }
+
     /// The newest run that completed.
     ///
     /// # Errors

@@ -1,18 +1,19 @@
 //! The engine of a site: waits for a reason to synchronize, does it, tells what happened, and tries
 //! again later when it did not succeed. Several reasons during a run become one further run.
 
+mod history;
 mod tell;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
 use crate::upstream::{Pace, RunHandle, Upstream};
 use daemon::Ambient;
+use history::{History, WRITE_AGAIN};
 use jiff::Timestamp;
 use journal::phrases;
 use journal::{Journal, StatusId};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::Store;
-use store::runs::RunRow;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -253,6 +254,7 @@ pub struct Engine<U> {
     ambient: Ambient,
     settings: EngineSettings,
     shared: Arc<Shared>,
+    history: History,
 }
 
 /// What the engine waited for.
@@ -276,30 +278,33 @@ impl<U: Upstream> Engine<U> {
     ) -> Result<Self, store::Error> {
         let mut state = EngineState::default();
         let mut interrupted = None;
-        let (newest, success) = {
+        let (mut newest, success, unfinished) = {
             let mut read = store.read().await?;
             (
                 read.runs(1).await?.into_iter().next(),
                 read.last_success().await?,
+                read.unfinished_runs().await?,
             )
         };
         state.last_success = success.and_then(|run| run.finished);
-        if let Some(mut run) = newest {
-            if run.finished.is_none() {
-                interrupted = Some(Request {
-                    full: run.full,
-                    ..Request::new(Trigger::Retry)
-                });
-                run.finished = Some(ambient.now());
-                "Failed".clone_into(&mut run.state);
-                "the process ended during the run".clone_into(&mut run.error);
-                let mut tx = store.begin().await?;
-                tx.put_run(&run).await?;
-                tx.commit().await?;
-            }
-            if let (false, Some(at)) = (run.error.is_empty(), run.finished) {
-                state.last_failure = Some((at, run.error));
-            }
+        for mut run in unfinished {
+            run.finished = Some(ambient.now());
+            State::FAILED.clone_into(&mut run.state);
+            "the process ended during the run".clone_into(&mut run.error);
+            let mut tx = store.begin().await?;
+            tx.put_run(&run).await?;
+            tx.commit().await?;
+            newest = Some(run);
+        }
+        if let Some(run) = newest
+            && run.state == State::FAILED
+        {
+            // It was to be tried again, or did not get so far.
+            interrupted = Some(Request {
+                full: run.full,
+                ..Request::new(Trigger::Retry)
+            });
+            state.last_failure = run.finished.map(|at| (at, run.error));
         }
         let shared = Arc::new(Shared {
             journal,
@@ -310,6 +315,7 @@ impl<U: Upstream> Engine<U> {
         });
         Ok(Self {
             upstream,
+            history: History::new(store.clone()),
             store,
             ambient,
             settings,
@@ -381,6 +387,9 @@ impl<U: Upstream> Engine<U> {
             tokio::select! {
                 () = stop.cancelled() => return Reason::Stop,
                 () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(WRITE_AGAIN), if self.history.is_behind() => {
+                    self.history.write_again().await;
+                }
                 () = give_up.cancelled(), if *failures > 0 => {
                     *failures = 0;
                     alarm = self.alarm(0);
@@ -431,7 +440,7 @@ impl<U: Upstream> Engine<U> {
         let now = self.ambient.now();
         let id = request.run.unwrap_or_else(|| self.ambient.new_id());
         let run = SyncRun::requested(id, request.trigger, request.full, now);
-        self.write_down(&run, 0).await;
+        self.history.write(&run, 0).await;
         self.shared.state.send_modify(|state| {
             state.run = Some(run);
             state.next_attempt = None;
@@ -500,7 +509,7 @@ impl<U: Upstream> Engine<U> {
             Ok(ended) => ended,
             Err(_) => run,
         };
-        self.write_down(&run, position).await;
+        self.history.write(&run, position).await;
         self.shared.state.send_modify(|state| {
             match &run.state {
                 State::Completed { at } => {
@@ -515,46 +524,5 @@ impl<U: Upstream> Engine<U> {
             }
             state.run = Some(run);
         });
-    }
-
-    /// Writes the run into the history. A failure to do so ends no run.
-    async fn write_down(&self, run: &SyncRun, position: u64) {
-        let error = match &run.state {
-            State::Failed { error, .. } => error.clone(),
-            State::Requested
-            | State::Running { .. }
-            | State::Completed { .. }
-            | State::Cancelled { .. } => String::new(),
-        };
-        let row = RunRow {
-            id: run.id,
-            started: run.started,
-            finished: run.state.finished(),
-            state: run.state.name().to_owned(),
-            full: run.full,
-            manual: run.trigger == Trigger::Manual,
-            added: run.counts.added,
-            revised: run.counts.revised,
-            expired: run.counts.expired,
-            removed: run.counts.removed,
-            position,
-            error,
-        };
-        let written = async {
-            // The beginning of a run may be forgotten in a loss of power, its end may not.
-            let mut tx = match row.finished {
-                None => self.store.begin_repeatable().await?,
-                Some(_) => self.store.begin().await?,
-            };
-            tx.put_run(&row).await?;
-            if row.finished.is_some() {
-                tx.prune_runs().await?;
-                tx.prune_status().await?;
-            }
-            tx.commit().await
-        };
-        if let Err(error) = written.await {
-            tracing::error!(%error, "the run could not be written into the history");
-        }
     }
 }

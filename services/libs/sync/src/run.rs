@@ -61,6 +61,9 @@ pub enum State {
 }
 
 impl State {
+    /// Name of the state of a run that failed.
+    pub const FAILED: &str = "Failed";
+
     /// The state's name, as reports and history show it.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -73,7 +76,7 @@ impl State {
                 Phase::Verifying => "Verifying",
             },
             Self::Completed { .. } => "Completed",
-            Self::Failed { .. } => "Failed",
+            Self::Failed { .. } => Self::FAILED,
             Self::Cancelled { .. } => "Cancelled",
         }
     }

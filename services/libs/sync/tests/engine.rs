@@ -258,6 +258,45 @@ async fn cancelling_takes_back_a_retry_that_waits() {
 }
 
 #[tokio::test]
+async fn a_retry_that_the_process_did_not_survive_is_done_at_the_next_start() {
+    let before = fixture(9, 1, LONG).await;
+    let _ = before.engine.request(Request {
+        full: true,
+        ..Request::new(Trigger::Manual)
+    });
+    before.until(|state| state.next_attempt.is_some()).await;
+    before.stop.cancel();
+    before.tasks.wait().await;
+    let after = fixture_in(Arc::clone(&before.directory), 9, 0, LONG).await;
+    after.until(|state| state.completed == 1).await;
+    assert_eq!(after.upstream.full.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn every_run_that_did_not_end_is_ended_at_the_next_start() {
+    let before = fixture(9, 0, Duration::ZERO).await;
+    let _ = before.engine.request(Request::new(Trigger::Manual));
+    before.until(|state| state.completed == 1).await;
+    before.stop.cancel();
+    before.tasks.wait().await;
+    // As when the ends of two runs could not be written down, and the newest completed.
+    let completed = before.store.read().await.unwrap().runs(1).await.unwrap();
+    let mut tx = before.store.begin().await.unwrap();
+    for hours in [1, 2] {
+        let mut run = completed[0].clone();
+        run.id = uuid::Uuid::from_u128(hours);
+        run.started -= jiff::SignedDuration::from_hours(i64::try_from(hours).unwrap());
+        run.finished = None;
+        tx.put_run(&run).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+
+    let after = fixture_in(Arc::clone(&before.directory), 9, 0, Duration::ZERO).await;
+    let left = after.store.read().await.unwrap().unfinished_runs().await;
+    assert!(left.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_run_that_the_process_did_not_survive_is_done_at_the_next_start() {
     let site = fixture(0, 0, LONG).await;
     site.ask();

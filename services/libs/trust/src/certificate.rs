@@ -1,7 +1,8 @@
 //! Reading certificates: the chain that a site holds, who it is, and until when.
 
+use crate::authority::CLOCK_TOLERANCE;
 use crate::{Error, SiteIdentity};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
@@ -58,11 +59,14 @@ impl SiteCertificate {
     }
 
     /// When to ask for the next one: after two thirds of its time, so that a site may be cut off for
-    /// the last third and still come back.
+    /// the last third and still come back. Its time begins when it was issued, which is later than the
+    /// time from which it is accepted.
     pub fn renew_at(&self) -> Timestamp {
-        let lifetime = self.not_after.duration_since(self.not_before);
-        self.not_before
-            .checked_add(lifetime / 3 * 2)
+        let accepted = self.not_after.duration_since(self.not_before);
+        let tolerance = SignedDuration::try_from(CLOCK_TOLERANCE).unwrap_or_default();
+        let lifetime = (accepted - tolerance).max(SignedDuration::ZERO);
+        self.not_after
+            .checked_sub(lifetime / 3)
             .unwrap_or(self.not_after)
     }
 }

@@ -4,12 +4,14 @@
 //! [`Client::fetch`] gets any number of update documents in parallel batches.
 
 mod error;
+mod exchange;
 mod fetch;
 mod retry;
 mod session;
 mod transport;
 
 pub use error::Error;
+pub use exchange::{Answer, Exchange, ExchangeError, Trouble};
 pub use fetch::{Fetched, MAX_REFUSED_IN_A_ROW, Refusal};
 pub use retry::{Backoff, MAX_ATTEMPTS};
 pub use transport::{MAX_RESPONSE_BYTES, Proxy};
@@ -68,6 +70,8 @@ pub struct ClientOptions {
     pub proxy: Option<Proxy>,
     /// Pauses between attempts.
     pub backoff: Backoff,
+    /// Another network in place of the machine's, which knows proxy and CA file by itself.
+    pub exchange: Option<Arc<dyn Exchange>>,
 }
 
 /// A client of one upstream server. Cloning gives another handle on the same session.
@@ -101,7 +105,7 @@ impl Client {
     /// # Errors
     /// An address, CA file or proxy that cannot be used.
     pub fn with_options(settings: ClientSettings, options: ClientOptions) -> Result<Self> {
-        let transport = Transport::new(&settings, options.proxy.as_ref())?;
+        let transport = Transport::new(&settings, &options)?;
         let retries = Retries::new(options.backoff, settings.account_guid);
         let parallel_requests = settings.parallel_requests.max(1);
         Ok(Self {

@@ -39,7 +39,19 @@ fn an_issued_certificate_names_the_site_and_ends_in_time() {
     assert_eq!(held.chain().len(), 2);
     assert_eq!(&held.chain()[1], authority.certificate_der());
     let days = held.renew_at().duration_since(now()).as_hours() / 24;
-    assert_eq!(days, 19);
+    assert_eq!(days, 20);
+}
+
+#[test]
+fn a_certificate_of_a_minute_is_not_due_for_renewal_at_once() {
+    let authority = authority();
+    let wanted = identity(&authority, "PR1");
+    let csr = SiteKey::generate().unwrap().csr_pem().unwrap();
+    let minute = std::time::Duration::from_secs(60);
+    let issued = authority.issue(&csr, &wanted, minute, now(), &mut rng());
+    let held = issued.unwrap().to_site_certificate().unwrap();
+    let wait = held.renew_at().duration_since(now());
+    assert_eq!(wait, SignedDuration::from_secs(40));
 }
 
 #[test]

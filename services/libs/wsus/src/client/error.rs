@@ -1,6 +1,7 @@
 //! What can go wrong between a downstream and an upstream server, in words for the person who has to
 //! mend it.
 
+use super::exchange::{ExchangeError, Trouble};
 use super::transport::MAX_RESPONSE_BYTES;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{DecodeError, Operation};
@@ -51,7 +52,7 @@ pub enum Error {
         url: String,
         /// What the TLS library says.
         #[source]
-        source: Box<reqwest::Error>,
+        source: Box<ExchangeError>,
     },
     /// No answer in time.
     #[error(
@@ -65,7 +66,7 @@ pub enum Error {
         url: String,
         /// The underlying error.
         #[source]
-        source: Box<reqwest::Error>,
+        source: Box<ExchangeError>,
     },
     /// No connection, or one that broke.
     #[error(
@@ -81,7 +82,7 @@ pub enum Error {
         connecting: bool,
         /// The underlying error.
         #[source]
-        source: Box<reqwest::Error>,
+        source: Box<ExchangeError>,
     },
     /// An HTTP status other than success, without a fault.
     #[error("{operation} at {url} failed with HTTP status {status}: {}", advice(*.status))]
@@ -215,29 +216,28 @@ impl Error {
     }
 
     /// The error of a request that brought no answer.
-    pub(super) fn of_transport(operation: Operation, url: &str, source: reqwest::Error) -> Self {
-        // The address stands in the message of each variant.
-        let source = Box::new(source.without_url());
+    pub(super) fn of_transport(operation: Operation, url: &str, source: ExchangeError) -> Self {
+        let source = Box::new(source);
         let url = url.to_owned();
-        if is_unknown_issuer(source.as_ref()) {
+        if is_unknown_issuer(source.cause()) {
             return Self::UnknownIssuer {
                 operation,
                 url,
                 source,
             };
         }
-        if source.is_timeout() {
-            return Self::TimedOut {
+        match source.trouble {
+            Trouble::TimedOut => Self::TimedOut {
                 operation,
                 url,
                 source,
-            };
-        }
-        Self::Transport {
-            operation,
-            url,
-            connecting: source.is_connect(),
-            source,
+            },
+            trouble @ (Trouble::Connecting | Trouble::Broken) => Self::Transport {
+                operation,
+                url,
+                connecting: trouble == Trouble::Connecting,
+                source,
+            },
         }
     }
 }

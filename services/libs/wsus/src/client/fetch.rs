@@ -1,6 +1,6 @@
 //! Any number of update documents, in parallel batches.
 
-use super::transport::with_causes;
+use super::exchange::with_causes;
 use super::{Client, Error};
 use crate::fault::Fault;
 use crate::message::UpdateData;

@@ -1,10 +1,12 @@
 //! One request, one answer, over HTTP.
 
-use super::{ClientSettings, Error};
+use super::exchange::{Exchange, ExchangeError, Http, HttpSettings, Trouble};
+use super::{ClientOptions, ClientSettings, Error};
 use crate::message::{DecodeError, Operation, Request, Response, SoapVersion};
-use http::{HeaderValue, header};
-use reqwest::{Certificate, Url};
-use std::time::Duration;
+use futures::TryStreamExt as _;
+use http::header;
+use reqwest::Url;
+use std::sync::Arc;
 
 /// Largest answer that is read. A list of a million revisions has 140 MB.
 pub const MAX_RESPONSE_BYTES: usize = 256 << 20;
@@ -13,10 +15,10 @@ pub const MAX_RESPONSE_BYTES: usize = 256 << 20;
 const MAX_ERROR_BYTES: usize = 1 << 20;
 
 /// Answers longer than this are decoded on a thread where that may take time.
-const DECODE_ASIDE_BYTES: usize = 1 << 20;
-
-/// How long opening a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const DECODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
+    true => 1 << 30,
+    false => 1 << 20,
+};
 
 /// Path of the server synchronization service.
 const SERVER_SYNC_PATH: &str = "ServerSyncWebService/ServerSyncWebService.asmx";
@@ -31,39 +33,24 @@ pub struct Proxy {
 }
 
 pub(super) struct Transport {
-    http: reqwest::Client,
+    exchange: Arc<dyn Exchange>,
     root: Url,
 }
 
 impl Transport {
-    pub fn new(settings: &ClientSettings, proxy: Option<&Proxy>) -> Result<Self, Error> {
+    pub fn new(settings: &ClientSettings, options: &ClientOptions) -> Result<Self, Error> {
         let root = root_of(&settings.url)?;
-        let setup = |reason: reqwest::Error| Error::Setup {
-            url: root.as_str().to_owned(),
-            reason: with_causes(&reason),
+        let exchange = match &options.exchange {
+            Some(exchange) => Arc::clone(exchange),
+            None => Arc::new(Http::new(&HttpSettings {
+                root: root.as_str(),
+                tls: root.scheme() == "https",
+                ca_file_pem: settings.ca_file_pem.as_deref(),
+                timeout: settings.timeout,
+                proxy: options.proxy.as_ref(),
+            })?),
         };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
-            .read_timeout(settings.timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_gzip()
-            .no_proxy();
-        if let Some(proxy) = proxy {
-            let mut chosen = reqwest::Proxy::all(&proxy.url).map_err(setup)?;
-            if let Some((user, password)) = &proxy.credentials {
-                chosen = chosen.basic_auth(user, password);
-            }
-            builder = builder.proxy(chosen);
-        }
-        if let Some(pem) = &settings.ca_file_pem {
-            builder = builder.tls_certs_merge(certificates(pem)?);
-        } else if root.scheme() == "http" {
-            // Nothing to trust, so a system without any certificates does no harm.
-            builder = builder.tls_certs_only([]);
-        }
-        let http = builder.build().map_err(setup)?;
-        Ok(Self { http, root })
+        Ok(Self { exchange, root })
     }
 
     /// Scheme, host and port of the upstream server.
@@ -98,19 +85,13 @@ impl Transport {
         let body = request.encode(version);
         let address = url.as_str().to_owned();
         let failed = |source| Error::of_transport(operation, &address, source);
-        let mut answer = self
-            .http
-            .post(url)
-            .header(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static(version.content_type()),
-            )
+        let request = http::Request::post(url.as_str())
+            .header(header::CONTENT_TYPE, version.content_type())
             .header("SOAPAction", operation.soap_action())
-            .body(body)
-            .send()
-            .await
-            .map_err(failed)?;
-        let status = answer.status();
+            .body(body.into_bytes())
+            .map_err(|error| failed(ExchangeError::new(Trouble::Broken, error)))?;
+        let mut answer = self.exchange.send(request).await.map_err(failed)?;
+        let status = answer.status;
         let limit = if status.is_success() {
             MAX_RESPONSE_BYTES
         } else {
@@ -120,12 +101,12 @@ impl Transport {
             operation,
             url: address.clone(),
         };
-        let announced = answer.content_length().unwrap_or(0);
+        let announced = answer.announced.unwrap_or(0);
         if status.is_success() && announced > limit as u64 {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+        while let Some(chunk) = answer.body.try_next().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
                 if status.is_success() {
                     return Err(too_large());
@@ -200,28 +181,6 @@ fn root_of(url: &str) -> Result<Url, Error> {
     Ok(parsed)
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Error> {
-    let refuse = |reason: String| Error::CaFile { reason };
-    let certificates =
-        Certificate::from_pem_bundle(pem).map_err(|error| refuse(with_causes(&error)))?;
-    if certificates.is_empty() {
-        return Err(refuse("there is no BEGIN CERTIFICATE in it".to_owned()));
-    }
-    Ok(certificates)
-}
-
-/// An error and its causes on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,14 +203,6 @@ mod tests {
             "",
         ] {
             assert!(root_of(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_file_without_certificates_is_refused_by_the_name_of_its_setting() {
-        for pem in [&b"hello"[..], b"", b"-----BEGIN CERTIFICATE-----\nAAAA"] {
-            let error = certificates(pem).unwrap_err().to_string();
-            assert!(error.contains("upstream-ca-file"), "{error}");
         }
     }
 }

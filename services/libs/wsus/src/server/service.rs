@@ -33,7 +33,10 @@ const SHORT_ANSWER_BYTES: usize = 2_000_000;
 const READ_AT_ONCE: usize = 16;
 
 /// Documents together longer than this are encoded on a thread where that may take time.
-const ENCODE_ASIDE_BYTES: usize = 1 << 20;
+const ENCODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
+    true => 1 << 30,
+    false => 1 << 20,
+};
 
 /// Most digests in one `DownloadFiles`.
 const MAX_DOWNLOAD_DIGESTS: usize = 100;

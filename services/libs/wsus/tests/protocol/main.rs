@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod loopback;

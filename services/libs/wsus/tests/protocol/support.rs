@@ -202,5 +202,6 @@ pub fn quick() -> ClientOptions {
             first: Duration::from_micros(10),
             longest: Duration::from_millis(1),
         },
+        exchange: None,
     }
 }

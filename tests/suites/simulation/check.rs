@@ -1,0 +1,413 @@
+//! What must hold, each under the number of its invariant in docs/architecture.md. To add a check: a function,
+//! and a line in [`ALWAYS`], [`NOW_AND_THEN`], [`AT_REST`] or [`AT_THE_END`].
+
+use crate::database::{self, Item, Snapshot};
+use crate::software::host_of;
+use crate::world::World;
+use catalog::SiteCode;
+use std::collections::BTreeMap;
+
+/// Bytes of a pull besides its changes, a connection and its handshake among them, at most.
+const CONNECTION_BYTES: u64 = 16 * 1024;
+/// Bytes of talk in a simulated second, at most.
+const TALK_BYTES: u64 = 4 * 1024;
+/// Changes in a batch of the simulation, and one for good measure.
+const BATCH: u64 = 26;
+
+/// What a site told before it was removed, and its parent had not handed on by then, is refused by the
+/// central site, and acknowledged: it is lost, also when the site joins again elsewhere.
+const REMOVED_SITES_TELL_ALL: bool = false;
+
+type Outcome = Result<(), String>;
+
+/// Something that must hold.
+pub struct Check {
+    /// Number of the invariant.
+    pub invariant: u8,
+    /// What must hold.
+    pub what: &'static str,
+    check: fn(&mut World, &Sites) -> Outcome,
+}
+
+/// Every site that has a database, as it is at the moment.
+pub type Sites = BTreeMap<SiteCode, Snapshot>;
+
+const fn check(
+    invariant: u8,
+    what: &'static str,
+    check: fn(&mut World, &Sites) -> Outcome,
+) -> Check {
+    Check {
+        invariant,
+        what,
+        check,
+    }
+}
+
+/// Twice in a second.
+pub const ALWAYS: &[Check] = &[
+    check(2, "positions never fall within an epoch", positions_grow),
+    check(
+        2,
+        "no site is further than the central site",
+        nobody_is_ahead,
+    ),
+];
+
+/// Every few seconds, and after every loss of power.
+pub const NOW_AND_THEN: &[Check] = &[
+    check(
+        3,
+        "what is shown is what a statement covers",
+        shown_is_signed,
+    ),
+    check(
+        7,
+        "no site holds what was never published",
+        nothing_is_foreign,
+    ),
+    check(
+        1,
+        "a revision's bytes are the same everywhere",
+        bytes_are_the_same,
+    ),
+    check(
+        4,
+        "no number of a status message is left out",
+        messages_are_dense,
+    ),
+];
+
+/// Before these hold, a run has not come to rest.
+pub const AT_REST: &[Check] = &[
+    check(2, "every site has the root of its parent", roots_are_one),
+    check(4, "no status message was lost or doubled", messages_arrived),
+    check(4, "nothing is left in a passing state", nothing_is_stuck),
+];
+
+/// When everything has come to rest.
+pub const AT_THE_END: &[Check] = &[
+    check(
+        2,
+        "the root of the database is that of the statement",
+        roots_are_real,
+    ),
+    check(4, "the database is whole", databases_are_whole),
+    check(
+        5,
+        "a pull costs what changed, and what was on its way for each break",
+        pulls_are_cheap,
+    ),
+    check(
+        7,
+        "nobody was taken for a liar, for nobody lied",
+        nobody_was_refused,
+    ),
+];
+
+/// The codes of all sites of a run.
+pub fn codes(world: &World) -> Vec<SiteCode> {
+    let children = world.plan.sites.iter().map(|site| site.code);
+    std::iter::once(world.plan.central)
+        .chain(children)
+        .collect()
+}
+
+/// Every site that has a database.
+pub fn sites(world: &mut World) -> Sites {
+    let mut sites = Sites::new();
+    for code in codes(world) {
+        let directory = world.shared.directory(code);
+        if let Some(snapshot) = world.runtime.block_on(world.databases.snapshot(&directory)) {
+            sites.insert(code, snapshot);
+        }
+    }
+    sites
+}
+
+fn items(world: &mut World, site: SiteCode) -> Vec<Item> {
+    let directory = world.shared.directory(site);
+    world.runtime.block_on(world.databases.items(&directory, 0))
+}
+
+/// Checks; the error says what does not hold, where, and how.
+pub fn all(world: &mut World, sites: &Sites, checks: &[Check]) -> Outcome {
+    for check in checks {
+        (check.check)(world, sites).map_err(|how| {
+            let Check {
+                invariant, what, ..
+            } = check;
+            format!("invariant {invariant}, {what}: {how}")
+        })?;
+    }
+    Ok(())
+}
+
+/// The sites that have a way to the central site: those that were not removed, nor any site above them.
+pub fn reachable(world: &World) -> Vec<(SiteCode, SiteCode)> {
+    let members = world.shared.members();
+    let has_way = |site: SiteCode| {
+        let mut at = site;
+        while at != world.plan.central {
+            match members.get(&at) {
+                Some(parent) => at = *parent,
+                None => return false,
+            }
+        }
+        true
+    };
+    let members = members.iter().map(|(site, parent)| (*site, *parent));
+    members.filter(|(site, _)| has_way(*site)).collect()
+}
+
+fn positions_grow(world: &mut World, sites: &Sites) -> Outcome {
+    for (code, now) in sites {
+        if let Some(seen) = world.ledger.seen.get(code)
+            && seen.epoch == now.epoch
+        {
+            if now.verified < seen.verified {
+                return Err(format!(
+                    "{code} was at {}, is at {}",
+                    seen.verified, now.verified
+                ));
+            }
+            if now.head < seen.head && now.generation == seen.generation {
+                return Err(format!("{code} held up to {}, now {}", seen.head, now.head));
+            }
+            if now.generation < seen.generation {
+                return Err(format!("{code}: the generation fell"));
+            }
+        }
+        world.ledger.seen.insert(*code, now.clone());
+    }
+    Ok(())
+}
+
+fn nobody_is_ahead(world: &mut World, sites: &Sites) -> Outcome {
+    let Some(central) = sites.get(&world.plan.central) else {
+        return Ok(());
+    };
+    for (code, site) in sites {
+        if site.epoch == central.epoch && site.head > central.head {
+            return Err(format!(
+                "{code} is at {}, the top at {}",
+                site.head, central.head
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
+    let Some((key, hierarchy)) = world.ledger.authority else {
+        return Ok(());
+    };
+    for (code, site) in sites {
+        let Some(statement) = &site.statement else {
+            match site.verified {
+                0 => continue,
+                at => return Err(format!("{code} shows up to {at} without a statement")),
+            }
+        };
+        let claimed = statement
+            .verify(&key, hierarchy)
+            .map_err(|error| format!("{code}: {error}"))?;
+        if (claimed.epoch, claimed.position) != (site.epoch, site.verified) {
+            return Err(format!(
+                "{code} shows up to {}, its statement is of {}",
+                site.verified, claimed.position
+            ));
+        }
+        let items = items(world, *code);
+        let (root, count) = database::root(&items, site.verified);
+        if root != claimed.root || count != claimed.items {
+            return Err(format!(
+                "{code} shows {count} items at {}, and not the {} of its statement",
+                site.verified, claimed.items
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn nothing_is_foreign(world: &mut World, sites: &Sites) -> Outcome {
+    let central = world.plan.central;
+    for (code, site) in sites.iter().filter(|(code, _)| **code != central) {
+        for item in items(world, *code) {
+            let change = (site.epoch, item.position, item.key, item.digest);
+            if !world.ledger.published.contains(&change) {
+                return Err(format!("{code} holds {:?} at {}", change.2, item.position));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
+    for code in sites.keys() {
+        for item in items(world, *code) {
+            let Some(digest) = item.digest else { continue };
+            if item.real_digest != Some(digest) {
+                return Err(format!(
+                    "{code}, position {}: not what was digested",
+                    item.position
+                ));
+            }
+            let first = *world.ledger.digests.entry(item.key).or_insert(digest);
+            if first != digest {
+                return Err(format!("{code}, position {}: other bytes", item.position));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn messages_are_dense(world: &mut World, sites: &Sites) -> Outcome {
+    for code in sites.keys() {
+        let directory = world.shared.directory(*code);
+        let numbers = world
+            .runtime
+            .block_on(world.databases.status_numbers(&directory));
+        let Some(own) = numbers.get(code) else {
+            continue;
+        };
+        let (first, last) = (own.first().unwrap(), own.last().unwrap());
+        if last - first + 1 != i64::try_from(own.len()).unwrap() {
+            return Err(format!(
+                "{code} has {} messages from {first} to {last}",
+                own.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn roots_are_one(world: &mut World, sites: &Sites) -> Outcome {
+    let claimed = |code: &SiteCode| {
+        let statement = sites.get(code)?.statement.as_ref()?.claimed();
+        Some((statement.position, statement.root))
+    };
+    for (site, parent) in reachable(world) {
+        if claimed(&site) != claimed(&parent) {
+            return Err(format!("{site} and {parent} differ"));
+        }
+    }
+    Ok(())
+}
+
+fn roots_are_real(world: &mut World, sites: &Sites) -> Outcome {
+    for (code, site) in sites {
+        let location = store::Location::Directory(world.shared.directory(*code));
+        let root = world.runtime.block_on(async {
+            let store = store::Store::open(&location).await.unwrap();
+            let root = store.recompute_root().await.unwrap();
+            store.close().await;
+            root
+        });
+        let statement = site.statement.as_ref().map(|statement| statement.claimed());
+        if site.head == site.verified && statement.is_some_and(|claimed| claimed.root != root) {
+            return Err(format!("{code}, at {}", site.verified));
+        }
+    }
+    Ok(())
+}
+
+fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
+    let central = world.shared.directory(world.plan.central);
+    let arrived = world
+        .runtime
+        .block_on(world.databases.status_numbers(&central));
+    let reachable = reachable(world);
+    for site in &world.plan.sites {
+        let directory = world.shared.directory(site.code);
+        let sent = world
+            .runtime
+            .block_on(world.databases.status_numbers(&directory));
+        let sent = sent.get(&site.code).cloned().unwrap_or_default();
+        let arrived = arrived.get(&site.code).cloned().unwrap_or_default();
+        if !arrived.is_subset(&sent) {
+            return Err(format!("{} never sent all that arrived", site.code));
+        }
+        let whole = reachable.iter().any(|(code, _)| *code == site.code)
+            && (REMOVED_SITES_TELL_ALL || !world.shared.was_removed(site.code));
+        if whole && arrived != sent {
+            let missing: Vec<_> = sent.difference(&arrived).take(5).collect();
+            return Err(format!(
+                "{} sent {missing:?}, which did not arrive",
+                site.code
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
+    let reachable = reachable(world);
+    for (code, site) in sites {
+        let left = *code != world.plan.central && !reachable.iter().any(|(held, _)| held == code);
+        if left {
+            continue;
+        }
+        if site.outbox != 0 || site.unfinished != 0 || site.head != site.verified {
+            return Err(format!(
+                "{code}: outbox {}, runs {}, head {} of {}",
+                site.outbox, site.unfinished, site.verified, site.head
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn nobody_was_refused(world: &mut World, sites: &Sites) -> Outcome {
+    for code in sites.keys() {
+        let directory = world.shared.directory(*code);
+        let refusals = world.databases.refusals(&directory);
+        let refusals = world.runtime.block_on(refusals);
+        // A parent that is stopped ends its pulls.
+        let lied = |why: &&String| !why.contains("it ended before its statement");
+        if let Some(why) = refusals.iter().find(lied) {
+            return Err(format!("{code}: {why}"));
+        }
+    }
+    Ok(())
+}
+
+fn databases_are_whole(world: &mut World, sites: &Sites) -> Outcome {
+    for code in sites.keys() {
+        let directory = world.shared.directory(*code);
+        let verdict = world
+            .runtime
+            .block_on(world.databases.integrity(&directory));
+        if verdict != "ok" {
+            return Err(format!("{code}: {verdict}"));
+        }
+    }
+    Ok(())
+}
+
+fn pulls_are_cheap(world: &mut World, sites: &Sites) -> Outcome {
+    let talk = world.elapsed().as_secs() * TALK_BYTES;
+    for site in &world.plan.sites {
+        let meters = world.shared.network.meters();
+        let own = meters
+            .iter()
+            .filter(|((from, _), _)| *from == host_of(site.code));
+        let (connections, received) = own.fold((0, 0), |(connections, received), (_, meter)| {
+            (connections + meter.connections, received + meter.received)
+        });
+        let batch = BATCH * world.ledger.largest_change;
+        // What was under way when a run broke off was sent in vain: as much as the window of a stream
+        // holds, which is more than there is.
+        let failed = sites.get(&site.code).map_or(0, |site| site.failed);
+        let pulls = 1 + u64::try_from(failed).unwrap();
+        let bound =
+            pulls * world.ledger.published_bytes + connections * (batch + CONNECTION_BYTES) + talk;
+        if received > bound {
+            return Err(format!(
+                "{} received {received}, at most {bound} are due",
+                site.code
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! What the databases say, read past the product with SQL of its own.
+
+use catalog::SiteCode;
+use catalog::item::{Digest, ItemKey};
+use catalog::merkle::{BucketHasher, Tree};
+use journal::StatusId;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use trust::statement::SignedStatement;
+use uuid::Uuid;
+
+/// What a site knows of itself, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The epoch.
+    pub epoch: Uuid,
+    /// Position of the last change.
+    pub head: u64,
+    /// Position of the last change that was verified.
+    pub verified: u64,
+    /// How often changes were thrown away.
+    pub generation: u64,
+    /// The statement that covers the verified position.
+    pub statement: Option<SignedStatement>,
+    /// Messages that wait for the parent.
+    pub outbox: i64,
+    /// Runs that have not ended.
+    pub unfinished: i64,
+    /// Runs that completed.
+    pub completed: i64,
+    /// Runs that failed, those among them that the process did not survive.
+    pub failed: i64,
+}
+
+/// An item that is in a database, shown or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Position of the change.
+    pub position: u64,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// The digest that is stored; none of a removal.
+    pub digest: Option<Digest>,
+    /// Where it is replaced.
+    pub superseded_by: Option<u64>,
+    /// Bytes of header and document.
+    pub bytes: u64,
+    /// The digest of what is stored.
+    pub real_digest: Option<Digest>,
+}
+
+/// Connections to the databases of a run, each made when it is first needed.
+#[derive(Default)]
+pub struct Databases(BTreeMap<PathBuf, SqliteConnection>);
+
+impl Databases {
+    /// The database of a directory; none where there is no file of it yet, or no schema.
+    async fn open(&mut self, directory: &Path) -> Option<&mut SqliteConnection> {
+        if !self.0.contains_key(directory) {
+            let file = directory.join(store::DATABASE_FILE);
+            if !file.exists() {
+                return None;
+            }
+            let options = SqliteConnectOptions::new().filename(file);
+            let connection = SqliteConnection::connect_with(&options).await.ok()?;
+            self.0.insert(directory.to_owned(), connection);
+        }
+        self.0.get_mut(directory)
+    }
+
+    /// Closes the database of a directory.
+    pub async fn close(&mut self, directory: &Path) {
+        if let Some(connection) = self.0.remove(directory) {
+            connection.close().await.ok();
+        }
+    }
+
+    /// What a site knows of itself; nothing where it has no database yet.
+    pub async fn snapshot(&mut self, directory: &Path) -> Option<Snapshot> {
+        let database = self.open(directory).await?;
+        let rows = sqlx::query("select name, value from site_state")
+            .fetch_all(&mut *database)
+            .await
+            .ok()?;
+        let values: BTreeMap<String, Vec<u8>> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let count = async |sql: &'static str, database: &mut SqliteConnection| -> i64 {
+            sqlx::query_scalar(sql).fetch_one(database).await.unwrap()
+        };
+        let snapshot = Snapshot {
+            epoch: values
+                .get("epoch")
+                .and_then(|epoch| Uuid::from_slice(epoch).ok())
+                .unwrap_or_default(),
+            head: number(&values, "head"),
+            verified: number(&values, "verified"),
+            generation: number(&values, "generation"),
+            statement: values
+                .get("statement")
+                .map(|bytes| SignedStatement::from_bytes(bytes).unwrap()),
+            outbox: count("select count(*) from outbox", database).await,
+            unfinished: count(
+                "select count(*) from sync_run where finished is null",
+                database,
+            )
+            .await,
+            failed: count(
+                "select count(*) from sync_run where state = 'Failed'",
+                database,
+            )
+            .await,
+            completed: count(
+                "select count(*) from sync_run where state = 'Completed'",
+                database,
+            )
+            .await,
+        };
+        Some(snapshot)
+    }
+
+    /// Items from a position on, in order.
+    pub async fn items(&mut self, directory: &Path, after: u64) -> Vec<Item> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        let rows = sqlx::query(
+            "select position, key, digest, superseded_by, header, document from item \
+         where position > ? order by position",
+        )
+        .bind(i64::try_from(after).unwrap())
+        .fetch_all(&mut *database)
+        .await
+        .unwrap();
+        let digest = |bytes: Vec<u8>| Digest::try_from(bytes).unwrap();
+        rows.iter()
+            .map(|row| {
+                let key: Vec<u8> = row.get(1);
+                let stored: Option<Digest> = row.get::<Option<Vec<u8>>, _>(2).map(digest);
+                let header: Option<Vec<u8>> = row.get(4);
+                let document: Option<Vec<u8>> = row.get(5);
+                let (header, document) = (header.unwrap_or_default(), document.unwrap_or_default());
+                Item {
+                    position: row.get::<i64, _>(0).try_into().unwrap(),
+                    digest: stored,
+                    superseded_by: row
+                        .get::<Option<i64>, _>(3)
+                        .map(|by| by.try_into().unwrap()),
+                    bytes: (header.len() + document.len()) as u64,
+                    real_digest: stored
+                        .map(|_| catalog::item::item_digest(&key, &header, &document)),
+                    key,
+                }
+            })
+            .collect()
+    }
+
+    /// The numbers of the status messages of each site that a database holds.
+    pub async fn status_numbers(&mut self, directory: &Path) -> BTreeMap<SiteCode, BTreeSet<i64>> {
+        let mut numbers: BTreeMap<SiteCode, BTreeSet<i64>> = BTreeMap::new();
+        let Some(database) = self.open(directory).await else {
+            return numbers;
+        };
+        let rows = sqlx::query("select site, number from status_message")
+            .fetch_all(&mut *database)
+            .await
+            .unwrap();
+        for row in rows {
+            let site: String = row.get(0);
+            let numbers = numbers.entry(site.parse().unwrap()).or_default();
+            numbers.insert(row.get(1));
+        }
+        numbers
+    }
+
+    /// Why a site did not take a catalog that its parent sent, each time it did not.
+    pub async fn refusals(&mut self, directory: &Path) -> Vec<String> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        sqlx::query_scalar("select inserts from status_message where status_id = ?")
+            .bind(StatusId::StatementRefused.number())
+            .fetch_all(database)
+            .await
+            .unwrap()
+    }
+
+    /// What SQLite thinks of a database.
+    pub async fn integrity(&mut self, directory: &Path) -> String {
+        let Some(database) = self.open(directory).await else {
+            return "ok".to_owned();
+        };
+        sqlx::query_scalar("pragma integrity_check")
+            .fetch_one(database)
+            .await
+            .unwrap()
+    }
+
+    /// Writes a copy of a database.
+    pub async fn back_up(&mut self, directory: &Path, copy: &Path) {
+        let Some(database) = self.open(directory).await else {
+            return;
+        };
+        std::fs::remove_file(copy).ok();
+        let sql = format!("vacuum into '{}'", copy.display());
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&mut *database)
+            .await
+            .unwrap();
+    }
+}
+
+fn number(values: &BTreeMap<String, Vec<u8>>, name: &str) -> u64 {
+    let bytes = values.get(name).and_then(|value| value[..].try_into().ok());
+    bytes.map_or(0, u64::from_be_bytes)
+}
+
+/// The root over what a site shows: the items up to its verified position.
+pub fn root(items: &[Item], verified: u64) -> (Digest, u64) {
+    let shown = items.iter().filter(|item| {
+        item.position <= verified && item.superseded_by.is_none_or(|by| by > verified)
+    });
+    let mut buckets: BTreeMap<u16, BTreeMap<&[u8], Digest>> = BTreeMap::new();
+    let mut count = 0;
+    for item in shown {
+        if let Some(digest) = item.digest {
+            let bucket = ItemKey::from_bytes(&item.key).unwrap().bucket();
+            buckets.entry(bucket).or_default().insert(&item.key, digest);
+            count += 1;
+        }
+    }
+    let mut tree = Tree::new();
+    for (bucket, items) in buckets {
+        let mut hasher = BucketHasher::new();
+        for (key, digest) in items {
+            hasher.item(key, &digest);
+        }
+        tree.set_bucket(bucket, hasher.finish().0);
+    }
+    (tree.root(), count)
+}

@@ -1,0 +1,74 @@
+//! What was seen in the databases while a run went on, so that the checks can compare with it.
+
+use crate::database::{Item, Snapshot};
+use crate::world::World;
+use catalog::SiteCode;
+use catalog::item::Digest;
+use std::collections::{BTreeMap, BTreeSet};
+use trust::{Authority, HierarchyId, StatementPublicKey};
+use uuid::Uuid;
+
+/// What was seen.
+#[derive(Default)]
+pub struct Ledger {
+    /// How far each site was when it was last looked at.
+    pub seen: BTreeMap<SiteCode, Snapshot>,
+    /// Every change that the central site ever made: its epoch, position, key, and digest.
+    pub published: BTreeSet<(Uuid, u64, Vec<u8>, Option<Digest>)>,
+    /// The digest of every revision that was ever seen anywhere.
+    pub digests: BTreeMap<Vec<u8>, Digest>,
+    /// Bytes of all changes that the central site ever made.
+    pub published_bytes: u64,
+    /// The most bytes that a change has.
+    pub largest_change: u64,
+    /// The key that statements are signed with, and the hierarchy.
+    pub authority: Option<(StatementPublicKey, HierarchyId)>,
+    /// Runs that the central site had completed when the last one was asked for.
+    pub completed: i64,
+    read_to: (Uuid, u64, u64),
+    commits: u64,
+}
+
+impl Ledger {
+    /// Takes down what the central site has published since.
+    pub fn follow_central(world: &mut World) {
+        let central = world.plan.central;
+        let commits = world.disk.commits(central);
+        if commits == world.ledger.commits {
+            return;
+        }
+        world.ledger.commits = commits;
+        let directory = world.shared.directory(central);
+        let Some(now) = world.runtime.block_on(world.databases.snapshot(&directory)) else {
+            return;
+        };
+        let (epoch, generation, read_to) = world.ledger.read_to;
+        let after = match (epoch, generation) == (now.epoch, now.generation) {
+            true => read_to,
+            false => 0,
+        };
+        if now.head > after || after == 0 {
+            let items = world
+                .runtime
+                .block_on(world.databases.items(&directory, after));
+            world.ledger.publish(now.epoch, items);
+        }
+        world.ledger.read_to = (now.epoch, now.generation, now.head);
+        if world.ledger.authority.is_none()
+            && let Ok(pem) = std::fs::read_to_string(directory.join("authority.pem"))
+        {
+            let authority = Authority::from_secret_pem(&pem.into()).unwrap();
+            world.ledger.authority = Some((authority.statement_key(), authority.hierarchy()));
+        }
+    }
+
+    fn publish(&mut self, epoch: Uuid, items: Vec<Item>) {
+        for item in items {
+            let change = (epoch, item.position, item.key, item.digest);
+            if self.published.insert(change) {
+                self.published_bytes += item.bytes;
+                self.largest_change = self.largest_change.max(item.bytes);
+            }
+        }
+    }
+}

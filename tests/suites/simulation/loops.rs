@@ -1,0 +1,161 @@
+//! Flows whose every commit fails once, is not heard of once, or fails until somebody makes room: the
+//! process is started again and goes on from the database alone.
+//!
+//! To add a flow: a variant of [`Flow`], the site whose commits fail, and what begins it.
+
+use crate::check;
+use crate::disk::Rule;
+use crate::plan::{Plan, Site, Work, code};
+use crate::run;
+use crate::software::{Wish, host_of};
+use crate::world::World;
+use catalog::{SiteCode, SiteKind};
+use std::time::Duration;
+
+/// No flow has more commits than this.
+const MOST_COMMITS: u32 = 200;
+/// No flow in which nothing fails takes longer.
+const LASTS: Duration = Duration::from_secs(5);
+/// How long certificates are valid where one is to be renewed.
+const VALIDITY: Duration = Duration::from_secs(120);
+
+/// Something that a site does in some steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The central site synchronizes.
+    Sync,
+    /// A child pulls.
+    Pull,
+    /// A secondary site joins below a primary one, which commits too.
+    Join,
+    /// A child renews its certificate.
+    Renewal,
+}
+
+/// How commits fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// The n-th fails, and the process ends.
+    Once,
+    /// The n-th happens, the process hears of a failure, and ends.
+    Unheard,
+    /// The n-th fails, the process hears of it, and goes on.
+    Survived,
+    /// From the n-th on all fail, until there is room again.
+    ForGood,
+}
+
+const PRIMARY: &str = "PR1";
+const SECONDARY: &str = "SE1";
+
+impl Flow {
+    /// The site whose commits fail.
+    fn site(self) -> SiteCode {
+        code(match self {
+            Self::Sync => crate::plan::CENTRAL,
+            Self::Pull | Self::Join | Self::Renewal => PRIMARY,
+        })
+    }
+
+    /// Everything before the flow: a hierarchy that is at rest.
+    fn prepared(self) -> Result<World, String> {
+        let central = code(crate::plan::CENTRAL);
+        let (primary, secondary) = (code(PRIMARY), code(SECONDARY));
+        let site = |code, kind, parent| Site { code, kind, parent };
+        let sites = vec![
+            site(primary, SiteKind::Primary, central),
+            site(secondary, SiteKind::Secondary, primary),
+        ];
+        let certificates = match self {
+            Self::Renewal => VALIDITY,
+            Self::Sync | Self::Pull | Self::Join => 100 * VALIDITY,
+        };
+        let mut world = World::new(Plan::quiet(sites.clone(), certificates));
+        let invited = match self {
+            Self::Join => &sites[..1],
+            Self::Sync | Self::Pull | Self::Renewal => &sites[..],
+        };
+        for site in invited {
+            world.work(Work::Person(site.invitation()));
+        }
+        world.work(Work::Person(Wish::Sync { full: true }));
+        run::come_to_rest(&mut world)?;
+        Ok(world)
+    }
+
+    /// Lets the flow begin.
+    fn begin(self, world: &mut World) -> Result<(), String> {
+        match self {
+            Self::Sync | Self::Pull => {
+                run::expect_a_run(world);
+                world.work(Work::Publish(60));
+                world.work(Work::Person(Wish::Sync { full: false }));
+            }
+            Self::Join => {
+                let secondary = world.plan.sites[1];
+                world.work(Work::Person(secondary.invitation()));
+            }
+            // It begins by itself.
+            Self::Renewal => {
+                while world.elapsed() < VALIDITY * 2 / 3 {
+                    run::step(world)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a flow again and again, with the first commit failing, then the second, until none is left to
+/// fail. How many there were; the error says which ended badly.
+pub fn fail_every_commit(flow: Flow, failing: Failing) -> Result<u32, String> {
+    for nth in 1..MOST_COMMITS {
+        let mut world = flow.prepared()?;
+        let failed = fail_commit(&mut world, flow, failing, nth).map_err(|why| {
+            let story = run::story_of(&world);
+            format!("{story}\n{flow:?}, {failing:?}, commit {nth}: {why}")
+        })?;
+        if !failed {
+            return Ok(nth - 1);
+        }
+    }
+    Err(format!("{flow:?} does not end"))
+}
+
+/// Whether there was an n-th commit.
+fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Result<bool, String> {
+    let site = flow.site();
+    flow.begin(world)?;
+    world.disk.set(
+        site,
+        match failing {
+            Failing::Once | Failing::Survived => Rule::FailsAt(nth),
+            Failing::Unheard => Rule::UnheardAt(nth),
+            Failing::ForGood => Rule::FullFrom(nth),
+        },
+    );
+    let patience = world.elapsed() + LASTS;
+    while !world.disk.has_struck(site) && world.elapsed() < patience {
+        run::step(world)?;
+    }
+    let struck = world.disk.has_struck(site);
+    match failing {
+        Failing::Once | Failing::Unheard if struck => {
+            world.disk.clear(site);
+            world.cut_power(&host_of(site));
+            world.give_power(&host_of(site));
+        }
+        Failing::ForGood if struck => {
+            // What is there stays as it should be, however often it is tried.
+            for _ in 0..500 {
+                run::step(world)?;
+            }
+            let sites = check::sites(world);
+            check::all(world, &sites, check::NOW_AND_THEN)?;
+        }
+        Failing::Once | Failing::Unheard | Failing::Survived | Failing::ForGood => {}
+    }
+    world.disk.clear(site);
+    run::come_to_rest(world)?;
+    Ok(struck)
+}

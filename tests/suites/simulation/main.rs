@@ -1,0 +1,129 @@
+//! Whole hierarchies in one thread, on a simulated network and clock: what happens follows from a seed.
+//! See "Adding to the simulation" in docs/architecture.md, and scripts/simulate.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod check;
+mod database;
+mod disk;
+mod fault;
+mod glue;
+mod ledger;
+mod loops;
+mod mood;
+mod plan;
+mod run;
+mod software;
+mod world;
+
+use loops::{Failing, Flow};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Seeds of the ordinary suite, besides those that are kept.
+const ORDINARY: std::ops::Range<u64> = 0..50;
+/// Seeds that are run twice.
+const REPLAYED: [u64; 3] = [1, 2, 3];
+
+#[expect(clippy::disallowed_methods, reason = "how a run is asked for by hand")]
+fn wish(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Seeds that once failed; run first, for ever.
+fn kept() -> Vec<u64> {
+    let lines = include_str!("seeds.txt").lines();
+    let seeds = lines.map(|line| line.split('#').next().unwrap_or_default().trim());
+    let seeds = seeds.filter(|seed| !seed.is_empty());
+    seeds.map(|seed| seed.parse().unwrap()).collect()
+}
+
+/// The seeds to run: one or a range from the environment, else the kept ones and the ordinary ones.
+fn seeds() -> Vec<u64> {
+    if let Some(seed) = wish("SEED") {
+        return vec![seed.parse().unwrap()];
+    }
+    if let Some(range) = wish("SEEDS") {
+        let (from, to) = range.split_once("..").unwrap();
+        return (from.parse().unwrap()..to.parse().unwrap()).collect();
+    }
+    kept().into_iter().chain(ORDINARY).collect()
+}
+
+/// Runs every seed of a share, then says which failed.
+fn share(number: usize, of: usize) {
+    let mut failed = Vec::new();
+    for seed in seeds().into_iter().skip(number).step_by(of) {
+        println!("SEED={seed}");
+        match catch_unwind(AssertUnwindSafe(|| run::seed(seed))) {
+            Ok(Ok(outcome)) => println!("  at rest after {:?}", outcome.rest),
+            Ok(Err(why)) => {
+                println!("  {why}");
+                failed.push(seed);
+            }
+            Err(_) => failed.push(seed),
+        }
+    }
+    assert!(failed.is_empty(), "these seeds failed: {failed:?}");
+}
+
+#[test]
+fn every_seed_ends_well_first_half() {
+    share(0, 2);
+}
+
+#[test]
+fn every_seed_ends_well_second_half() {
+    share(1, 2);
+}
+
+#[test]
+fn a_seed_is_always_the_same_run() {
+    for seed in REPLAYED {
+        println!("SEED={seed}");
+        let events = |_| run::seed(seed).map(|outcome| outcome.events);
+        let [one, other] = [0, 1].map(events).map(Result::unwrap);
+        let differs = one.iter().zip(&other).position(|(one, other)| one != other);
+        if let Some(at) = differs {
+            let around = at.saturating_sub(10)..(at + 5).min(one.len()).min(other.len());
+            panic!(
+                "event {at}: {:#?}\n{:#?}",
+                &one[around.clone()],
+                &other[around]
+            );
+        }
+        assert_eq!(one.len(), other.len());
+    }
+}
+
+fn check_flow(flow: Flow) {
+    for failing in [
+        Failing::Once,
+        Failing::Unheard,
+        Failing::Survived,
+        Failing::ForGood,
+    ] {
+        match loops::fail_every_commit(flow, failing) {
+            Ok(commits) => println!("{flow:?}, {failing:?}: {commits} commits"),
+            Err(why) => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn a_sync_run_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Sync);
+}
+
+#[test]
+fn a_pull_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Pull);
+}
+
+#[test]
+fn a_join_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Join);
+}
+
+#[test]
+fn a_renewal_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Renewal);
+}

@@ -1,0 +1,426 @@
+//! What runs on the hosts of a run: the product, the stand-in for Microsoft Update, and a person.
+
+use crate::glue::{Host, Network, SimulatedHttp};
+use crate::mood::Mood;
+use catalog::{SiteCode, SiteKind};
+use link::dial;
+use link::settings::SiteSettings;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use store::Location;
+use sync::EngineSettings;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::Request;
+use trust::AccessToken;
+use trust::tls::{self, ServerTrust};
+use wire::v1::hierarchy_service_client::HierarchyServiceClient;
+use wire::v1::sync_service_client::SyncServiceClient;
+use wire::v1::{CreateJoinTokenRequest, RemoveSiteRequest, StartSyncRequest};
+
+/// Port of every site.
+pub const PORT: u16 = 8540;
+/// Port of the upstream.
+const UPSTREAM_PORT: u16 = 8530;
+/// The upstream's host.
+pub const UPSTREAM: &str = "mu";
+/// The person's host.
+pub const PERSON: &str = "person";
+/// How often software looks for something new to do.
+const LOOK: Duration = Duration::from_millis(200);
+/// Wait before a site that could not start is started again, as a service manager does it.
+const START_AGAIN: Duration = Duration::from_secs(3);
+/// How long a person waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How the sites of a run are set.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long certificates are valid.
+    pub certificates: Duration,
+    /// How long statements are good.
+    pub statements: Duration,
+}
+
+/// What a person is to do, in this order; each until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Invite a site to a place in the hierarchy.
+    Invite {
+        /// The site.
+        site: SiteCode,
+        /// Its kind.
+        kind: SiteKind,
+        /// Its parent.
+        parent: SiteCode,
+    },
+    /// Synchronize now.
+    Sync {
+        /// Whether everything is compared.
+        full: bool,
+    },
+    /// Remove a site.
+    Remove {
+        /// The site.
+        site: SiteCode,
+    },
+}
+
+impl Wish {
+    /// The site that it concerns; none where it concerns all.
+    fn site(&self) -> Option<SiteCode> {
+        match self {
+            Self::Invite { site, .. } | Self::Remove { site } => Some(*site),
+            Self::Sync { .. } => None,
+        }
+    }
+}
+
+/// Where a site belongs, and the token that it joins with.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its parent.
+    pub parent: SiteCode,
+    token: String,
+}
+
+/// What the software of all hosts shares with whoever runs them.
+#[derive(Clone)]
+pub struct Shared {
+    /// The network.
+    pub network: Network,
+    folder: Arc<Path>,
+    seed: u64,
+    pace: Pace,
+    board: Arc<Mutex<Board>>,
+}
+
+#[derive(Default)]
+struct Board {
+    hosts: BTreeMap<String, Host>,
+    incarnations: BTreeMap<String, u64>,
+    wishes: VecDeque<Wish>,
+    places: BTreeMap<SiteCode, Place>,
+    removed: BTreeSet<SiteCode>,
+    stopping: BTreeMap<String, CancellationToken>,
+}
+
+/// The host of a site.
+pub fn host_of(site: SiteCode) -> String {
+    site.as_str().to_lowercase()
+}
+
+impl Shared {
+    /// The board of a new run.
+    pub fn new(folder: &Path, seed: u64, pace: Pace) -> Self {
+        Self {
+            network: Network::default(),
+            folder: folder.into(),
+            seed,
+            pace,
+            board: Arc::default(),
+        }
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The data directory of a site.
+    pub fn directory(&self, site: SiteCode) -> PathBuf {
+        self.folder.join(host_of(site))
+    }
+
+    /// A host, which is made when it is first asked for.
+    pub fn host(&self, name: &str) -> Host {
+        let mut board = self.board();
+        let made = || Host::new(name, &self.network);
+        board
+            .hosts
+            .entry(name.to_owned())
+            .or_insert_with(made)
+            .clone()
+    }
+
+    /// What a host's next incarnation takes its randomness from.
+    fn next_seed(&self, name: &str) -> u64 {
+        let mut board = self.board();
+        let incarnation = board.incarnations.entry(name.to_owned()).or_default();
+        *incarnation += 1;
+        let text = format!("{} {name} {incarnation}", self.seed);
+        u64::from_le_bytes(
+            blake3::hash(text.as_bytes()).as_bytes()[..8]
+                .try_into()
+                .unwrap(),
+        )
+    }
+
+    /// Asks the person for something.
+    pub fn wish(&self, wish: Wish) {
+        self.board().wishes.push_back(wish);
+    }
+
+    /// Whether the person has done everything.
+    pub fn wishes_done(&self) -> bool {
+        self.board().wishes.is_empty()
+    }
+
+    /// Where a site belongs now.
+    pub fn place(&self, site: SiteCode) -> Option<Place> {
+        self.board().places.get(&site).cloned()
+    }
+
+    /// Whether a site is no member, and nobody means to make it one.
+    fn is_gone(&self, site: SiteCode) -> bool {
+        let board = self.board();
+        let invites =
+            |wish: &Wish| matches!(wish, Wish::Invite { site: other, .. } if *other == site);
+        !board.places.contains_key(&site) && !board.wishes.iter().any(invites)
+    }
+
+    /// The sites that were invited and not removed since.
+    pub fn members(&self) -> BTreeMap<SiteCode, SiteCode> {
+        let board = self.board();
+        let places = board.places.iter();
+        places.map(|(site, place)| (*site, place.parent)).collect()
+    }
+
+    /// Whether a site was ever removed.
+    pub fn was_removed(&self, site: SiteCode) -> bool {
+        self.board().removed.contains(&site)
+    }
+
+    /// Tells the software of a host to end as a service does; it is started again.
+    pub fn restart(&self, name: &str) {
+        if let Some(stop) = self.board().stopping.get(name) {
+            stop.cancel();
+        }
+    }
+
+    fn running(&self, name: &str) -> CancellationToken {
+        let stop = CancellationToken::new();
+        self.board().stopping.insert(name.to_owned(), stop.clone());
+        stop
+    }
+
+    fn site_settings(&self, site: SiteCode, poll: Option<Duration>) -> SiteSettings {
+        let data_dir = self.directory(site);
+        SiteSettings {
+            site_code: Some(site),
+            database: Location::Directory(data_dir.clone()),
+            data_dir,
+            listen: None,
+            engine: EngineSettings {
+                retry_first: Duration::from_millis(500),
+                retry_most: Duration::from_secs(5),
+                poll,
+            },
+            tombstones_kept: Duration::from_secs(90 * 24 * 60 * 60),
+            max_log_bytes: 1 << 20,
+            telemetry: daemon::telemetry::Settings::default(),
+        }
+    }
+}
+
+/// The upstream, until the host loses its power.
+pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) -> turmoil::Result {
+    let listener = shared.host(UPSTREAM).listen(UPSTREAM_PORT).await?;
+    Ok(axum::serve(listener, mood.over(upstream)).await?)
+}
+
+/// The central site, until the host loses its power.
+pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
+    let name = host_of(code);
+    let host = shared.host(&name);
+    let ambient = host.ambient(shared.next_seed(&name));
+    let settings = central::settings::Settings {
+        site: shared.site_settings(code, None),
+        site_code: code,
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+        upstream: Some(central::settings::Upstream {
+            url: format!("http://{UPSTREAM}:{UPSTREAM_PORT}"),
+            ca_file_pem: None,
+            parallel: 2,
+            exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
+        }),
+        names: vec![name.clone()],
+        statement_validity: shared.pace.statements,
+        certificate_validity: shared.pace.certificates,
+    };
+    loop {
+        let stop = shared.running(&name);
+        let listener = host.listen(PORT).await?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+        let running =
+            central::run::run(&settings, listener, address, ambient.clone(), stop.clone());
+        match Box::pin(running).await {
+            Ok(central) => {
+                host.note("runs");
+                stop.cancelled().await;
+                central.ended().await;
+                host.note("ended");
+            }
+            Err(error) => {
+                host.note(format!("could not start: {error:#}"));
+                sleep(START_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// A child site, until the host loses its power. It begins when it is invited, and begins anew with
+/// each further invitation.
+pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
+    let name = host_of(code);
+    let host = shared.host(&name);
+    let ambient = host.ambient(shared.next_seed(&name));
+    loop {
+        let Some(place) = shared.place(code) else {
+            sleep(LOOK).await;
+            continue;
+        };
+        let settings = agent::settings::Settings {
+            site: shared.site_settings(code, Some(Duration::from_secs(30))),
+            parent: format!("https://{}:{PORT}", host_of(place.parent)),
+            join_token: Some(place.token.clone().into()),
+        };
+        let stop = shared.running(&name);
+        let running = agent::run::run(
+            &settings,
+            Some(host.listen(PORT).await?),
+            Arc::new(host.clone()),
+            ambient.clone(),
+            stop.clone(),
+        );
+        match Box::pin(running).await {
+            Ok(agent) => {
+                host.note("runs");
+                let invited = async {
+                    // A site that was removed stays where it is until it is invited again.
+                    while shared
+                        .place(code)
+                        .is_none_or(|now| now.token == place.token)
+                    {
+                        sleep(LOOK).await;
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = invited => stop.cancel(),
+                }
+                agent.ended().await;
+                host.note("ended");
+            }
+            Err(error) => {
+                host.note(format!("could not start: {error:#}"));
+                sleep(START_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Somebody who does what is wished, one thing after another, each until it is done.
+pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
+    let host = shared.host(PERSON);
+    // What cannot be done yet does not keep the person from what concerns other sites.
+    let mut waits = BTreeSet::new();
+    loop {
+        sleep(LOOK).await;
+        let next = {
+            let board = shared.board();
+            let mut wishes = board.wishes.iter();
+            wishes.find(|wish| !waits.contains(&wish.site())).copied()
+        };
+        let Some(wish) = next else {
+            if !waits.is_empty() {
+                sleep(START_AGAIN).await;
+                waits.clear();
+            }
+            continue;
+        };
+        match timeout(PATIENCE, fulfil(&shared, &host, central, wish)).await {
+            Ok(Ok(())) => {
+                host.note(format!("did {wish:?}"));
+                let mut board = shared.board();
+                if let Some(at) = board.wishes.iter().position(|other| *other == wish) {
+                    board.wishes.remove(at);
+                }
+                continue;
+            }
+            Ok(Err(error)) => host.note(format!("could not do {wish:?}: {error:#}")),
+            Err(_) => host.note(format!("did not get an answer to {wish:?}")),
+        }
+        waits.insert(wish.site());
+    }
+}
+
+async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> anyhow::Result<()> {
+    let credential = shared.directory(central).join("admin-credential.json");
+    let credential: serde_json::Value = serde_json::from_slice(&std::fs::read(credential)?)?;
+    let word = credential["token"].as_str().unwrap_or_default();
+    let pin = AccessToken::decode(word)?.authority_pin;
+    let expected = None;
+    let clock = host.ambient(0);
+    let time = tls::time_provider(move || clock.now());
+    let tls = tls::client_config(None, ServerTrust::Pin { pin, expected }, time)?;
+    let url = format!("https://{}:{PORT}", host_of(central));
+    let channel = dial::channel(&url, Arc::new(tls), Arc::new(host.clone())).await?;
+    let bearer: tonic::metadata::MetadataValue<_> = format!("Bearer {word}").parse()?;
+    let interceptor = move |mut request: Request<()>| {
+        request
+            .metadata_mut()
+            .insert("authorization", bearer.clone());
+        Ok(request)
+    };
+    match wish {
+        Wish::Invite { site, kind, parent } => {
+            let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
+            let request = CreateJoinTokenRequest {
+                site_code: site.to_string(),
+                site_kind: kind.name().to_owned(),
+                parent: parent.to_string(),
+                valid_seconds: 24 * 60 * 60,
+            };
+            let token = match client.create_join_token(request.clone()).await {
+                Ok(answer) => answer.into_inner().token,
+                // It joined where it was invited before, after it was to be removed.
+                Err(status) if status.code() == tonic::Code::AlreadyExists => {
+                    let site_code = site.to_string();
+                    client.remove_site(RemoveSiteRequest { site_code }).await?;
+                    shared.board().removed.insert(site);
+                    client.create_join_token(request).await?.into_inner().token
+                }
+                // Its parent was removed for good.
+                Err(status) if status.code() == tonic::Code::NotFound && shared.is_gone(parent) => {
+                    return Ok(());
+                }
+                Err(status) => return Err(status.into()),
+            };
+            shared.board().places.insert(site, Place { parent, token });
+        }
+        Wish::Sync { full } => {
+            let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
+            client.start_sync(StartSyncRequest { full }).await?;
+        }
+        Wish::Remove { site } => {
+            let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
+            let site_code = site.to_string();
+            match client.remove_site(RemoveSiteRequest { site_code }).await {
+                // It has not joined yet, or an answer was lost.
+                Err(status) if status.code() == tonic::Code::NotFound => {}
+                removed => drop(removed?),
+            }
+            // With it go the sites below it.
+            let mut board = shared.board();
+            let (gone, left) = std::mem::take(&mut board.places)
+                .into_iter()
+                .partition(|(other, place)| *other == site || place.parent == site);
+            board.places = left;
+            board.removed.extend(BTreeMap::into_keys(gone));
+        }
+    }
+    Ok(())
+}
