@@ -188,7 +188,8 @@ fn nobody_is_ahead(world: &mut World, sites: &Sites) -> Outcome {
         return Ok(());
     };
     for (code, site) in sites {
-        if site.epoch == central.epoch && site.head > central.head {
+        let noticed = !world.ledger.restored;
+        if noticed && site.epoch == central.epoch && site.head > central.head {
             return Err(format!(
                 "{code} is at {}, the top at {}",
                 site.head, central.head
@@ -235,6 +236,11 @@ fn nothing_is_foreign(world: &mut World, sites: &Sites) -> Outcome {
     for (code, site) in sites.iter().filter(|(code, _)| **code != central) {
         for item in items(world, *code) {
             let change = (site.epoch, item.position, item.key, item.digest);
+            let content = (change.2, change.3);
+            if world.ledger.compared && world.ledger.contents.contains(&content) {
+                continue;
+            }
+            let change = (change.0, change.1, content.0, content.1);
             if !world.ledger.published.contains(&change) {
                 return Err(format!("{code} holds {:?} at {}", change.2, item.position));
             }
@@ -313,6 +319,10 @@ fn roots_are_real(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
+    if world.ledger.restored {
+        // What the older copy does not hold was acknowledged long ago.
+        return Ok(());
+    }
     let central = world.shared.directory(world.plan.central);
     let arrived = world
         .runtime
@@ -359,6 +369,10 @@ fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn nobody_was_refused(world: &mut World, sites: &Sites) -> Outcome {
+    if world.ledger.restored {
+        // Until the restore is noticed, two catalogs may claim one position.
+        return Ok(());
+    }
     for code in sites.keys() {
         let directory = world.shared.directory(*code);
         let refusals = world.databases.refusals(&directory);

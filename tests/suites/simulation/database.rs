@@ -197,6 +197,13 @@ impl Databases {
             .unwrap()
     }
 
+    /// Alters a database below the software. How many rows there were.
+    pub async fn damage(&mut self, directory: &Path, sql: &'static str) -> u64 {
+        let database = self.open(directory).await.unwrap();
+        let done = sqlx::query(sql).execute(&mut *database).await.unwrap();
+        done.rows_affected()
+    }
+
     /// Writes a copy of a database.
     pub async fn back_up(&mut self, directory: &Path, copy: &Path) {
         let Some(database) = self.open(directory).await else {

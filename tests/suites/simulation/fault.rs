@@ -11,10 +11,6 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::time::Duration;
 
-/// The top-level database put back from an older copy begins no new epoch yet: positions that were
-/// given out are given out again for other changes, and nobody below notices.
-pub const RESTORED_DATABASES: bool = true;
-
 /// Something that goes wrong for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -44,8 +40,6 @@ pub enum Fault {
     UpstreamCut,
     /// The upstream loses its power.
     UpstreamPowerCut,
-    /// The database of the central site is put back from an older copy.
-    Restored,
 }
 
 /// A fault for a run with these sites.
@@ -70,7 +64,6 @@ pub fn pick(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Fault {
         16 | 17 => Fault::CommitUnheard(any, nth),
         18 => Fault::ClockJumps(any, random.random_range(-20_000..20_000)),
         19..=21 => Fault::Upstream(TROUBLES[random.random_range(0..TROUBLES.len())]),
-        22 if RESTORED_DATABASES => Fault::Restored,
         22 => Fault::UpstreamCut,
         23 => Fault::UpstreamPowerCut,
         _ => Fault::DiskFull(any, 1),
@@ -101,10 +94,6 @@ impl Fault {
                 world.sim.partition(central, UPSTREAM);
             }
             Self::UpstreamPowerCut => world.cut_power(UPSTREAM),
-            Self::Restored => {
-                world.cut_power(&host_of(world.plan.central));
-                world.restore_central();
-            }
         }
     }
 
@@ -123,7 +112,6 @@ impl Fault {
             Self::Upstream(_) => world.mood.set(Trouble::None),
             Self::UpstreamCut => world.mend_link(&host_of(world.plan.central), UPSTREAM),
             Self::UpstreamPowerCut => world.give_power(UPSTREAM),
-            Self::Restored => world.give_power(&host_of(world.plan.central)),
             Self::Restart(_) => {}
         }
     }

@@ -23,6 +23,14 @@ pub struct Ledger {
     pub largest_change: u64,
     /// The key that statements are signed with, and the hierarchy.
     pub authority: Option<(StatementPublicKey, HierarchyId)>,
+    /// Every change that the central site ever made, wherever it was: its key and digest.
+    pub contents: BTreeSet<(Vec<u8>, Option<Digest>)>,
+    /// Whether the central site's database was put back from an older copy.
+    pub restored: bool,
+    /// Whether rows of a site were altered, and not repaired since.
+    pub damaged: bool,
+    /// Whether sites compared, so that items may lie at other places than at the central site.
+    pub compared: bool,
     /// Runs that the central site had completed when the last one was asked for.
     pub completed: i64,
     read_to: (Uuid, u64, u64),
@@ -62,8 +70,17 @@ impl Ledger {
         }
     }
 
+    /// Notes that the central site is behind what it was, and knows nothing of it.
+    pub fn central_was_restored(&mut self, central: SiteCode) {
+        self.restored = true;
+        self.compared = true;
+        self.seen.remove(&central);
+        self.read_to = Default::default();
+    }
+
     fn publish(&mut self, epoch: Uuid, items: Vec<Item>) {
         for item in items {
+            self.contents.insert((item.key.clone(), item.digest));
             let change = (epoch, item.position, item.key, item.digest);
             if self.published.insert(change) {
                 self.published_bytes += item.bytes;

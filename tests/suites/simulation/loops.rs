@@ -4,6 +4,7 @@
 //! To add a flow: a variant of [`Flow`], the site whose commits fail, and what begins it.
 
 use crate::check;
+use crate::disaster;
 use crate::disk::Rule;
 use crate::plan::{Plan, Site, Work, code};
 use crate::run;
@@ -30,6 +31,8 @@ pub enum Flow {
     Join,
     /// A child renews its certificate.
     Renewal,
+    /// A child compares its catalog with its parent's, and takes over what it lost.
+    Repair,
 }
 
 /// How commits fail.
@@ -53,7 +56,7 @@ impl Flow {
     fn site(self) -> SiteCode {
         code(match self {
             Self::Sync => crate::plan::CENTRAL,
-            Self::Pull | Self::Join | Self::Renewal => PRIMARY,
+            Self::Pull | Self::Join | Self::Renewal | Self::Repair => PRIMARY,
         })
     }
 
@@ -68,12 +71,12 @@ impl Flow {
         ];
         let certificates = match self {
             Self::Renewal => VALIDITY,
-            Self::Sync | Self::Pull | Self::Join => 100 * VALIDITY,
+            Self::Sync | Self::Pull | Self::Join | Self::Repair => 100 * VALIDITY,
         };
         let mut world = World::new(Plan::quiet(sites.clone(), certificates));
         let invited = match self {
             Self::Join => &sites[..1],
-            Self::Sync | Self::Pull | Self::Renewal => &sites[..],
+            Self::Sync | Self::Pull | Self::Renewal | Self::Repair => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
@@ -95,6 +98,11 @@ impl Flow {
                 let secondary = world.plan.sites[1];
                 world.work(Work::Person(secondary.invitation()));
             }
+            Self::Repair => {
+                disaster::damage(world, self.site(), disaster::DAMAGE[0]);
+                run::expect_a_run(world);
+                world.work(Work::Person(Wish::Sync { full: true }));
+            }
             // It begins by itself.
             Self::Renewal => {
                 while world.elapsed() < VALIDITY * 2 / 3 {
@@ -112,8 +120,10 @@ pub fn fail_every_commit(flow: Flow, failing: Failing) -> Result<u32, String> {
     for nth in 1..MOST_COMMITS {
         let mut world = flow.prepared()?;
         let failed = fail_commit(&mut world, flow, failing, nth).map_err(|why| {
-            let story = run::story_of(&world);
-            format!("{story}\n{flow:?}, {failing:?}, commit {nth}: {why}")
+            run::told(
+                &mut world,
+                &format!("{flow:?}, {failing:?}, commit {nth}: {why}"),
+            )
         })?;
         if !failed {
             return Ok(nth - 1);
@@ -144,14 +154,20 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
             world.disk.clear(site);
             world.cut_power(&host_of(site));
             world.give_power(&host_of(site));
+            if flow == Flow::Repair {
+                // What was not written down yet is forgotten: nobody else knows of the damage.
+                world.work(Work::Person(Wish::Sync { full: true }));
+            }
         }
         Failing::ForGood if struck => {
             // What is there stays as it should be, however often it is tried.
             for _ in 0..500 {
                 run::step(world)?;
             }
-            let sites = check::sites(world);
-            check::all(world, &sites, check::NOW_AND_THEN)?;
+            if !world.ledger.damaged {
+                let sites = check::sites(world);
+                check::all(world, &sites, check::NOW_AND_THEN)?;
+            }
         }
         Failing::Once | Failing::Unheard | Failing::Survived | Failing::ForGood => {}
     }

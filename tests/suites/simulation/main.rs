@@ -4,6 +4,7 @@
 
 mod check;
 mod database;
+mod disaster;
 mod disk;
 mod fault;
 mod glue;
@@ -15,6 +16,7 @@ mod run;
 mod software;
 mod world;
 
+use disaster::Disaster;
 use loops::{Failing, Flow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -108,6 +110,37 @@ fn check_flow(flow: Flow) {
     }
 }
 
+/// Seeds of each disaster.
+const DISASTERS: std::ops::Range<u64> = 0..8;
+
+fn check_disaster(disaster: Disaster) {
+    let seeds = match wish("SEED") {
+        Some(seed) => vec![seed.parse().unwrap()],
+        None => DISASTERS.collect(),
+    };
+    for seed in seeds {
+        println!("SEED={seed}");
+        if let Err(why) = disaster::strike(disaster, seed) {
+            panic!("{why}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_database_at_the_top_is_noticed_and_followed() {
+    check_disaster(Disaster::Restored);
+}
+
+#[test]
+fn damaged_rows_are_repaired_where_a_site_is_verified() {
+    check_disaster(Disaster::Damaged);
+}
+
+#[test]
+fn lost_rows_are_repaired_by_a_full_synchronization() {
+    check_disaster(Disaster::Lost);
+}
+
 #[test]
 fn a_sync_run_survives_the_failure_of_every_commit() {
     check_flow(Flow::Sync);
@@ -121,6 +154,11 @@ fn a_pull_survives_the_failure_of_every_commit() {
 #[test]
 fn a_join_survives_the_failure_of_every_commit() {
     check_flow(Flow::Join);
+}
+
+#[test]
+fn a_repair_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Repair);
 }
 
 #[test]

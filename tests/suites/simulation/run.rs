@@ -2,7 +2,6 @@
 //! its end.
 
 use crate::check;
-use crate::fault;
 use crate::glue::Event;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Work};
@@ -15,8 +14,6 @@ const LINES: usize = 300;
 /// How often what must always hold is looked at, and what costs more to look at.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_CLOSER: Duration = Duration::from_secs(15);
-/// How often the central site's database is put aside, for the fault that puts it back.
-const BACK_UP: Duration = Duration::from_secs(15);
 /// How long all work may take once nothing fails any more.
 const PEACE: Duration = Duration::from_secs(5 * 60);
 
@@ -41,17 +38,20 @@ pub fn seed(seed: u64) -> Result<Outcome, String> {
             events,
             rest: world.elapsed(),
         }),
-        Err(why) => {
-            if crate::wish("KEEP").is_some() {
-                println!("  everything is kept in {}", world.keep().display());
-            }
-            Err(format!("{}\n  {why}", story_of(&world)))
-        }
+        Err(why) => Err(told(&mut world, &why)),
     }
 }
 
+/// Why a run failed, with what happened before.
+pub fn told(world: &mut World, why: &str) -> String {
+    if crate::wish("KEEP").is_some() {
+        println!("  everything is kept in {}", world.keep().display());
+    }
+    format!("{}\n  {why}", story_of(world))
+}
+
 /// What happened in a run so far, for whoever has to find out why it failed.
-pub fn story_of(world: &World) -> String {
+fn story_of(world: &World) -> String {
     let events = world.shared.network.events();
     let story = story(&events, world.elapsed(), &world.plan);
     format!("{story}\n{}", logs(world))
@@ -98,7 +98,7 @@ pub fn step(world: &mut World) -> Result<(), String> {
     if is_time(LOOK) {
         let sites = check::sites(world);
         check::all(world, &sites, check::ALWAYS)?;
-        if is_time(LOOK_CLOSER) {
+        if is_time(LOOK_CLOSER) && !world.ledger.damaged {
             check::all(world, &sites, check::NOW_AND_THEN)?;
         }
     }
@@ -123,9 +123,6 @@ fn under_fault(world: &mut World) -> Result<(), String> {
         }
         while let Some((_, work)) = work.next_if(|(at, _)| *at <= now) {
             world.work(*work);
-        }
-        if fault::RESTORED_DATABASES && now.as_millis().is_multiple_of(BACK_UP.as_millis()) {
-            world.back_up_central();
         }
         step(world)?;
     }
@@ -195,6 +192,11 @@ fn rest(world: &mut World) -> Result<(), String> {
                 held.verified, central.verified
             ));
         }
+    }
+    if world.ledger.damaged {
+        check::all(world, &sites, check::NOW_AND_THEN)?;
+        world.ledger.damaged = false;
+        world.ledger.compared = true;
     }
     check::all(world, &sites, check::AT_REST)
 }

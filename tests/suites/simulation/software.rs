@@ -19,7 +19,7 @@ use trust::AccessToken;
 use trust::tls::{self, ServerTrust};
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
-use wire::v1::{CreateJoinTokenRequest, RemoveSiteRequest, StartSyncRequest};
+use wire::v1::{CreateJoinTokenRequest, RemoveSiteRequest, StartSyncRequest, VerifySiteRequest};
 
 /// Port of every site.
 pub const PORT: u16 = 8540;
@@ -62,6 +62,11 @@ pub enum Wish {
         /// Whether everything is compared.
         full: bool,
     },
+    /// Have a site compare every row with its parent's.
+    Verify {
+        /// The site.
+        site: SiteCode,
+    },
     /// Remove a site.
     Remove {
         /// The site.
@@ -73,7 +78,9 @@ impl Wish {
     /// The site that it concerns; none where it concerns all.
     fn site(&self) -> Option<SiteCode> {
         match self {
-            Self::Invite { site, .. } | Self::Remove { site } => Some(*site),
+            Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
+                Some(*site)
+            }
             Self::Sync { .. } => None,
         }
     }
@@ -404,6 +411,11 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
             client.start_sync(StartSyncRequest { full }).await?;
+        }
+        Wish::Verify { site } => {
+            let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
+            let site_code = site.to_string();
+            client.verify_site(VerifySiteRequest { site_code }).await?;
         }
         Wish::Remove { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);

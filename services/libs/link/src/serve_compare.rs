@@ -1,7 +1,7 @@
 //! Answering a child that compares its catalog with this site's: digests of nodes and buckets, the keys
 //! in buckets, and items by their keys. All of it is of the verified catalog.
 
-use crate::serve_pull::{BYTES_PER_BATCH, encode};
+use crate::serve_pull::{BYTES_PER_BATCH, CHANGES_PER_BATCH, encode};
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::root_of_nodes;
 use futures::Stream;
@@ -17,7 +17,7 @@ use wire::v1::{
 /// Buckets whose items are listed in one call.
 pub const BUCKETS_PER_CALL: usize = 512;
 /// Items that are fetched in one call.
-pub const ITEMS_PER_CALL: usize = 1000;
+pub const ITEMS_PER_CALL: usize = CHANGES_PER_BATCH;
 
 /// Serves comparisons from a database. Cheap to clone.
 #[derive(Clone)]
