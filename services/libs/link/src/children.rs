@@ -1,13 +1,14 @@
 //! The parent's end of the link: a conversation with each child that is attached.
 
 use crate::VERSION;
+use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
 use crate::peer::Peer;
 use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::SiteCode;
-use futures::{Stream, StreamExt as _};
+use futures::Stream;
 use journal::StatusId;
 use journal::status_message::{MAX_INSERT, MAX_INSERTS};
 use std::collections::BTreeMap;
@@ -207,19 +208,10 @@ impl LinkService {
         }
     }
 
-    /// Comes to its end when this site stops, or the child that calls is removed from now on.
-    fn over_for<T>(
-        &self,
-        request: &Request<T>,
-    ) -> Result<impl Future<Output = ()> + Send + use<T>, Status> {
+    /// Told when the child that calls is removed from now on.
+    fn removal<T>(&self, request: &Request<T>) -> Result<CancellationToken, Status> {
         let child = Peer::of(request)?.certified()?.identity.site;
-        let (stop, removed) = (self.stop.clone(), self.children.removal_of(child));
-        Ok(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = removed.cancelled() => {}
-            }
-        })
+        Ok(self.children.removal_of(child))
     }
 
     /// The child that calls, if it may.
@@ -265,10 +257,11 @@ impl SiteLinkService for LinkService {
         &self,
         request: Request<PullRequest>,
     ) -> Result<Response<Self::PullStream>, Status> {
-        let over = self.over_for(&request)?;
+        let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
-        Ok(Response::new(Box::pin(stream.take_until(over))))
+        let stream = cut_off(stream, self.stop.clone(), removed);
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn list_nodes(
@@ -301,10 +294,11 @@ impl SiteLinkService for LinkService {
         &self,
         request: Request<FetchItemsRequest>,
     ) -> Result<Response<Self::FetchItemsStream>, Status> {
-        let over = self.over_for(&request)?;
+        let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = self.comparisons.clone().fetch(request.get_ref())?;
-        Ok(Response::new(Box::pin(stream.take_until(over))))
+        let stream = cut_off(stream, self.stop.clone(), removed);
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn describe_site(

@@ -8,6 +8,7 @@
 pub mod attachment;
 pub mod children;
 pub mod compare;
+mod cut_off;
 pub mod dial;
 pub mod enrollment;
 pub mod listen;
