@@ -7,7 +7,7 @@ use testkit::patience::LONG;
 use testkit::{Hierarchy, until};
 
 /// Numbers of the status messages at the central site, by the site that they are of.
-async fn numbers(hierarchy: &Hierarchy) -> Result<BTreeMap<String, Vec<u64>>, String> {
+pub async fn numbers(hierarchy: &Hierarchy) -> Result<BTreeMap<String, Vec<u64>>, String> {
     let mut numbers: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for entry in hierarchy.messages("").await? {
         let message = entry.message.ok_or("an entry without its message")?;

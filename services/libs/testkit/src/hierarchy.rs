@@ -32,21 +32,21 @@ struct Member {
 /// Processes that belong together. All are killed when it is dropped.
 pub struct Hierarchy {
     members: BTreeMap<String, Member>,
+    /// Another build of the program than that of the tests.
+    program: Option<PathBuf>,
     /// Dropped after the processes.
     folder: Folder,
 }
 
-struct Folder(Option<TempDir>);
-
-impl Folder {
-    fn path(&self) -> &Path {
-        self.0.as_ref().expect("taken when dropped only").path()
-    }
+struct Folder {
+    path: PathBuf,
+    /// Where the folder goes with the hierarchy.
+    temporary: Option<TempDir>,
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Some(folder) = self.0.take()
+        if let Some(folder) = self.temporary.take()
             && std::thread::panicking()
         {
             eprintln!(
@@ -79,17 +79,36 @@ impl Hierarchy {
     pub fn with_settings(settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("headwater-test-").tempdir();
         let folder = folder.expect("a temporary directory");
+        let path = folder.path().to_owned();
+        let temporary = Some(folder);
+        Self::at(Folder { path, temporary }, settings, None)
+    }
+
+    /// Nothing runs yet; everything will be in a folder that stays, and of a program that is there.
+    ///
+    /// # Panics
+    /// When the folder cannot be written to.
+    pub fn of(program: PathBuf, folder: PathBuf, settings: &str) -> Self {
+        let folder = Folder {
+            path: folder,
+            temporary: None,
+        };
+        Self::at(folder, settings, Some(program))
+    }
+
+    fn at(folder: Folder, settings: &str, program: Option<PathBuf>) -> Self {
         let settings = format!("{SETTINGS}{settings}");
-        std::fs::write(folder.path().join("site.toml"), settings).expect("a settings file");
+        std::fs::write(folder.path.join("site.toml"), settings).expect("a settings file");
         Self {
             members: BTreeMap::new(),
-            folder: Folder(Some(folder)),
+            program,
+            folder,
         }
     }
 
     /// Folder of everything.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder.path
     }
 
     /// Data directory of a site.
@@ -148,6 +167,11 @@ impl Hierarchy {
 
     /// Starts a central site that synchronizes from the upstream, if there is one.
     pub async fn central(&mut self) {
+        self.central_with(|launch| launch).await;
+    }
+
+    /// The same, launched in a way of its own.
+    pub async fn central_with(&mut self, adapt: impl FnOnce(Launch) -> Launch) {
         let mut launch = self
             .site_launch("central", CENTRAL)
             .with("--listen")
@@ -155,14 +179,25 @@ impl Hierarchy {
         if self.members.contains_key(UPSTREAM) {
             launch = launch.with("--upstream").with(self.url(UPSTREAM));
         }
-        self.add(CENTRAL, launch).await;
+        self.add(CENTRAL, adapt(launch)).await;
     }
 
     /// Starts a site that joins with a new token, and waits until it is attached to its parent. A
     /// secondary site has no port.
     pub async fn join(&mut self, code: &str, kind: &str, parent: &str) {
+        self.join_with(code, kind, parent, |launch| launch).await;
+    }
+
+    /// The same, launched in a way of its own.
+    pub async fn join_with(
+        &mut self,
+        code: &str,
+        kind: &str,
+        parent: &str,
+        adapt: impl FnOnce(Launch) -> Launch,
+    ) {
         let token = self.token(code, kind, parent);
-        let launch = self.agent_launch(code, kind, parent);
+        let launch = adapt(self.agent_launch(code, kind, parent));
         let known = launch.clone();
         self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token))
             .await;
@@ -214,7 +249,8 @@ impl Hierarchy {
         made.good().trim().to_owned()
     }
 
-    async fn add(&mut self, name: &str, launch: Launch) {
+    async fn add(&mut self, name: &str, mut launch: Launch) {
+        launch.program.clone_from(&self.program);
         let member = Member {
             launch,
             process: None,
@@ -238,6 +274,18 @@ impl Hierarchy {
         } else {
             process.says("running").await;
         }
+    }
+
+    /// Whether a process runs.
+    pub fn runs(&mut self, name: &str) -> bool {
+        let member = self.members.get_mut(name);
+        let process = member.and_then(|member| member.process.as_mut());
+        process.is_some_and(|process| process.has_ended().is_none())
+    }
+
+    /// Kills a process that is to come back no more. Its data stays.
+    pub fn forget(&mut self, name: &str) {
+        self.members.remove(name);
     }
 
     /// Cuts all links that lead to a process, which runs on.
@@ -275,11 +323,7 @@ impl Hierarchy {
             _ => 0,
         });
         for name in names {
-            let runs = self
-                .members
-                .get_mut(&name)
-                .and_then(|member| member.process.as_mut());
-            if runs.is_some_and(|process| process.has_ended().is_none()) {
+            if self.runs(&name) {
                 self.stop(&name).await;
             }
         }
@@ -310,7 +354,9 @@ impl Hierarchy {
     /// When the program cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Spoken {
         let data_dir = self.data_dir(CENTRAL).display().to_string();
-        let launch = Launch::of(arguments.iter().copied()).variable("HEADWATER_DATA_DIR", data_dir);
+        let mut launch =
+            Launch::of(arguments.iter().copied()).variable("HEADWATER_DATA_DIR", data_dir);
+        launch.program.clone_from(&self.program);
         run(&launch)
     }
 }
