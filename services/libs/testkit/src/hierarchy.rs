@@ -122,10 +122,18 @@ impl Hierarchy {
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
+    /// A launch of the program that this hierarchy is of.
+    fn launch<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Launch {
+        Launch {
+            program: self.program.clone(),
+            ..Launch::of(arguments)
+        }
+    }
+
     fn site_launch(&self, kind: &str, code: &str) -> Launch {
         let settings = self.folder().join("site.toml");
         let data_dir = self.data_dir(code);
-        Launch::of([kind, "--site-code", code])
+        self.launch([kind, "--site-code", code])
             .with("--config")
             .with(settings.display().to_string())
             .with("--data-dir")
@@ -160,7 +168,7 @@ impl Hierarchy {
 
     /// Starts a stand-in for Microsoft Update.
     pub async fn upstream<S: Into<String>>(&mut self, source: impl IntoIterator<Item = S>) {
-        let mut launch = Launch::of([UPSTREAM, "--listen", "127.0.0.1:0"]);
+        let mut launch = self.launch([UPSTREAM, "--listen", "127.0.0.1:0"]);
         launch.arguments.extend(source.into_iter().map(Into::into));
         self.add(UPSTREAM, launch).await;
     }
@@ -249,8 +257,7 @@ impl Hierarchy {
         made.good().trim().to_owned()
     }
 
-    async fn add(&mut self, name: &str, mut launch: Launch) {
-        launch.program.clone_from(&self.program);
+    async fn add(&mut self, name: &str, launch: Launch) {
         let member = Member {
             launch,
             process: None,
@@ -354,9 +361,8 @@ impl Hierarchy {
     /// When the program cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Spoken {
         let data_dir = self.data_dir(CENTRAL).display().to_string();
-        let mut launch =
-            Launch::of(arguments.iter().copied()).variable("HEADWATER_DATA_DIR", data_dir);
-        launch.program.clone_from(&self.program);
+        let launch = self.launch(arguments.iter().copied());
+        let launch = launch.variable("HEADWATER_DATA_DIR", data_dir);
         run(&launch)
     }
 }

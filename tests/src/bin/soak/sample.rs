@@ -51,6 +51,8 @@ pub struct Held {
     pub messages: u64,
     /// Runs that failed.
     pub failed: u64,
+    /// Bytes of the pages that are in use, whether they lie in the database or still in its log.
+    pub used: u64,
 }
 
 /// All of it at one moment.
@@ -142,7 +144,10 @@ async fn held(data_dir: &Path) -> Result<Held, sqlx::Error> {
     let mut connection = options.connect().await?;
     let row = sqlx::query(
         "select (select count(*) from item), (select count(*) from status_message), \
-         (select count(*) from sync_run where state = 'Failed')",
+         (select count(*) from sync_run where state = 'Failed'), \
+         (select page_count from pragma_page_count) \
+         - (select freelist_count from pragma_freelist_count), \
+         (select page_size from pragma_page_size)",
     )
     .fetch_one(&mut connection)
     .await?;
@@ -151,6 +156,7 @@ async fn held(data_dir: &Path) -> Result<Held, sqlx::Error> {
         items: count(0),
         messages: count(1),
         failed: count(2),
+        used: count(3) * count(4),
     };
     connection.close().await?;
     Ok(held)
@@ -254,14 +260,14 @@ pub fn table(samples: &[Sample]) -> String {
 /// The table of the processes.
 pub fn processes(samples: &[Sample]) -> String {
     let mut text =
-        "seconds,site,role,process,memory,handles,database,wal,items,messages,failed_runs,\
+        "seconds,site,role,process,memory,handles,database,wal,used,items,messages,failed_runs,\
                     behind_positions,behind_seconds,connected\n"
             .to_owned();
     let some = |number: Option<String>| number.unwrap_or_default();
     for sample in samples {
         for site in &sample.sites {
             text += &format!(
-                "{:.1},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                "{:.1},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
                 sample.at,
                 site.code,
                 site.role.name(),
@@ -270,6 +276,7 @@ pub fn processes(samples: &[Sample]) -> String {
                 site.handles,
                 site.database,
                 site.wal,
+                site.held.used,
                 site.held.items,
                 site.held.messages,
                 site.held.failed,

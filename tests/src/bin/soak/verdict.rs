@@ -167,7 +167,7 @@ pub fn judge(samples: &[Sample]) -> Vec<Judgement> {
         say(name("handles"), "handles", HANDLES, handles);
         let database = worst(half, role, false, DATABASE, |site| {
             let messages = site.held.messages * MESSAGE_BYTES;
-            let catalog = site.database.saturating_sub(messages) as f64;
+            let catalog = site.held.used.saturating_sub(messages) as f64;
             (site.held.items > 0).then(|| catalog / site.held.items as f64)
         });
         say(
@@ -219,12 +219,13 @@ mod tests {
             process: Some(process(at)),
             memory: memory(at) as u64,
             handles: 40,
-            database: 1_000_000 + at as u64 * MESSAGE_BYTES,
+            database: 1_000_000,
             wal: 8 << 20,
             held: Held {
                 items: 1000,
                 messages: at as u64,
                 failed: 0,
+                used: 1_000_000 + at as u64 * MESSAGE_BYTES,
             },
             behind: Some(0),
             late: Some(0.0),
