@@ -3,16 +3,20 @@
 
 use crate::away::numbers;
 use crate::documents::generate;
+use crate::refusals::anonymous_channel;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use testkit::hierarchy::CENTRAL;
+use store::DATABASE_FILE;
+use testkit::hierarchy::{CENTRAL, UPSTREAM};
 use testkit::patience::LONG;
 use testkit::process::Launch;
 use testkit::{Database, Hierarchy, Postgres, until};
+use tonic::transport::Channel;
 use wire::v1::SiteReport;
 
 const UPDATES: u32 = 400;
@@ -38,7 +42,7 @@ async fn hierarchy(adapt: impl FnOnce(&Path, Launch) -> Launch) -> Hierarchy {
     hierarchy
 }
 
-/// Waits until a site says that its last run failed because of its disk.
+/// Waits until a site, still attached, says why its last run failed.
 async fn says(hierarchy: &Hierarchy, code: &str, sentence: &str) -> SiteReport {
     until(&format!("{code} says {sentence:?}"), LONG, || async {
         let site = hierarchy.site(code).await?;
@@ -49,14 +53,19 @@ async fn says(hierarchy: &Hierarchy, code: &str, sentence: &str) -> SiteReport {
     .await
 }
 
-/// A site answers although it cannot write: its health, its log, its metrics, and the sites below it.
-async fn check_answers(hierarchy: &Hierarchy, code: &str, below: &str) {
-    let channel = crate::refusals::anonymous_channel(hierarchy, code).await;
-    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.unwrap());
+/// A site still says that it is there.
+async fn check_health(channel: Channel) {
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
     let request = tonic_health::pb::HealthCheckRequest {
         service: "headwater.v1.SiteLinkService".to_owned(),
     };
     health.check(request).await.unwrap();
+}
+
+/// A site answers although it cannot write: its health, its log, and the sites below it.
+async fn check_answers(hierarchy: &Hierarchy, code: &str, below: &str) {
+    let channel = anonymous_channel(hierarchy, code).await.unwrap();
+    check_health(channel).await;
     let log = hierarchy.run(&["log", "--site", code, "--last", "20"]);
     assert!(log.good().contains("Sync"));
     let log = hierarchy.run(&["log", "--site", below, "--last", "20"]);
@@ -137,11 +146,25 @@ async fn a_site_whose_disk_is_full_says_so_and_goes_on_when_there_is_room_again(
     );
 
     std::fs::remove_file(disk.join(FILLER)).unwrap();
-    hierarchy.converged(&run).await;
+    let hierarchy_root = hierarchy.converged(&run).await.root;
     hierarchy.message("PR1", 6703, &["disk is full"]).await;
     check_stories(&hierarchy).await;
     assert_eq!(hierarchy.process("PR1").id(), process);
-    Database::check(&disk).await;
+
+    // The disk goes with the last that holds it; SQLite follows no path through /proc.
+    let holds = File::open(&disk).unwrap();
+    hierarchy.stop_all().await;
+    let disk = PathBuf::from(format!("/proc/self/fd/{}", holds.as_raw_fd()));
+    let copy = hierarchy.folder().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for end in ["", "-wal"] {
+        let file = format!("{DATABASE_FILE}{end}");
+        if disk.join(&file).exists() {
+            std::fs::copy(disk.join(&file), copy.join(&file)).unwrap();
+        }
+    }
+    let database = Database::open(&copy).await;
+    assert_eq!(database.root().await, hierarchy_root[..]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,31 +215,40 @@ async fn a_central_site_outlives_its_database_server_and_goes_on_when_that_is_ba
         .await;
     hierarchy.join("PR1", "primary", CENTRAL).await;
     let before = hierarchy.synchronize().await;
+    let process = hierarchy.process(CENTRAL).id();
 
+    // A run is under way, and waits for the upstream.
+    hierarchy.evolve().await;
+    hierarchy.proxy(UPSTREAM).stall();
+    hierarchy.request_sync().await;
+    let channel = anonymous_channel(&hierarchy, CENTRAL).await.unwrap();
     server.stop();
     let began = tokio::time::Instant::now();
-    let list = hierarchy.run(&["update", "list"]).refused("database");
-    assert!(
-        began.elapsed() < SOON,
-        "after {:?}: {list}",
-        began.elapsed()
-    );
-    hierarchy.evolve().await;
-    hierarchy.request_sync().await;
-    let failed = says(&hierarchy, CENTRAL, "database").await;
-    assert_eq!(failed.verified_position, before.verified_position);
-    let log = hierarchy.run(&["log", "--last", "20"]).good();
-    assert!(log.contains("Sync failed"), "{log}");
+    let refused = hierarchy.run(&["update", "list"]).refused("database");
+    let took = began.elapsed();
+    assert!(took < SOON, "after {took:?}: {refused}");
+    check_health(channel).await;
+    hierarchy.proxy(UPSTREAM).free();
+    until("the run fails, and the log says why", LONG, || async {
+        let log = hierarchy.log(CENTRAL);
+        let failed = log.contains("Sync failed: the database failed");
+        failed.then_some(()).ok_or(log)
+    })
+    .await;
 
     server.start();
+    // Nobody asks for anything.
     let after = until("the central site succeeds", LONG, || async {
         let site = hierarchy.site(CENTRAL).await?;
         let newer = site.verified_position > before.verified_position;
-        newer.then_some(site.clone()).ok_or(site.last_error)
+        let run = site.run.filter(|run| newer && run.state == "Completed");
+        run.ok_or(site.last_error)
     })
     .await;
-    hierarchy.converged(&after.run.unwrap().id).await;
-    hierarchy.message(CENTRAL, 6703, &["database"]).await;
+    hierarchy.converged(&after.id).await;
+    let failed = ["the database failed"];
+    hierarchy.message(CENTRAL, 6703, &failed).await;
     check_stories(&hierarchy).await;
+    assert_eq!(hierarchy.process(CENTRAL).id(), process);
     hierarchy.stop_all().await;
 }
