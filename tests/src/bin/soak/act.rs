@@ -18,7 +18,7 @@ pub struct Field {
     pub hierarchy: Hierarchy,
     /// What steps are planned from.
     pub facts: Facts,
-    /// Sites that were removed; their databases are still there.
+    /// Sites that were removed, and whose data is still there.
     pub removed: Vec<String>,
 }
 
@@ -134,9 +134,9 @@ impl Field {
                 hierarchy.start(code).await;
                 self.set_up(code, true);
             }
-            Action::Restart(name) => {
-                hierarchy.kill(name);
-                hierarchy.start(name).await;
+            Action::Restart => {
+                hierarchy.kill(CENTRAL);
+                hierarchy.start(CENTRAL).await;
             }
             Action::Disturb(name, fault) => {
                 let proxy = hierarchy.proxy(name);

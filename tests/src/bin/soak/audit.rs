@@ -6,9 +6,12 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use std::collections::BTreeMap;
 use std::path::Path;
-use store::status::StatusRow;
+use store::status::{STATUS_MESSAGES_KEPT, StatusRow};
 use store::{DATABASE_FILE, Location, Store};
 
+/// Where the central site has forgotten the oldest messages, those of so many milliseconds more are left
+/// out: messages do not come quite in the order of their times.
+const BLURRED: i64 = 10 * 60 * 1000;
 /// Findings that are told of one kind, at most.
 const MOST_TOLD: usize = 20;
 
@@ -110,16 +113,37 @@ impl Audit {
             let story = told.entry(row.site.to_string()).or_default();
             story.insert(row.number, row);
         }
+        let forgets = self.messages as u64 >= STATUS_MESSAGES_KEPT;
+        if forgets {
+            forget_blurred(&mut told);
+        }
         for (code, data_dir) in sites {
             let rows = messages(data_dir, Some(code)).await?.into_iter();
             let own: Story = rows.map(|row| (row.number, row)).collect();
             let told = told.remove(code).unwrap_or_default();
+            if forgets && told.is_empty() {
+                continue;
+            }
             self.wrong.extend(compare(code, &told, Some(&own), quiet));
         }
         for (code, told) in told {
             self.wrong.extend(compare(&code, &told, None, quiet));
         }
         Ok(())
+    }
+}
+
+/// Leaves out what lies so far back that the central site may have forgotten messages beside it.
+fn forget_blurred(told: &mut BTreeMap<String, Story>) {
+    let times = told.values().flat_map(BTreeMap::values);
+    let oldest = times.map(|row| row.time.as_millisecond()).min();
+    let horizon = oldest.unwrap_or(0) + BLURRED;
+    for story in told.values_mut() {
+        let old = |row: &StatusRow| row.time.as_millisecond() < horizon;
+        let last = story.values().rev().find(|row| old(row));
+        if let Some(last) = last.map(|row| row.number) {
+            story.retain(|number, _| *number > last);
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 //! What happens next in a hierarchy that is never left in peace: chosen from what there is, by a seed.
+//!
+//! The upstream's process lives on: what it published is in its memory alone.
 
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt as _};
@@ -93,8 +95,8 @@ pub enum Action {
     Kill(String),
     /// A site that is down is started.
     Start(String),
-    /// A process is killed and started again at once.
-    Restart(String),
+    /// The central site is killed and started again at once.
+    Restart,
     /// The link before a process is disturbed.
     Disturb(String, Fault),
     /// The link before a process is as it was.
@@ -119,7 +121,7 @@ impl Action {
             Self::Stop(_) => "stop",
             Self::Kill(_) => "kill",
             Self::Start(_) => "start",
-            Self::Restart(_) => "restart",
+            Self::Restart => "restart",
             Self::Disturb(_, Fault::Cut) => "cut",
             Self::Disturb(_, Fault::Stall) => "stall",
             Self::Disturb(_, Fault::Delay) => "delay",
@@ -184,8 +186,8 @@ impl Facts {
                 40..58 => one(&self.codes(|_, site| !site.up), rng)
                     .cloned()
                     .map(Action::Start),
-                58..62 => self.restart(rng),
-                62..76 => self.disturb(rng),
+                58..61 => (!self.central_stays).then_some(Action::Restart),
+                61..76 => self.disturb(rng),
                 76..88 => {
                     let faults: Vec<_> = self.faults.keys().filter(|name| healable(name)).collect();
                     one(&faults, rng).cloned().map(Action::Heal)
@@ -207,15 +209,6 @@ impl Facts {
         }
         let up = self.codes(|_, site| site.up && !site.stays && site.role != Role::Central);
         one(&up, rng).cloned()
-    }
-
-    fn restart(&self, rng: &mut StdRng) -> Option<Action> {
-        let name = if self.central_stays || rng.random_bool(0.5) {
-            UPSTREAM
-        } else {
-            CENTRAL
-        };
-        self.clean(name).then(|| Action::Restart(name.to_owned()))
     }
 
     fn disturb(&self, rng: &mut StdRng) -> Option<Action> {
@@ -241,10 +234,14 @@ impl Facts {
         Some(Action::Disturb(name, fault))
     }
 
-    /// A site joins while there are fewer than there are to be; then one goes.
+    /// A site joins while there are fewer than there are to be; then one goes. No code is used twice, and
+    /// when there is none left, nobody goes.
     fn come_or_go(&self, rng: &mut StdRng) -> Option<Action> {
+        if self.next >= MOST_CODES {
+            return None;
+        }
         if self.sites.len() < self.wanted {
-            let reached = self.clean(CENTRAL) && self.next < MOST_CODES;
+            let reached = self.clean(CENTRAL);
             let parents =
                 self.codes(|name, site| site.up && site.role == Role::Primary && self.clean(name));
             let parent = one(&parents, rng).filter(|_| reached)?.clone();

@@ -68,7 +68,7 @@ struct Arguments {
     updates: u32,
 
     /// Share of the updates that one change concerns, in percent.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 1.0)]
     evolve_percent: f64,
 
     /// Seed of what happens and of the generated catalog.
@@ -102,6 +102,7 @@ struct Run {
     sampler: Sampler,
     samples: Vec<Sample>,
     actions: BTreeMap<&'static str, u64>,
+    audit: Audit,
     rng: StdRng,
     began: Instant,
 }
@@ -163,6 +164,7 @@ async fn soak(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         sampler: Sampler::default(),
         samples: Vec::new(),
         actions: BTreeMap::new(),
+        audit: Audit::default(),
         rng: StdRng::seed_from_u64(arguments.seed),
         began: Instant::now(),
     };
@@ -181,7 +183,8 @@ async fn soak(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(panic) => (vec![said(&*panic)], i64::MIN),
     };
     eprintln!("the databases are looked at ...");
-    let audit = run.audit(quiet).await?;
+    run.audit(quiet).await?;
+    let audit = &run.audit;
     let judgements = verdict::judge(&run.samples);
     let grows = judgements.iter().any(verdict::Judgement::grows);
     let good = broke.is_none() && missing.is_empty() && audit.good() && !grows;
@@ -199,9 +202,9 @@ async fn soak(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         "end": audit.told(),
     });
     let title = format!(
-        "Headwater: {} sites, {:.0} minutes, seed {}",
+        "Headwater: {} sites, {} minutes, seed {}",
         plan.sites,
-        length.as_secs_f64() / 60.0,
+        plot::label(length.as_secs_f64() / 60.0),
         plan.seed
     );
     write(&arguments.out, &run.samples, &title, &summary)?;
@@ -263,12 +266,14 @@ impl Run {
                 next_line = now + TELL;
             }
             if now >= next_step {
-                // In the second half, the memory of the central site's process is looked at.
-                self.field.facts.central_stays = self.began.elapsed() * 2 >= length.mul_f64(0.9);
+                // Then its process lives as long as is judged.
+                self.field.facts.central_stays =
+                    self.began.elapsed() >= length.mul_f64(0.9 * verdict::WARM);
                 let action = self.field.facts.plan(&mut self.rng);
                 *self.actions.entry(action.name()).or_default() += 1;
                 let acted = self.field.act(&action).await;
                 acted.with_context(|| format!("{action:?}"))?;
+                self.clear_away().await?;
                 next_step = now + pace;
             }
             tokio::time::sleep_until(next_step.min(next_sample)).await;
@@ -318,23 +323,31 @@ impl Run {
         Ok((missing, quiet))
     }
 
-    async fn audit(&mut self, quiet: i64) -> anyhow::Result<Audit> {
+    /// Looks at the databases of sites that were removed, and then takes the room that they need.
+    async fn clear_away(&mut self) -> anyhow::Result<()> {
+        for code in std::mem::take(&mut self.field.removed) {
+            let data_dir = self.field.hierarchy.data_dir(&code);
+            self.audit.check(&data_dir).await;
+            if self.audit.good() {
+                tokio::fs::remove_dir_all(data_dir).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn audit(&mut self, quiet: i64) -> anyhow::Result<()> {
         let field = &mut self.field;
         let members: Vec<String> = field.facts.sites.keys().cloned().collect();
-        // What could not be ended in order is ended now.
         for code in &members {
+            // What could not be ended in order is ended now.
             if field.hierarchy.runs(code) {
                 field.hierarchy.kill(code);
             }
-        }
-        let mut audit = Audit::default();
-        for code in members.iter().chain(&field.removed) {
-            audit.check(&field.hierarchy.data_dir(code)).await;
+            self.audit.check(&field.hierarchy.data_dir(code)).await;
         }
         let place = |code: &String| (code.clone(), field.hierarchy.data_dir(code));
         let sites: Vec<_> = members.iter().map(place).collect();
         let central = field.hierarchy.data_dir(CENTRAL);
-        audit.stories(&central, &sites, quiet).await?;
-        Ok(audit)
+        self.audit.stories(&central, &sites, quiet).await
     }
 }

@@ -34,10 +34,10 @@ const PANELS: [Panel; 6] = [
         divisor: MIB,
         lines: &[
             ("central_memory", "central"),
-            ("primary_memory_max", "primary, most"),
-            ("primary_memory_median", "primary, median"),
-            ("secondary_memory_max", "secondary, most"),
-            ("secondary_memory_median", "secondary, median"),
+            ("primary_memory_max", "primary max"),
+            ("primary_memory_median", "primary median"),
+            ("secondary_memory_max", "secondary max"),
+            ("secondary_memory_median", "secondary median"),
         ],
     },
     Panel {
@@ -46,8 +46,8 @@ const PANELS: [Panel; 6] = [
         divisor: 1.0,
         lines: &[
             ("central_handles", "central"),
-            ("primary_handles_max", "primary, most"),
-            ("secondary_handles_max", "secondary, most"),
+            ("primary_handles_max", "primary max"),
+            ("secondary_handles_max", "secondary max"),
         ],
     },
     Panel {
@@ -56,9 +56,9 @@ const PANELS: [Panel; 6] = [
         divisor: MIB,
         lines: &[
             ("central_database", "central"),
-            ("primary_database_max", "primary, most"),
-            ("secondary_database_max", "secondary, most"),
-            ("wal_max", "log alone, most"),
+            ("primary_database_max", "primary max"),
+            ("secondary_database_max", "secondary max"),
+            ("wal_max", "log alone, max"),
         ],
     },
     Panel {
@@ -76,17 +76,14 @@ const PANELS: [Panel; 6] = [
         title: "Lag of running sites in time",
         unit: "seconds",
         divisor: 1.0,
-        lines: &[
-            ("lag_seconds_max", "most"),
-            ("lag_seconds_median", "median"),
-        ],
+        lines: &[("lag_seconds_max", "max"), ("lag_seconds_median", "median")],
     },
     Panel {
         title: "Lag of running sites in positions",
         unit: "positions",
         divisor: 1.0,
         lines: &[
-            ("lag_positions_max", "most"),
+            ("lag_positions_max", "max"),
             ("lag_positions_median", "median"),
         ],
     },
@@ -208,7 +205,7 @@ impl Panel {
                 escaped(name)
             );
             // A letter of this size takes less than six units.
-            at += 22.0 + 5.1 * name.len() as f64;
+            at += 24.0 + 5.5 * name.len() as f64;
         }
         svg
     }

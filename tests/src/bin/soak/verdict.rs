@@ -2,6 +2,7 @@
 //!
 //! The first half of a run is left out: caches fill, and the hierarchy grows together. In the second half a
 //! straight line is laid through each series, and how much it rises over that half is compared with a bound.
+//! What came into being after the first quarter is not judged: it is still warming up.
 
 use crate::churn::Role;
 use crate::sample::{Sample, SiteSample, by_site};
@@ -108,21 +109,27 @@ impl Judgement {
     }
 }
 
-/// The samples of the second half.
-fn second_half(samples: &[Sample]) -> &[Sample] {
-    let half = samples.last().map_or(0.0, |last| last.at / 2.0);
-    let from = samples.partition_point(|sample| sample.at < half);
+/// Share of a run after which what is judged has to be there.
+pub const WARM: f64 = 0.25;
+
+/// The samples since a share of the run.
+fn since(samples: &[Sample], share: f64) -> &[Sample] {
+    let from = samples.last().map_or(0.0, |last| last.at * share);
+    let from = samples.partition_point(|sample| sample.at < from);
     &samples[from..]
 }
 
-/// The worst site of a role: of those that are in every sample, with one process where `lives`.
+/// The worst site of a role: of those that are in every sample since they had to be, with one process where
+/// `lives`.
 fn worst(
-    samples: &[Sample],
+    all: &[Sample],
     role: Role,
     lives: bool,
     bound: Bound,
     figure: impl Fn(&SiteSample) -> Option<f64>,
 ) -> Option<(String, Line)> {
+    let samples = since(all, WARM);
+    let half = all.last().map_or(0.0, |last| last.at / 2.0);
     let sites = by_site(samples).into_iter();
     let lines = sites.filter_map(|(code, points)| {
         let (_, first) = points.first()?;
@@ -135,6 +142,7 @@ fn worst(
         }
         let points: Vec<(f64, f64)> = points
             .into_iter()
+            .filter(|(at, _)| *at >= half)
             .filter_map(|(at, site)| Some((at, figure(site)?)))
             .collect();
         (points.len() >= FEWEST).then_some(())?;
@@ -146,7 +154,6 @@ fn worst(
 
 /// Judges everything. A quantity of which there are too few samples is left out.
 pub fn judge(samples: &[Sample]) -> Vec<Judgement> {
-    let half = second_half(samples);
     let mut judgements = Vec::new();
     let mut say = |name: String, unit, bound: Bound, found: Option<(String, Line)>| {
         if let Some((site, line)) = found {
@@ -161,11 +168,13 @@ pub fn judge(samples: &[Sample]) -> Vec<Judgement> {
     };
     for role in Role::ALL {
         let name = |what: &str| format!("{what}_{}", role.name());
-        let memory = worst(half, role, true, MEMORY, |site| Some(site.memory as f64));
+        let memory = worst(samples, role, true, MEMORY, |site| Some(site.memory as f64));
         say(name("memory"), "bytes", MEMORY, memory);
-        let handles = worst(half, role, true, HANDLES, |site| Some(site.handles as f64));
+        let handles = worst(samples, role, true, HANDLES, |site| {
+            Some(site.handles as f64)
+        });
         say(name("handles"), "handles", HANDLES, handles);
-        let database = worst(half, role, false, DATABASE, |site| {
+        let database = worst(samples, role, false, DATABASE, |site| {
             let messages = site.held.messages * MESSAGE_BYTES;
             let catalog = site.held.used.saturating_sub(messages) as f64;
             (site.held.items > 0).then(|| catalog / site.held.items as f64)
@@ -176,10 +185,10 @@ pub fn judge(samples: &[Sample]) -> Vec<Judgement> {
             DATABASE,
             database,
         );
-        let wal = worst(half, role, false, WAL, |site| Some(site.wal as f64));
+        let wal = worst(samples, role, false, WAL, |site| Some(site.wal as f64));
         say(name("wal"), "bytes", WAL, wal);
     }
-    let lag: Vec<(f64, f64)> = half
+    let lag: Vec<(f64, f64)> = since(samples, 0.5)
         .iter()
         .filter_map(|sample| {
             let late: Vec<f64> = sample.sites.iter().filter_map(|site| site.late).collect();
@@ -212,29 +221,28 @@ mod tests {
     use super::*;
     use crate::sample::Held;
 
-    fn samples(memory: impl Fn(f64) -> f64, process: impl Fn(f64) -> u32) -> Vec<Sample> {
-        let site = |at: f64| SiteSample {
+    fn samples(memory: impl Fn(u64) -> u64, process: impl Fn(u64) -> u32) -> Vec<Sample> {
+        let site = |at: u64| SiteSample {
             code: "P00".to_owned(),
             role: Role::Primary,
             process: Some(process(at)),
-            memory: memory(at) as u64,
+            memory: memory(at) << 20,
             handles: 40,
             database: 1_000_000,
             wal: 8 << 20,
             held: Held {
                 items: 1000,
-                messages: at as u64,
+                messages: at,
                 failed: 0,
-                used: 1_000_000 + at as u64 * MESSAGE_BYTES,
+                used: 1_000_000 + at * MESSAGE_BYTES,
             },
             behind: Some(0),
             late: Some(0.0),
             connected: true,
         };
         (0..100)
-            .map(f64::from)
             .map(|at| Sample {
-                at,
+                at: at as f64,
                 sites: vec![site(at)],
             })
             .collect()
@@ -259,24 +267,24 @@ mod tests {
 
     #[test]
     fn what_grows_in_the_first_half_alone_is_flat() {
-        let warm = samples(|at| at.min(45.0) * 4.0 * MIB, |_| 1);
+        let warm = samples(|at| at.min(45) * 4, |_| 1);
         assert_eq!(growing(&warm), [""; 0]);
         assert_eq!(judge(&warm).len(), 5);
-        let leaks = samples(|at| (100.0 + at) * MIB, |_| 1);
+        let leaks = samples(|at| 100 + at, |_| 1);
         assert_eq!(growing(&leaks), ["memory_primary"]);
     }
 
     #[test]
     fn the_memory_of_a_process_that_was_started_again_says_nothing() {
-        let leaks = |at: f64| (100.0 + at) * MIB;
-        let judged = judge(&samples(leaks, |at| u32::from(at > 75.0)));
+        let leaks = |at| 100 + at;
+        let judged = judge(&samples(leaks, |at| u32::from(at > 75)));
         assert!(judged.iter().all(|judged| judged.name != "memory_primary"));
         assert!(judged.iter().any(|judged| judged.name == "wal_primary"));
     }
 
     #[test]
     fn few_samples_say_nothing() {
-        let few = samples(|at| at * MIB, |_| 1);
+        let few = samples(|at| at, |_| 1);
         assert_eq!(judge(&few[..10]), []);
         assert_eq!(judge(&[]), []);
     }
