@@ -154,6 +154,11 @@ impl Field {
             }
             Action::Heal(name) => self.heal(name).await,
             Action::Join { code, parent } => {
+                // A parent that is cut off from the top cannot ask whether the new site may join.
+                let reports = hierarchy.sites().await.map_err(anyhow::Error::msg)?;
+                if !reports.get(parent).is_some_and(|parent| parent.connected) {
+                    return Ok(());
+                }
                 self.facts.next += 1;
                 self.join(code, Role::Secondary, parent, false).await;
             }
