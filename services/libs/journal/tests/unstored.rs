@@ -1,5 +1,4 @@
 //! A database that takes no messages for a while: they are stored when it does again, each once.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use daemon::Ambient;
 use journal::{Journal, JournalSettings, StatusId};
