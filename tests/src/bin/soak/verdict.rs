@@ -42,9 +42,11 @@ const DATABASE: Bound = Bound {
     share: 0.10,
     least: 50.0,
 };
+/// A log fills to 8 MiB before it is written back, and keeps that size: a step, which a line through it
+/// exaggerates.
 const WAL: Bound = Bound {
     share: 0.10,
-    least: 4.0 * MIB,
+    least: 16.0 * MIB,
 };
 /// Of seconds: as many as a site that was cut off needs to dial again.
 const LAG: Bound = Bound {
