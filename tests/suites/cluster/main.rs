@@ -20,6 +20,8 @@ mod refusals;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod three_tiers;
 #[cfg(test)]
 mod trouble;

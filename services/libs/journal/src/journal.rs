@@ -18,6 +18,9 @@ use uuid::Uuid;
 pub const LOG_NAME: &str = "wsyncmgr";
 /// Lines that someone who follows the log may lag behind before lines are left out.
 const FOLLOW_BUFFER: usize = 4096;
+/// Messages that are kept in memory while the database takes none; what is more than that stands in the
+/// log alone.
+const MOST_UNSTORED: usize = 1000;
 /// Thread number of lines that belong to no run.
 const NO_RUN: u32 = 1;
 
@@ -49,6 +52,8 @@ struct Inner {
     log: Mutex<LogFile>,
     lines: broadcast::Sender<Arc<str>>,
     outbox: watch::Sender<u64>,
+    /// Messages that the database did not take, as when its disk was full. They go before the next ones.
+    unstored: tokio::sync::Mutex<Vec<StatusMessage>>,
 }
 
 impl Journal {
@@ -70,6 +75,7 @@ impl Journal {
                 log: Mutex::new(log),
                 lines: broadcast::Sender::new(FOLLOW_BUFFER),
                 outbox: watch::Sender::new(0),
+                unstored: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -117,7 +123,8 @@ impl Journal {
         self.record_all(run, vec![(id, inserts)]).await;
     }
 
-    /// Records messages that belong together, in their order and in one unit of work.
+    /// Records messages that belong together, in their order and in one unit of work. Where the database
+    /// does not take them, they wait in memory for the next that it takes.
     pub async fn record_all(&self, run: Option<Uuid>, messages: Vec<(StatusId, Vec<String>)>) {
         let message = |(id, inserts): (StatusId, Vec<String>)| StatusMessage {
             site: self.site(),
@@ -152,23 +159,48 @@ impl Journal {
         }
     }
 
-    /// Stores messages, and tells them their numbers.
+    /// Stores messages behind those that could not be stored before, and tells them their numbers.
     async fn store(&self, messages: &mut [StatusMessage]) -> Result<(), store::Error> {
-        let mut tx = self.inner.store.begin().await?;
-        for message in messages {
-            let row = StatusRow {
-                site: message.site,
-                number: 0,
-                time: message.time,
-                status_id: message.id,
-                run: message.run,
-                inserts: message.inserts.clone(),
-            };
-            message.number = tx.record_status(row, self.has_parent()).await?;
+        let mut waiting = self.inner.unstored.lock().await;
+        let stored = self.store_behind(&mut waiting, messages).await;
+        match stored {
+            Ok(()) => {
+                waiting.clear();
+                self.outbox_grew();
+            }
+            Err(_) => {
+                let room = MOST_UNSTORED.saturating_sub(waiting.len());
+                waiting.extend(messages.iter().take(room).cloned());
+            }
         }
-        tx.commit().await?;
-        self.outbox_grew();
-        Ok(())
+        stored
+    }
+
+    async fn store_behind(
+        &self,
+        waiting: &mut Vec<StatusMessage>,
+        messages: &mut [StatusMessage],
+    ) -> Result<(), store::Error> {
+        if !waiting.is_empty() {
+            // A commit that failed may have taken place.
+            let most = u32::try_from(2 * MOST_UNSTORED).unwrap_or(u32::MAX);
+            let mut read = self.inner.store.read().await?;
+            let held = read.status_messages(Some(self.site()), most).await?;
+            waiting.retain(|message| {
+                let row = row_of(message);
+                let same = |held: &StatusRow| {
+                    (held.status_id, held.run, &held.inserts)
+                        == (row.status_id, row.run, &row.inserts)
+                        && held.time.as_millisecond() == row.time.as_millisecond()
+                };
+                !held.iter().any(same)
+            });
+        }
+        let mut tx = self.inner.store.begin().await?;
+        for message in waiting.iter_mut().chain(messages) {
+            message.number = tx.record_status(row_of(message), self.has_parent()).await?;
+        }
+        tx.commit().await
     }
 
     /// Stores messages of sites below this one and passes them on. How many were new.
@@ -206,6 +238,18 @@ impl Journal {
     /// Lines of the log as they are written, without line ends.
     pub fn follow(&self) -> broadcast::Receiver<Arc<str>> {
         self.inner.lines.subscribe()
+    }
+}
+
+/// A message as a row that has no number yet.
+fn row_of(message: &StatusMessage) -> StatusRow {
+    StatusRow {
+        site: message.site,
+        number: 0,
+        time: message.time,
+        status_id: message.id,
+        run: message.run,
+        inserts: message.inserts.clone(),
     }
 }
 

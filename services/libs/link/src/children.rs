@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::status::StatusRow;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,6 +44,8 @@ const HELLO: Duration = Duration::from_secs(15);
 pub const STATUS_PER_BATCH: usize = 500;
 /// Bytes of status messages in one batch, unless a single one is larger.
 pub const STATUS_BYTES_PER_BATCH: usize = 1 << 20;
+/// After how long status messages are tried again that could not be stored, as when the disk was full.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// Longest error in a report, and longest other text, in bytes.
 const MAX_REPORT_ERROR: usize = 8192;
 const MAX_REPORT_TEXT: usize = 256;
@@ -336,6 +339,14 @@ impl SiteLinkService for LinkService {
     }
 }
 
+/// Status messages of a child that could not be stored yet. The child sends the next ones when these are
+/// acknowledged, so there is one such batch at most.
+struct Unstored {
+    rows: Vec<StatusRow>,
+    through: u64,
+    again: Instant,
+}
+
 /// The conversation with one child, from its hello to its end.
 struct Conversation {
     child: SiteCode,
@@ -415,11 +426,20 @@ impl Conversation {
         announcements: &mut tokio::sync::watch::Receiver<Announcement>,
         sender: &mpsc::Sender<Result<AttachResponse, Status>>,
     ) -> String {
+        let mut unstored: Option<Unstored> = None;
         loop {
+            let again = unstored.as_ref().map(|unstored| unstored.again);
             tokio::select! {
+                () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)),
+                    if again.is_some() =>
+                {
+                    if let Some(Unstored { rows, through, .. }) = unstored.take() {
+                        unstored = self.store_status(rows, through).await;
+                    }
+                }
                 message = inbound.message() => match message {
                     Ok(Some(AttachRequest { message: Some(message) })) => {
-                        if let Err(status) = self.take(message).await {
+                        if let Err(status) = self.take(message, &mut unstored).await {
                             let why = status.message().to_owned();
                             sender.send(Err(status)).await.ok();
                             return why;
@@ -447,11 +467,17 @@ impl Conversation {
         }
     }
 
-    async fn take(&self, message: FromChild) -> Result<(), Status> {
+    async fn take(&self, message: FromChild, held: &mut Option<Unstored>) -> Result<(), Status> {
         match message {
             FromChild::Hello(_) => Ok(()),
             FromChild::Report(report) => self.take_report(report).await,
-            FromChild::Status(batch) => self.take_status(batch).await,
+            FromChild::Status(_) if held.is_some() => Err(Status::failed_precondition(
+                "the status messages before these were not acknowledged yet",
+            )),
+            FromChild::Status(batch) => {
+                *held = self.take_status(batch).await?;
+                Ok(())
+            }
             FromChild::LogLines(lines) => {
                 self.service.logs.answered(self.child, lines);
                 Ok(())
@@ -482,7 +508,7 @@ impl Conversation {
         Ok(())
     }
 
-    async fn take_status(&self, batch: StatusBatch) -> Result<(), Status> {
+    async fn take_status(&self, batch: StatusBatch) -> Result<Option<Unstored>, Status> {
         if batch.messages.len() > STATUS_PER_BATCH {
             return Err(Status::invalid_argument("too many status messages at once"));
         }
@@ -510,16 +536,26 @@ impl Conversation {
             self.refuse(format!("{refused} status messages: {why}"))
                 .await;
         }
-        self.site().journal.relay(&rows).await.map_err(|error| {
-            tracing::error!(%error, "status messages could not be stored");
-            Status::unavailable("the status messages could not be stored")
-        })?;
-        let through = batch.through;
+        Ok(self.store_status(rows, batch.through).await)
+    }
+
+    /// Stores status messages and acknowledges them. Where that does not succeed, the link stays up: what
+    /// the child asks for may not need what failed here.
+    async fn store_status(&self, rows: Vec<StatusRow>, through: u64) -> Option<Unstored> {
+        if let Err(error) = self.site().journal.relay(&rows).await {
+            tracing::error!(%error, child = %self.child, "status messages could not be stored");
+            let again = Instant::now() + STORE_AGAIN;
+            return Some(Unstored {
+                rows,
+                through,
+                again,
+            });
+        }
         self.service.children.send(
             self.child,
             ToChild::Acknowledgement(StatusAcknowledgement { through }),
         );
-        Ok(())
+        None
     }
 
     async fn refuse(&self, what: String) {

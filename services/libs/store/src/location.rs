@@ -19,6 +19,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: usize = 3;
 /// PostgreSQL connections at most.
 const POOL_SIZE: u32 = 8;
+/// How long a unit of work waits for a PostgreSQL connection: so long is somebody left without an answer
+/// while the server is away.
+const POOL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of a page: in smaller ones, rows of the size that most have leave much room empty.
 const PAGE_BYTES: u32 = 8192;
 /// Pages that a WAL may grow to before it is written back, so that it stays small.
@@ -133,6 +136,7 @@ pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
     let pool = settle(
         PgPoolOptions::new()
             .max_connections(POOL_SIZE)
+            .acquire_timeout(POOL_TIMEOUT)
             .connect_with((*url.options).clone()),
     )
     .await

@@ -25,7 +25,7 @@ impl Database {
     /// # Panics
     /// When it cannot be opened, or SQLite finds it damaged.
     pub async fn open(data_dir: &Path) -> Self {
-        check(data_dir).await;
+        Self::check(data_dir).await;
         let location = Location::Directory(data_dir.to_owned());
         let store = Store::open(&location).await.expect("a site's database");
         Self { store }
@@ -45,6 +45,22 @@ impl Database {
             .execute(&mut connection)
             .await
             .expect("a statement that fits the schema");
+        connection.close().await.expect("a connection to close");
+    }
+
+    /// Lets SQLite check the whole database of a site, whether that runs or not.
+    ///
+    /// # Panics
+    /// When it finds it damaged.
+    pub async fn check(data_dir: &Path) {
+        let options = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
+        let mut connection = options.connect().await.expect("a site's database");
+        let rows = sqlx::query("pragma integrity_check")
+            .fetch_all(&mut connection)
+            .await
+            .expect("a check of the database");
+        let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        assert_eq!(found, ["ok"], "{}", data_dir.display());
         connection.close().await.expect("a connection to close");
     }
 
@@ -114,17 +130,4 @@ impl Database {
     pub async fn close(self) {
         self.store.close().await;
     }
-}
-
-/// Lets SQLite check the whole database.
-async fn check(data_dir: &Path) {
-    let options = SqliteConnectOptions::new().filename(data_dir.join(DATABASE_FILE));
-    let mut connection = options.connect().await.expect("a site's database");
-    let rows = sqlx::query("pragma integrity_check")
-        .fetch_all(&mut connection)
-        .await
-        .expect("a check of the database");
-    let found: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(found, ["ok"], "{}", data_dir.display());
-    connection.close().await.expect("a connection to close");
 }

@@ -32,21 +32,21 @@ struct Member {
 /// Processes that belong together. All are killed when it is dropped.
 pub struct Hierarchy {
     members: BTreeMap<String, Member>,
+    /// Another build of the program than that of the tests.
+    program: Option<PathBuf>,
     /// Dropped after the processes.
     folder: Folder,
 }
 
-struct Folder(Option<TempDir>);
-
-impl Folder {
-    fn path(&self) -> &Path {
-        self.0.as_ref().expect("taken when dropped only").path()
-    }
+struct Folder {
+    path: PathBuf,
+    /// Where the folder goes with the hierarchy.
+    temporary: Option<TempDir>,
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Some(folder) = self.0.take()
+        if let Some(folder) = self.temporary.take()
             && std::thread::panicking()
         {
             eprintln!(
@@ -79,17 +79,36 @@ impl Hierarchy {
     pub fn with_settings(settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("headwater-test-").tempdir();
         let folder = folder.expect("a temporary directory");
+        let path = folder.path().to_owned();
+        let temporary = Some(folder);
+        Self::at(Folder { path, temporary }, settings, None)
+    }
+
+    /// Nothing runs yet; everything will be in a folder that stays, and of a program that is there.
+    ///
+    /// # Panics
+    /// When the folder cannot be written to.
+    pub fn of(program: PathBuf, folder: PathBuf, settings: &str) -> Self {
+        let folder = Folder {
+            path: folder,
+            temporary: None,
+        };
+        Self::at(folder, settings, Some(program))
+    }
+
+    fn at(folder: Folder, settings: &str, program: Option<PathBuf>) -> Self {
         let settings = format!("{SETTINGS}{settings}");
-        std::fs::write(folder.path().join("site.toml"), settings).expect("a settings file");
+        std::fs::write(folder.path.join("site.toml"), settings).expect("a settings file");
         Self {
             members: BTreeMap::new(),
-            folder: Folder(Some(folder)),
+            program,
+            folder,
         }
     }
 
     /// Folder of everything.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder.path
     }
 
     /// Data directory of a site.
@@ -103,10 +122,18 @@ impl Hierarchy {
         std::fs::read_to_string(path).unwrap_or_default()
     }
 
+    /// A launch of the program that this hierarchy is of.
+    fn launch<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Launch {
+        Launch {
+            program: self.program.clone(),
+            ..Launch::of(arguments)
+        }
+    }
+
     fn site_launch(&self, kind: &str, code: &str) -> Launch {
         let settings = self.folder().join("site.toml");
         let data_dir = self.data_dir(code);
-        Launch::of([kind, "--site-code", code])
+        self.launch([kind, "--site-code", code])
             .with("--config")
             .with(settings.display().to_string())
             .with("--data-dir")
@@ -141,13 +168,18 @@ impl Hierarchy {
 
     /// Starts a stand-in for Microsoft Update.
     pub async fn upstream<S: Into<String>>(&mut self, source: impl IntoIterator<Item = S>) {
-        let mut launch = Launch::of([UPSTREAM, "--listen", "127.0.0.1:0"]);
+        let mut launch = self.launch([UPSTREAM, "--listen", "127.0.0.1:0"]);
         launch.arguments.extend(source.into_iter().map(Into::into));
         self.add(UPSTREAM, launch).await;
     }
 
     /// Starts a central site that synchronizes from the upstream, if there is one.
     pub async fn central(&mut self) {
+        self.central_with(|launch| launch).await;
+    }
+
+    /// The same, launched in a way of its own.
+    pub async fn central_with(&mut self, adapt: impl FnOnce(Launch) -> Launch) {
         let mut launch = self
             .site_launch("central", CENTRAL)
             .with("--listen")
@@ -155,14 +187,25 @@ impl Hierarchy {
         if self.members.contains_key(UPSTREAM) {
             launch = launch.with("--upstream").with(self.url(UPSTREAM));
         }
-        self.add(CENTRAL, launch).await;
+        self.add(CENTRAL, adapt(launch)).await;
     }
 
     /// Starts a site that joins with a new token, and waits until it is attached to its parent. A
     /// secondary site has no port.
     pub async fn join(&mut self, code: &str, kind: &str, parent: &str) {
+        self.join_with(code, kind, parent, |launch| launch).await;
+    }
+
+    /// The same, launched in a way of its own.
+    pub async fn join_with(
+        &mut self,
+        code: &str,
+        kind: &str,
+        parent: &str,
+        adapt: impl FnOnce(Launch) -> Launch,
+    ) {
         let token = self.token(code, kind, parent);
-        let launch = self.agent_launch(code, kind, parent);
+        let launch = adapt(self.agent_launch(code, kind, parent));
         let known = launch.clone();
         self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token))
             .await;
@@ -240,6 +283,18 @@ impl Hierarchy {
         }
     }
 
+    /// Whether a process runs.
+    pub fn runs(&mut self, name: &str) -> bool {
+        let member = self.members.get_mut(name);
+        let process = member.and_then(|member| member.process.as_mut());
+        process.is_some_and(|process| process.has_ended().is_none())
+    }
+
+    /// Kills a process that is to come back no more. Its data stays.
+    pub fn forget(&mut self, name: &str) {
+        self.members.remove(name);
+    }
+
     /// Cuts all links that lead to a process, which runs on.
     pub fn cut(&self, name: &str) {
         self.proxy(name).cut();
@@ -275,11 +330,7 @@ impl Hierarchy {
             _ => 0,
         });
         for name in names {
-            let runs = self
-                .members
-                .get_mut(&name)
-                .and_then(|member| member.process.as_mut());
-            if runs.is_some_and(|process| process.has_ended().is_none()) {
+            if self.runs(&name) {
                 self.stop(&name).await;
             }
         }
@@ -310,7 +361,8 @@ impl Hierarchy {
     /// When the program cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Spoken {
         let data_dir = self.data_dir(CENTRAL).display().to_string();
-        let launch = Launch::of(arguments.iter().copied()).variable("HEADWATER_DATA_DIR", data_dir);
+        let launch = self.launch(arguments.iter().copied());
+        let launch = launch.variable("HEADWATER_DATA_DIR", data_dir);
         run(&launch)
     }
 }

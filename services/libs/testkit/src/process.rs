@@ -19,6 +19,11 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Secrets and other variables.
     pub variables: Vec<(String, String)>,
+    /// Another build of the program than the one that tests are built with.
+    pub program: Option<PathBuf>,
+    /// The command that starts the program, where it is not started directly: the program and its
+    /// arguments follow. It must become the program (`exec`), so that a signal reaches that.
+    pub within: Vec<String>,
 }
 
 impl Launch {
@@ -26,7 +31,7 @@ impl Launch {
     pub fn of<S: Into<String>>(arguments: impl IntoIterator<Item = S>) -> Self {
         Self {
             arguments: arguments.into_iter().map(Into::into).collect(),
-            variables: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -51,7 +56,18 @@ impl Launch {
 
     /// The command, in an environment that holds no other settings of Headwater.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(program::headwater());
+        let program = match &self.program {
+            Some(program) => program,
+            None => program::headwater(),
+        };
+        let mut command = match self.within.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
         // Settings of the person who runs the tests must not reach the processes.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HEADWATER_") {
