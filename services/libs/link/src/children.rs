@@ -1,5 +1,8 @@
 //! The parent's end of the link: a conversation with each child that is attached.
 
+mod incoming;
+
+use self::incoming::{bound_report, status_row};
 use crate::VERSION;
 use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
@@ -10,7 +13,6 @@ use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::SiteCode;
 use futures::Stream;
 use journal::StatusId;
-use journal::status_message::{MAX_INSERT, MAX_INSERTS};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +24,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
-use trust::statement::SIGNED_STATEMENT_LEN;
 use uuid::Uuid;
 use wire::convert;
 use wire::v1::attach_request::Message as FromChild;
@@ -46,9 +47,6 @@ pub const STATUS_PER_BATCH: usize = 500;
 pub const STATUS_BYTES_PER_BATCH: usize = 1 << 20;
 /// After how long status messages are tried again that could not be stored, as when the disk was full.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
-/// Longest error in a report, and longest other text, in bytes.
-const MAX_REPORT_ERROR: usize = 8192;
-const MAX_REPORT_TEXT: usize = 256;
 /// How far the sequence of a report may be ahead of our clock: a day, in milliseconds. A site whose
 /// clock ran far ahead must not be deaf for as long when it is set right.
 const SEQUENCE_AHEAD: u64 = 24 * 60 * 60 * 1000;
@@ -562,59 +560,4 @@ impl Conversation {
         self.tell(StatusId::StatusRefused, vec![self.child.to_string(), what])
             .await;
     }
-}
-
-fn clip(text: &mut String, most: usize) {
-    let end = text.floor_char_boundary(most);
-    text.truncate(end);
-}
-
-/// Cuts what a report says to its bounds.
-fn bound_report(report: &mut SiteReport) {
-    clip(&mut report.last_error, MAX_REPORT_ERROR);
-    for text in [
-        &mut report.site_kind,
-        &mut report.version,
-        &mut report.upstream,
-    ] {
-        clip(text, MAX_REPORT_TEXT);
-    }
-    report.root.truncate(32);
-    report.statement.truncate(SIGNED_STATEMENT_LEN);
-    report.epoch.truncate(16);
-    if let Some(run) = &mut report.run {
-        clip(&mut run.error, MAX_REPORT_ERROR);
-        clip(&mut run.state, MAX_REPORT_TEXT);
-        run.id.truncate(16);
-    }
-}
-
-fn status_row(message: wire::v1::StatusMessage) -> Result<StatusRow, Status> {
-    if message.inserts.len() > MAX_INSERTS {
-        return Err(Status::invalid_argument(
-            "a status message has ten inserts at most",
-        ));
-    }
-    // The database counts with a sign.
-    if i64::try_from(message.number).is_err() {
-        let field = "number";
-        let why = "it is larger than any number that a site gives out".to_owned();
-        return Err(convert::Error::Invalid { field, why }.into());
-    }
-    let mut inserts = message.inserts;
-    for insert in &mut inserts {
-        clip(insert, MAX_INSERT);
-    }
-    let time = message
-        .time
-        .as_ref()
-        .ok_or(convert::Error::Missing { field: "time" })?;
-    Ok(StatusRow {
-        site: convert::site_code("site_code", &message.site_code)?,
-        number: message.number,
-        time: convert::timestamp("time", time)?,
-        status_id: message.status_id,
-        run: convert::optional_uuid("run", &message.run)?,
-        inserts,
-    })
 }
