@@ -8,6 +8,7 @@ use journal::{Journal, StatusId};
 use link::peer::KeyHash;
 use link::verdict::judge;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::authority::{JoinTokenRow, SiteRow};
@@ -37,6 +38,8 @@ pub(super) struct Register {
     changing: tokio::sync::Mutex<()>,
     /// The sites of the database, so that a report costs no query.
     sites: std::sync::Mutex<BTreeMap<SiteCode, SiteRow>>,
+    /// Whether a change may have taken place of which the database only told a failure.
+    unsure: AtomicBool,
 }
 
 /// A failure of the database while someone waits at the door.
@@ -159,7 +162,34 @@ impl Register {
             certificate_validity,
             changing: tokio::sync::Mutex::new(()),
             sites: std::sync::Mutex::new(sites),
+            unsure: AtomicBool::new(false),
         })
+    }
+
+    /// Waits for the turn to change something. What is remembered is then what the database says.
+    async fn turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, Status> {
+        let turn = self.changing.lock().await;
+        if self.unsure.load(Ordering::Relaxed) {
+            self.recall().await.map_err(internal)?;
+        }
+        Ok(turn)
+    }
+
+    /// Takes over what the database says.
+    async fn recall(&self) -> Result<(), store::Error> {
+        let rows = self.store.read().await?.sites().await?;
+        *self.sites() = rows.into_iter().map(|row| (row.code, row)).collect();
+        self.unsure.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A change failed that may have taken place all the same: a commit whose answer was lost.
+    async fn in_doubt(&self, error: store::Error) -> Status {
+        self.unsure.store(true, Ordering::Relaxed);
+        if let Err(error) = self.recall().await {
+            tracing::error!(%error, "the sites cannot be read; the next change tries again");
+        }
+        internal(error)
     }
 
     fn sites(&self) -> MutexGuard<'_, BTreeMap<SiteCode, SiteRow>> {
@@ -262,7 +292,7 @@ impl Register {
     }
 
     pub(super) async fn remove(&self, site: SiteCode, by: &str) -> Result<Vec<SiteCode>, Status> {
-        let turn = self.changing.lock().await;
+        let turn = self.turn().await?;
         let removed = async {
             let now = self.ambient.now();
             let mut tx = self.store.begin().await?;
@@ -279,7 +309,10 @@ impl Register {
             tx.commit().await?;
             Ok(removed)
         };
-        let removed = removed.await.map_err(internal)?;
+        let removed = match removed.await {
+            Ok(removed) => removed,
+            Err(error) => return Err(self.in_doubt(error).await),
+        };
         if removed.is_empty() {
             return Err(Status::not_found(format!(
                 "there is no site {site} below this one"
@@ -306,7 +339,7 @@ impl Register {
         let token = JoinToken::decode(&request.token).map_err(malformed)?;
         let key_hash = request_key_hash(&request.certificate_request).map_err(malformed)?;
         let now = self.ambient.now();
-        let turn = self.changing.lock().await;
+        let turn = self.turn().await?;
         let mut tx = self.store.begin().await.map_err(internal)?;
         let row = tx.join_token(token.secret_hash().as_bytes()).await;
         let Some(mut row) = row.map_err(internal)? else {
@@ -344,7 +377,9 @@ impl Register {
                 tx.put_site(&site).await?;
                 tx.commit().await
             };
-            stored.await.map_err(internal)?;
+            if let Err(error) = stored.await {
+                return Err(self.in_doubt(error).await);
+            }
             self.sites().insert(site.code, site);
             drop(turn);
             let inserts = vec![
