@@ -197,6 +197,7 @@ pub async fn run(
         directory: directory.clone(),
     };
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(site.journal.clone().keep(stop.clone()));
     tasks.spawn(
         site.clone()
             .announce_runs(Arc::clone(&children), stop.clone()),

@@ -47,6 +47,8 @@ const ACCOUNT: &str = "wsus-account";
 const CONFIG_ANCHOR: &str = "wsus-config-anchor";
 const CATEGORY_ANCHOR: &str = "wsus-category-anchor";
 const UPDATE_ANCHOR: &str = "wsus-update-anchor";
+/// All of them.
+pub(crate) const ANCHORS: [&str; 3] = [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR];
 
 /// The synchronization source of a top-level site.
 pub struct WsusUpstream {
@@ -107,7 +109,7 @@ impl WsusUpstream {
         };
         let same = tx.state(SOURCE).await?.as_deref() == Some(source.url.as_bytes());
         if !same {
-            for anchor in [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR] {
+            for anchor in ANCHORS {
                 tx.remove_state(anchor).await?;
             }
             tx.put_state(SOURCE, source.url.as_bytes()).await?;
@@ -148,7 +150,7 @@ impl WsusUpstream {
 
     async fn forget_anchors(&self) -> Result<(), Failure> {
         let mut tx = self.store.begin().await?;
-        for anchor in [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR] {
+        for anchor in ANCHORS {
             tx.remove_state(anchor).await?;
         }
         tx.commit().await?;
@@ -178,6 +180,7 @@ impl Upstream for WsusUpstream {
         if run.verify() {
             self.verify(run).await?;
         }
+        self.want_what_is_bundled().await?;
         let (client, _) = self.prepare().await?;
         let full = run.full() || run.verify();
         let ingest = Ingest {

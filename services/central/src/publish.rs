@@ -53,6 +53,12 @@ impl Publisher {
 
     async fn sign(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Statement, store::Error> {
         let summary = tx.summarize_to_sign().await?;
+        // Within an epoch statements do not grow older, whatever happens to the clock.
+        let held = tx.statement().await?;
+        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
+        let now = held
+            .filter(|held| held.claimed().epoch == tx.positions().epoch)
+            .map_or(now, |held| held.claimed().issued.max(now));
         let signed = self.authority.sign(Statement {
             hierarchy: self.authority.hierarchy(),
             epoch: tx.positions().epoch,

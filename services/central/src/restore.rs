@@ -12,6 +12,7 @@ use store::Positions;
 use sync::{Request, Trigger};
 use tokio_util::sync::CancellationToken;
 use trust::statement::{SignedStatement, Statement};
+use uuid::Uuid;
 
 /// Reports are looked at no more often than this.
 const PACE: Duration = Duration::from_secs(1);
@@ -23,6 +24,10 @@ pub struct Evidence {
     pub site: SiteCode,
     /// What was signed.
     pub statement: Statement,
+    /// The epoch that is to begin.
+    epoch: Uuid,
+    /// Whether the journal says so.
+    told: bool,
 }
 
 /// Whether a statement that this site's key signed can only be explained by a restore.
@@ -44,8 +49,9 @@ pub async fn watch(site: Site, upstream: Arc<WsusUpstream>, stop: CancellationTo
         match look(&site).await {
             Ok(Some(evidence)) => {
                 upstream.begin_anew_after(evidence);
-                // Asked for again where a run did not come to it; several requests become one run.
-                if !site.engine.state().running() {
+                // Asked for again where a run was cancelled before it came to it.
+                let state = site.engine.state();
+                if !state.running() && state.next_attempt.is_none() {
                     site.engine.request(Request {
                         full: true,
                         ..Request::new(Trigger::Poll)
@@ -84,15 +90,17 @@ async fn look(site: &Site) -> Result<Option<Evidence>, store::Error> {
         Some(Evidence {
             site: report.site_code.parse().ok()?,
             statement: statement.clone(),
+            epoch: site.ambient.new_id(),
+            told: false,
         })
     });
     Ok(evidence.max_by_key(|evidence| evidence.statement.issued))
 }
 
 impl WsusUpstream {
-    /// Has the next run begin a new epoch.
+    /// Has the next run begin a new epoch, if none is to begin already.
     pub(crate) fn begin_anew_after(&self, evidence: Evidence) {
-        *self.restored() = Some(evidence);
+        self.restored().get_or_insert(evidence);
     }
 
     /// Begins a new epoch where that is due, and signs what is verified in it.
@@ -102,8 +110,7 @@ impl WsusUpstream {
         };
         let before = self.store.positions();
         if before.epoch == evidence.statement.epoch {
-            let epoch = self.ambient.new_id();
-            // Said before it is done: what a loss of power undoes is said again, and done.
+            let epoch = evidence.epoch;
             let noticed = vec![
                 evidence.site.to_string(),
                 evidence.statement.position.to_string(),
@@ -114,7 +121,13 @@ impl WsusUpstream {
                 (StatusId::RestoreNoticed, noticed),
                 (StatusId::EpochChanged, changed),
             ];
-            run.journal().record_all(Some(run.id()), messages).await;
+            // Said before it is done: what a loss of power undoes is said again, and done.
+            if !evidence.told {
+                run.journal().record_all(Some(run.id()), messages).await;
+                if let Some(evidence) = &mut *self.restored() {
+                    evidence.told = true;
+                }
+            }
             let mut tx = self.store.begin().await?;
             tx.continue_in_epoch(epoch).await?;
             self.publisher
@@ -132,7 +145,6 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
     use trust::HierarchyId;
-    use uuid::Uuid;
 
     #[test]
     fn only_a_later_position_or_another_catalog_of_the_same_epoch_shows_a_restore() {

@@ -188,6 +188,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));

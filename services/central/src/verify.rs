@@ -1,7 +1,7 @@
 //! Verifying the catalog of the top-level site. Nobody above it can be asked: what is not as it was signed
 //! is taken out, and the run that follows fetches it from the synchronization source again.
 
-use crate::ingest::WsusUpstream;
+use crate::ingest::{ANCHORS, WsusUpstream};
 use catalog::RevisionId;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
@@ -11,6 +11,8 @@ use store::compare::Survey;
 use sync::RunHandle;
 use trust::statement::SignedStatement;
 
+/// Noted while revisions that only bundles name may be missing.
+const BUNDLES_UNKNOWN: &str = "bundles-unknown";
 /// Revisions that are looked at together.
 const PAGE: u32 = 1000;
 
@@ -55,13 +57,22 @@ impl WsusUpstream {
         }
         let mut tx = self.store.begin().await?;
         tx.drop_damaged(&survey.damaged).await?;
+        // Whatever run comes next asks for all that there is.
+        for anchor in ANCHORS {
+            tx.remove_state(anchor).await?;
+        }
+        tx.put_state(BUNDLES_UNKNOWN, *b"1").await?;
         tx.commit().await?;
-        self.want_what_is_bundled().await?;
         Ok("they are fetched from the synchronization source again".to_owned())
     }
 
-    /// Wants the revisions that others bundle and that are not held: no list of the source names them.
-    async fn want_what_is_bundled(&self) -> Result<(), Error> {
+    /// Wants the revisions that others bundle and that are not held, where some may have been taken out:
+    /// no list of the source names them.
+    pub(crate) async fn want_what_is_bundled(&self) -> Result<(), Error> {
+        let state = self.store.read().await?.state(BUNDLES_UNKNOWN).await?;
+        if state.is_none() {
+            return Ok(());
+        }
         let mut after = 0;
         loop {
             let rows = {
@@ -69,7 +80,9 @@ impl WsusUpstream {
                 read.applied_revisions_after(after, PAGE).await?
             };
             let Some(last) = rows.last() else {
-                return Ok(());
+                let mut tx = self.store.begin().await?;
+                tx.remove_state(BUNDLES_UNKNOWN).await?;
+                return tx.commit().await;
             };
             after = last.position;
             let mut bundled: Vec<RevisionId> = rows

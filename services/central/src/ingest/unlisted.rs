@@ -31,16 +31,30 @@ impl Ingest<'_> {
             after = last.position;
             for row in rows {
                 all += 1;
-                if !listed.contains(&row.id.update_id) {
-                    unlisted.push(row.id);
-                    continue;
-                }
                 let header = RevisionHeader::from_bytes(&row.header)
                     .map_err(|error| Failure::message(ORIGIN, error.to_string()))?;
-                bundled.extend(header.bundled.iter().map(|id| id.update_id));
+                let members = header.bundled.into_iter().map(|id| id.update_id);
+                if listed.contains(&row.id.update_id) {
+                    bundled.extend(members);
+                } else {
+                    unlisted.push((row.id, members.collect::<Vec<_>>()));
+                }
             }
         }
-        unlisted.retain(|id| !bundled.contains(&id.update_id));
+        // What is bundled stays, and so does what that bundles.
+        loop {
+            let before = unlisted.len();
+            unlisted.retain(|(id, members)| {
+                let stays = bundled.contains(&id.update_id);
+                if stays {
+                    bundled.extend(members.iter().copied());
+                }
+                !stays
+            });
+            if unlisted.len() == before {
+                break;
+            }
+        }
         if unlisted.is_empty() {
             return Ok(());
         }
@@ -52,7 +66,8 @@ impl Ingest<'_> {
             ));
             return Ok(());
         }
-        let keys: Vec<ItemKey> = unlisted.into_iter().map(ItemKey::Revision).collect();
+        let unlisted = unlisted.into_iter().map(|(id, _)| id);
+        let keys: Vec<ItemKey> = unlisted.map(ItemKey::Revision).collect();
         let mut removed = 0;
         for chunk in keys.chunks(REVISIONS_PER_COMMIT) {
             let mut tx = store.begin().await?;

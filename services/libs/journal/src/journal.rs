@@ -9,9 +9,11 @@ use catalog::SiteCode;
 use daemon::Ambient;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use store::Store;
 use store::status::StatusRow;
 use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Name of the log, without its extension.
@@ -21,6 +23,8 @@ const FOLLOW_BUFFER: usize = 4096;
 /// Messages that are kept in memory while the database takes none; what is more than that stands in the
 /// log alone.
 const MOST_UNSTORED: usize = 1000;
+/// How often the database is tried while messages wait, about.
+const STORE_AGAIN: Duration = Duration::from_secs(15);
 /// Thread number of lines that belong to no run.
 const NO_RUN: u32 = 1;
 
@@ -201,6 +205,29 @@ impl Journal {
             message.number = tx.record_status(row_of(message), self.has_parent()).await?;
         }
         tx.commit().await
+    }
+
+    /// Stores what waits in memory as soon as the database takes it again, until `stop` is told.
+    pub async fn keep(self, stop: CancellationToken) {
+        let mut stopping = false;
+        while !stopping {
+            let wait = self.inner.ambient.jitter(STORE_AGAIN);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => stopping = true,
+            }
+            let mut waiting = self.inner.unstored.lock().await;
+            if waiting.is_empty() {
+                continue;
+            }
+            match self.store_behind(&mut waiting, &mut []).await {
+                Ok(()) => {
+                    waiting.clear();
+                    self.outbox_grew();
+                }
+                Err(error) => tracing::debug!(%error, "status messages still wait"),
+            }
+        }
     }
 
     /// Stores messages of sites below this one and passes them on. How many were new.

@@ -46,7 +46,7 @@ pub const STATUS_PER_BATCH: usize = 500;
 /// Bytes of status messages in one batch, unless a single one is larger.
 pub const STATUS_BYTES_PER_BATCH: usize = 1 << 20;
 /// After how long status messages are tried again that could not be stored, as when the disk was full.
-const STORE_AGAIN: Duration = Duration::from_secs(1);
+const STORE_AGAIN: Duration = Duration::from_secs(5);
 /// How far the sequence of a report may be ahead of our clock: a day, in milliseconds. A site whose
 /// clock ran far ahead must not be deaf for as long when it is set right.
 const SEQUENCE_AHEAD: u64 = 24 * 60 * 60 * 1000;

@@ -147,11 +147,14 @@ impl<'a> Comparison<'a> {
         if contents {
             self.run.line(phrases::reading_every_row());
         }
-        let mut survey = {
+        let (mut survey, known) = {
             let mut read = self.site.store.read().await?;
-            read.survey(contents).await?
+            let survey = read.survey(contents).await?;
+            let mut tree = Tree::clone(&*read.tree().await?);
+            (survey, (tree.root(), read.items().await?))
         };
         let own_root = survey.tree.root();
+        let as_known = known == (own_root, survey.rows);
         let mut found = Found {
             damaged: held.as_ref().is_some_and(|held| {
                 (held.root, held.items) != (own_root, survey.rows) || !survey.damaged.is_empty()
@@ -171,7 +174,7 @@ impl<'a> Comparison<'a> {
         let same_place = held.as_ref().is_some_and(|held| {
             (held.epoch, held.position) == (statement.epoch, statement.position)
         });
-        if same_place && !found.damaged && buckets.is_empty() {
+        if same_place && as_known && !found.damaged && buckets.is_empty() && !self.pull_differed {
             self.tell(&found, held.as_ref(), &statement).await;
             return Ok(statement.position);
         }

@@ -236,8 +236,11 @@ pub(crate) async fn survey(
             let position = row.int(3)?;
             // What cannot be read is as bad as what is wrong.
             let key = row.blob(1).unwrap_or_default();
+            let bucket = ItemKey::from_bytes(&key).map(ItemKey::bucket);
+            let in_place =
+                position >= 1 && bucket.is_ok_and(|own| bucket_of(row).ok() == Some(own));
             let digest = row.digest(2).ok().filter(|digest| {
-                position >= 1 && (!contents || contents_digest(row, &key) == Some(*digest))
+                in_place && (!contents || contents_digest(row, &key) == Some(*digest))
             });
             if digest.is_none() {
                 survey.damaged.insert(position);

@@ -130,6 +130,14 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The newest verified statement, signed, in its encoded form; none before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn statement(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.state(STATEMENT).await
+    }
+
     pub(crate) async fn number(&mut self, name: &str) -> Result<u64, Error> {
         number(&mut self.connection(), name).await
     }

@@ -78,8 +78,14 @@ impl Tx<'_> {
     pub async fn summarize_to_sign(&mut self) -> Result<Summary, Error> {
         let mut summary = self.summarize().await?;
         if summary.position > self.positions.verified {
-            // What is remembered of the number is not signed: rows may have been lost, and fetched again.
-            summary.items = self.count_live().await?;
+            // Rows may have been lost below the software: then what is signed comes from those that are left.
+            let live = self.count_live().await?;
+            if live != summary.items {
+                self.read_all_buckets(&mut summary.tree).await?;
+                summary.root = summary.tree.root();
+                summary.nodes.extend(0..=u8::MAX);
+                summary.items = live;
+            }
         }
         let signed = self.state(site_state::STATEMENT).await?;
         let signed = signed.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());

@@ -71,7 +71,7 @@ impl Request {
     /// Both reasons in one: the newer names the run, unless somebody waits for the older one's, and it
     /// compares everything if either does.
     fn join(self, newer: Self) -> Self {
-        let waited_for = self.run.filter(|_| self.verify && !newer.verify);
+        let waited_for = self.run.filter(|_| self.verify);
         Self {
             run: waited_for.or(newer.run).or(self.run),
             trigger: newer.trigger,

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Settings that make a server quick that is thrown away.
-const SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off \
+const SETTINGS: &str = "-c listen_addresses=127.0.0.1 -c fsync=off \
                         -c full_page_writes=off -c max_connections=50";
 
 /// A server in a temporary directory, at a port that stays its own. It ends when dropped.
