@@ -49,11 +49,12 @@ impl Renewal {
                 () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
                 () = stop.cancelled() => return,
             }
-            if self.site.ambient.now() < certificate.renew_at() {
+            let now = self.site.ambient.now();
+            if now < certificate.renew_at() {
                 continue;
             }
             let renewed = tokio::select! {
-                renewed = self.renew() => renewed,
+                renewed = self.renew(patience(&certificate, now)) => renewed,
                 () = stop.cancelled() => return,
             };
             match renewed {
@@ -80,13 +81,13 @@ impl Renewal {
         self.site.journal.record(id, None, inserts).await;
     }
 
-    async fn renew(&self) -> Result<SiteCertificate, String> {
+    async fn renew(&self, patience: Duration) -> Result<SiteCertificate, String> {
         let mut client = self.parent.client().map_err(|failure| failure.message)?;
         let request = RenewCertificateRequest {
             certificate_request: self.key.csr_pem().map_err(|error| error.to_string())?,
             site_code: String::new(),
         };
-        let chain = tokio::time::timeout(TIMEOUT, client.renew_certificate(request))
+        let chain = tokio::time::timeout(patience, client.renew_certificate(request))
             .await
             .map_err(|_| "no answer came in time".to_owned())?
             .map_err(|status| explain_status(&status))?
@@ -109,6 +110,11 @@ impl Renewal {
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+/// How long an answer is waited for: while there is time to ask again.
+fn patience(certificate: &SiteCertificate, now: Timestamp) -> Duration {
+    TIMEOUT.min(retry(certificate.not_after(), now))
 }
 
 /// How long to wait before a renewal is tried again: less and less as the end comes near. Once the
