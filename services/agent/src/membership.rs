@@ -187,9 +187,10 @@ async fn join(
         )
         .await;
         match joined {
-            Err(enrollment::Error::Dial(error @ dial::Error::Unreachable { .. }))
-                if tries < PATIENCE =>
-            {
+            Err(
+                error @ (enrollment::Error::Dial(dial::Error::Unreachable { .. })
+                | enrollment::Error::NotYet(_)),
+            ) if tries < PATIENCE => {
                 tracing::warn!(%error, "the parent does not answer yet");
                 tokio::time::sleep(ambient.jitter(pause)).await;
                 pause *= 2;

@@ -9,7 +9,7 @@ use journal::StatusId;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use trust::tls::ServerTrust;
 use trust::token::JoinToken;
 use trust::{HierarchyId, SiteCertificate, SiteKey, StatementPublicKey};
@@ -96,6 +96,9 @@ pub enum Error {
     /// The hierarchy said no.
     #[error("the hierarchy refused the join: {0}")]
     Refused(String),
+    /// Nobody who could decide was reached: the parent's own link is down, or a database is away.
+    #[error("the hierarchy cannot take the site in yet: {0}")]
+    NotYet(String),
     /// The answer is not what the token promises.
     #[error("the answer to the join is not usable: {0}")]
     Answer(String),
@@ -128,7 +131,7 @@ pub async fn join(
     let response = EnrollmentServiceClient::new(channel)
         .join(request)
         .await
-        .map_err(|status| Error::Refused(dial::explain_status(&status)))?
+        .map_err(|status| not_joined(&status))?
         .into_inner();
     let answer = |error: convert::Error| Error::Answer(error.to_string());
     let hierarchy = HierarchyId(convert::uuid("hierarchy", &response.hierarchy).map_err(answer)?);
@@ -154,4 +157,27 @@ pub async fn join(
             convert::array("statement_key", &response.statement_key).map_err(answer)?,
         ),
     })
+}
+
+/// Why a call to join did not succeed: somebody said no, or nobody could say anything.
+fn not_joined(status: &Status) -> Error {
+    let why = dial::explain_status(status);
+    let later = [Code::Unavailable, Code::DeadlineExceeded, Code::Internal];
+    match later.contains(&status.code()) {
+        true => Error::NotYet(why),
+        false => Error::Refused(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_that_nobody_could_decide_is_not_refused() {
+        let away = Status::unavailable("the link to parent CAS is down");
+        assert!(matches!(not_joined(&away), Error::NotYet(_)));
+        let no = Status::permission_denied("the join token was used already");
+        assert!(matches!(not_joined(&no), Error::Refused(_)));
+    }
 }
