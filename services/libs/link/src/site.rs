@@ -139,7 +139,8 @@ impl Site {
                 if let Some(line) = phrases::children_notified(&children.attached()) {
                     self.journal.line(Some(run.id), line);
                 }
-            } else if verified == announced {
+            } else if verified == announced || verified.1 == 0 {
+                // A log that only begins says nothing yet: its run has announced how far it will go.
                 continue;
             }
             completed = state.completed;
