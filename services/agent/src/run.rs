@@ -30,7 +30,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use trust::statement::SignedStatement;
 use trust::tls::{self, HotCertificate, ServerTrust};
 
 /// How long tasks may take to end.
@@ -226,7 +225,7 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
         }
         let now = site.ambient.now();
         let looked = async {
-            let statement = site.store.read().await?.statement().await?;
+            let statement = site.store.read().await?.signed_statement().await?;
             let before = SignedDuration::try_from(kept)
                 .ok()
                 .and_then(|kept| now.checked_sub(kept).ok());
@@ -238,7 +237,7 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
             Ok::<_, store::Error>(statement)
         };
         let statement = match looked.await {
-            Ok(statement) => statement.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok()),
+            Ok(statement) => statement,
             Err(error) => {
                 tracing::error!(%error, "the housekeeping of the database did not succeed");
                 continue;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Tx};
 use tokio_util::sync::CancellationToken;
-use trust::statement::SignedStatement;
 use trust::{Authority, Statement};
 
 /// A statement is made anew after this part of its validity.
@@ -54,8 +53,7 @@ impl Publisher {
     async fn sign(&self, tx: &mut Tx<'_>, now: Timestamp) -> Result<Statement, store::Error> {
         let summary = tx.summarize_to_sign().await?;
         // Within an epoch statements do not grow older, whatever happens to the clock.
-        let held = tx.statement().await?;
-        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
+        let held = tx.signed_statement().await?;
         let now = held
             .filter(|held| held.claimed().epoch == tx.positions().epoch)
             .map_or(now, |held| held.claimed().issued.max(now));
@@ -94,8 +92,7 @@ impl Publisher {
     /// # Errors
     /// When the database fails.
     pub async fn refresh(&self, store: &Store) -> Result<Duration, store::Error> {
-        let held = store.read().await?.statement().await?;
-        let Some(held) = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok()) else {
+        let Some(held) = store.read().await?.signed_statement().await? else {
             // The first run brings the first statement.
             return Ok(self.rest(Duration::MAX));
         };

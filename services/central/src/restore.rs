@@ -77,9 +77,8 @@ async fn look(site: &Site) -> Result<Option<Evidence>, store::Error> {
     let reports = site.reports.all();
     let (own, positions) = {
         let mut read = site.store.read().await?;
-        (read.statement().await?, read.positions())
+        (read.signed_statement().await?, read.positions())
     };
-    let own = own.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
     let own = own.as_ref().map(SignedStatement::claimed);
     let evidence = reports.into_iter().filter_map(|report| {
         let signed = SignedStatement::from_bytes(&report.statement).ok()?;

@@ -9,7 +9,6 @@ use journal::{StatusId, phrases};
 use store::Error;
 use store::compare::Survey;
 use sync::RunHandle;
-use trust::statement::SignedStatement;
 
 /// Noted while revisions that only bundles name may be missing.
 const BUNDLES_UNKNOWN: &str = "bundles-unknown";
@@ -22,12 +21,11 @@ impl WsusUpstream {
         run.line(phrases::reading_every_row());
         let (mut survey, signed, known) = {
             let mut read = self.store.read().await?;
-            let signed = read.statement().await?;
+            let signed = read.signed_statement().await?;
             let survey = read.survey(true).await?;
             let mut tree = catalog::merkle::Tree::clone(&*read.tree().await?);
             (survey, signed, (tree.root(), read.items().await?))
         };
-        let signed = signed.and_then(|bytes: Vec<u8>| SignedStatement::from_bytes(&bytes).ok());
         let Some(signed) = signed else {
             return Ok(());
         };

@@ -137,6 +137,24 @@ async fn an_upstream_and_a_central_site_that_are_killed_go_on_where_they_were() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_has_is_handed_on_before_it_is_verified() {
+    let (hierarchy, all) = line(true).await;
+    hierarchy.proxy(CENTRAL).allow(SOME_BATCHES);
+    hierarchy.request_sync().await;
+
+    // The primary site cannot verify anything, for the rest of it does not come. Its child has some of it.
+    on_its_way(&hierarchy, "PR1", 0, all).await;
+    on_its_way(&hierarchy, "SE1", 0, all).await;
+    let primary = hierarchy.site("PR1").await.unwrap();
+    assert_eq!(primary.verified_position, 0);
+
+    hierarchy.proxy(CENTRAL).free();
+    for site in [CENTRAL, "PR1", "SE1"] {
+        done(&hierarchy, site, all).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sites_and_parents_that_are_killed_in_mid_pull_go_on_where_they_were() {
     let (mut hierarchy, all) = line(true).await;
     // The secondary site gets nothing until the primary site is done.

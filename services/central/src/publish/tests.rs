@@ -79,11 +79,8 @@ impl Fixture {
 
     async fn issued(&self) -> Timestamp {
         let mut read = self.store.read().await.unwrap();
-        let bytes = read.statement().await.unwrap().unwrap();
-        SignedStatement::from_bytes(&bytes)
-            .unwrap()
-            .claimed()
-            .issued
+        let held = read.signed_statement().await.unwrap().unwrap();
+        held.claimed().issued
     }
 }
 

@@ -128,7 +128,7 @@ impl Journal {
     }
 
     /// Records messages that belong together, in their order and in one unit of work. Where the database
-    /// does not take them, they wait in memory for the next that it takes.
+    /// does not take them, they wait in memory until it does.
     pub async fn record_all(&self, run: Option<Uuid>, messages: Vec<(StatusId, Vec<String>)>) {
         let message = |(id, inserts): (StatusId, Vec<String>)| StatusMessage {
             site: self.site(),
@@ -140,11 +140,11 @@ impl Journal {
             component: SYNC_MANAGER.to_owned(),
             inserts,
         };
-        let mut messages: Vec<StatusMessage> = messages
+        let messages: Vec<StatusMessage> = messages
             .into_iter()
             .map(|parts| message(parts).bounded())
             .collect();
-        if let Err(error) = self.store(&mut messages).await {
+        if let Err(error) = self.store(&messages).await {
             let ids: Vec<u32> = messages.iter().map(|message| message.id).collect();
             tracing::error!(%error, status = ?ids, "status messages could not be stored");
         }
@@ -163,8 +163,8 @@ impl Journal {
         }
     }
 
-    /// Stores messages behind those that could not be stored before, and tells them their numbers.
-    async fn store(&self, messages: &mut [StatusMessage]) -> Result<(), store::Error> {
+    /// Stores messages behind those that could not be stored before.
+    async fn store(&self, messages: &[StatusMessage]) -> Result<(), store::Error> {
         let mut waiting = self.inner.unstored.lock().await;
         let stored = self.store_behind(&mut waiting, messages).await;
         match stored {
@@ -183,7 +183,7 @@ impl Journal {
     async fn store_behind(
         &self,
         waiting: &mut Vec<StatusMessage>,
-        messages: &mut [StatusMessage],
+        messages: &[StatusMessage],
     ) -> Result<(), store::Error> {
         if !waiting.is_empty() {
             // A commit that failed may have taken place.
@@ -201,8 +201,8 @@ impl Journal {
             });
         }
         let mut tx = self.inner.store.begin().await?;
-        for message in waiting.iter_mut().chain(messages) {
-            message.number = tx.record_status(row_of(message), self.has_parent()).await?;
+        for message in waiting.iter().chain(messages) {
+            tx.record_status(row_of(message), self.has_parent()).await?;
         }
         tx.commit().await
     }
@@ -216,16 +216,11 @@ impl Journal {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => stopping = true,
             }
-            let mut waiting = self.inner.unstored.lock().await;
-            if waiting.is_empty() {
+            if self.inner.unstored.lock().await.is_empty() {
                 continue;
             }
-            match self.store_behind(&mut waiting, &mut []).await {
-                Ok(()) => {
-                    waiting.clear();
-                    self.outbox_grew();
-                }
-                Err(error) => tracing::debug!(%error, "status messages still wait"),
+            if let Err(error) = self.store(&[]).await {
+                tracing::debug!(%error, "status messages still wait");
             }
         }
     }

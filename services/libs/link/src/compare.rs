@@ -17,11 +17,12 @@ use std::time::Duration;
 use store::compare::{BucketList, Difference, Survey};
 use sync::{Failure, Phase, RunHandle};
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use trust::statement::{SignedStatement, Statement, StatementError};
 use wire::v1::site_link_service_client::SiteLinkServiceClient;
 use wire::v1::{
-    FetchItemsRequest, ListBucketsRequest, ListItemsRequest, ListItemsResponse, ListNodesRequest,
+    FetchItemsRequest, FetchItemsResponse, ListBucketsRequest, ListItemsRequest, ListItemsResponse,
+    ListNodesRequest,
 };
 
 /// How long a parent may take over one answer.
@@ -136,8 +137,9 @@ impl<'a> Comparison<'a> {
             let why = format!("parent {} has no verified catalog yet", self.parent);
             return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
         }
-        let held = self.held().await?;
+        let held = self.site.store.read().await?.signed_statement().await?;
         let statement = self.signed(&nodes.statement, held.as_ref())?;
+        let held = held.as_ref().map(SignedStatement::claimed);
         let theirs = digests(&nodes.nodes)
             .filter(|digests| root_of_nodes(digests) == statement.root)
             .ok_or_else(|| refused("its tree is not the one that was signed"))?;
@@ -156,7 +158,7 @@ impl<'a> Comparison<'a> {
         let own_root = survey.tree.root();
         let as_known = known == (own_root, survey.rows);
         let mut found = Found {
-            damaged: held.as_ref().is_some_and(|held| {
+            damaged: held.is_some_and(|held| {
                 (held.root, held.items) != (own_root, survey.rows) || !survey.damaged.is_empty()
             }),
             ..Found::default()
@@ -171,11 +173,11 @@ impl<'a> Comparison<'a> {
             differing.len(),
             buckets.len(),
         ));
-        let same_place = held.as_ref().is_some_and(|held| {
+        let same_place = held.is_some_and(|held| {
             (held.epoch, held.position) == (statement.epoch, statement.position)
         });
         if same_place && as_known && !found.damaged && buckets.is_empty() && !self.pull_differed {
-            self.tell(&found, held.as_ref(), &statement).await;
+            self.tell(&found, held, &statement).await;
             return Ok(statement.position);
         }
         self.gather(&mut lists, &statement, &buckets, &survey, &mut found)
@@ -184,14 +186,8 @@ impl<'a> Comparison<'a> {
         self.adopt(survey, &statement, &nodes.statement).await?;
         let calls = self.calls.load(Ordering::Relaxed);
         self.run.line(phrases::taken_over(found.items, calls));
-        self.tell(&found, held.as_ref(), &statement).await;
+        self.tell(&found, held, &statement).await;
         Ok(statement.position)
-    }
-
-    async fn held(&self) -> Result<Option<Statement>, Stopped> {
-        let held = self.site.store.read().await?.statement().await?;
-        let held = held.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
-        Ok(held.map(|signed| signed.claimed().clone()))
     }
 
     async fn call<T>(
@@ -206,6 +202,27 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// The next batch of a stream.
+    async fn next(
+        &self,
+        batches: &mut Streaming<FetchItemsResponse>,
+    ) -> Result<Option<FetchItemsResponse>, Stopped> {
+        match tokio::time::timeout(SILENCE, batches.message()).await {
+            Ok(batch) => batch.map_err(|status| self.broken_off(&status)),
+            Err(_) => Err(self.broken_off(&Status::deadline_exceeded("it fell silent"))),
+        }
+    }
+
+    /// The parent itself does not hold what it is to hold.
+    fn damaged(&self, what: &str) -> Stopped {
+        let parent = self.parent;
+        let why = format!(
+            "parent {parent} does not hold {what}: its rows are damaged; verify it \
+             (headwater site verify {parent})"
+        );
+        Stopped::Failure(Failure::message(ORIGIN, why))
+    }
+
     fn broken_off(&self, status: &Status) -> Stopped {
         if status.code() == Code::Aborted {
             return Stopped::WentOn;
@@ -218,14 +235,11 @@ impl<'a> Comparison<'a> {
         Stopped::Failure(Failure::message(ORIGIN, why))
     }
 
-    /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
-    fn signed(&self, encoded: &[u8], held: Option<&Statement>) -> Result<Statement, Stopped> {
+    /// The statement over the parent's catalog, if it is to be believed.
+    fn signed(&self, encoded: &[u8], held: Option<&SignedStatement>) -> Result<Statement, Stopped> {
         let signed = SignedStatement::from_bytes(encoded).map_err(refused)?;
-        let statement = signed
-            .verify(&self.site.statement_key, self.site.hierarchy)
-            .map_err(refused)?;
-        match held.map_or(Ok(()), |held| statement.may_follow(held)) {
-            Ok(()) => Ok(statement.clone()),
+        match self.site.believe(&signed, held) {
+            Ok(statement) => Ok(statement.clone()),
             // A parent that was restored, or that this site came to from another, has to catch up.
             Err(error @ StatementError::Older { .. }) => {
                 let why = format!("parent {} is behind this site: {error}", self.parent);
@@ -335,12 +349,7 @@ impl<'a> Comparison<'a> {
             }
             // The digest was signed, and so were the keys in it and their order.
             if hasher.finish().0 != *digest {
-                let why = format!(
-                    "parent {} does not hold what its own statement says: its rows are damaged; \
-                     verify it (headwater site verify {})",
-                    self.parent, self.parent
-                );
-                return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
+                return Err(self.damaged("what its own statement says"));
             }
             lists.push(BucketList {
                 bucket: *bucket,
@@ -372,17 +381,7 @@ impl<'a> Comparison<'a> {
             };
             let mut batches = self.call(client.fetch_items(request)).await?;
             let mut came = 0;
-            while let Some(batch) = {
-                let next = batches.message();
-                match tokio::time::timeout(SILENCE, next).await {
-                    Ok(Ok(batch)) => batch,
-                    Ok(Err(status)) => return Err(self.broken_off(&status)),
-                    Err(_) => {
-                        let silent = Status::deadline_exceeded("it fell silent");
-                        return Err(self.broken_off(&silent));
-                    }
-                }
-            } {
+            while let Some(batch) = self.next(&mut batches).await? {
                 let items = decoded(batch.batch).map_err(Stopped::Refused)?;
                 came += items.len();
                 if items.is_empty() || came > wanted.len() {
@@ -398,12 +397,7 @@ impl<'a> Comparison<'a> {
                 self.run.progress(done, total.max(done));
             }
             if came == 0 {
-                let why = format!(
-                    "parent {} does not hold items that it listed: its rows are damaged; verify it \
-                     (headwater site verify {})",
-                    self.parent, self.parent
-                );
-                return Err(Stopped::Failure(Failure::message(ORIGIN, why)));
+                return Err(self.damaged("items that it listed"));
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
-use trust::statement::{SignedStatement, Statement, StatementError};
+use trust::statement::{SignedStatement, Statement};
 use uuid::Uuid;
 use wire::v1::pull_response::Message;
 use wire::v1::site_link_service_client::SiteLinkServiceClient;
@@ -408,13 +408,6 @@ impl PullRun<'_> {
         })
     }
 
-    async fn held_statement(&self) -> Result<Option<Statement>, Failure> {
-        let held = self.site.store.read().await?.statement().await?;
-        Ok(held
-            .and_then(|bytes| SignedStatement::from_bytes(&bytes).ok())
-            .map(|signed| signed.claimed().clone()))
-    }
-
     async fn apply(&self, batch: CheckedSlice) -> Result<u64, Failure> {
         // What a loss of power undoes is pulled again: it is not verified before the statement.
         let mut tx = self.site.store.begin_repeatable().await?;
@@ -451,8 +444,8 @@ impl PullRun<'_> {
             Ok(signed) => signed,
             Err(error) => return Ok(Verdict::Refused(self.refused(error))),
         };
-        let held = self.held_statement().await?;
-        let statement = match self.believed(&signed, held.as_ref()) {
+        let held = self.site.store.read().await?.signed_statement().await?;
+        let statement = match self.site.believe(&signed, held.as_ref()) {
             Ok(statement) => statement,
             Err(error) => return Ok(Verdict::Refused(self.refused(error))),
         };
@@ -469,19 +462,6 @@ impl PullRun<'_> {
         }
         tx.commit().await?;
         Ok(Verdict::Verified(statement.clone()))
-    }
-
-    /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
-    fn believed<'s>(
-        &self,
-        signed: &'s SignedStatement,
-        held: Option<&Statement>,
-    ) -> Result<&'s Statement, StatementError> {
-        let statement = signed.verify(&self.site.statement_key, self.site.hierarchy)?;
-        match held {
-            Some(held) => statement.may_follow(held).map(|()| statement),
-            None => Ok(statement),
-        }
     }
 }
 

@@ -93,14 +93,11 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
 }
 
 async fn read_statement(site: &Site) -> Option<SignedStatement> {
-    let read = async { site.store.read().await?.statement().await };
-    match read.await {
-        Ok(bytes) => SignedStatement::from_bytes(&bytes?).ok(),
-        Err(error) => {
-            tracing::error!(%error, "the statement cannot be read");
-            None
-        }
-    }
+    let read = async { site.store.read().await?.signed_statement().await };
+    read.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the statement cannot be read");
+        None
+    })
 }
 
 fn run_report(state: &EngineState) -> Option<RunReport> {

@@ -15,6 +15,7 @@ use sync::{EngineHandle, Request, Trigger};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use trust::statement::{SignedStatement, Statement, StatementError};
 use trust::{HierarchyId, StatementPublicKey};
 use uuid::Uuid;
 use wire::v1::VerifyRequest;
@@ -79,6 +80,22 @@ impl Site {
                 full,
             };
         });
+    }
+
+    /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
+    ///
+    /// # Errors
+    /// Why it is not to be believed.
+    pub(crate) fn believe<'s>(
+        &self,
+        signed: &'s SignedStatement,
+        held: Option<&SignedStatement>,
+    ) -> Result<&'s Statement, StatementError> {
+        let statement = signed.verify(&self.statement_key, self.hierarchy)?;
+        if let Some(held) = held {
+            statement.may_follow(held.claimed())?;
+        }
+        Ok(statement)
     }
 
     /// The child through which a site of the subtree is reached.

@@ -271,9 +271,7 @@ impl Connection<'_> {
             Self::Postgres(_) => row_list(rows, columns, |number| format!("${number}")),
         }
     }
-}
 
-impl Connection<'_> {
     /// Places of the values of one list, in a statement that has `before` numbered ones already.
     pub(crate) fn places_after(&self, before: usize, count: usize) -> String {
         // Numbers on both: a place without one would follow the last number by position alone.

@@ -11,6 +11,7 @@ mod adopt;
 use crate::backend::{Connection, Row, Value, int};
 use crate::error::{Error, corrupt};
 use crate::log::ChangeRow;
+use crate::query::VISIBLE;
 use crate::verify::{BUCKETS_PER_RANGE, BUCKETS_PER_STATEMENT, bucket_of, hash_buckets};
 use crate::{Read, Tx, site_state};
 use catalog::item::{Digest, ItemKey, item_digest};
@@ -20,10 +21,6 @@ use std::sync::Arc;
 
 /// Buckets that one query reads with the documents in them.
 const BUCKETS_WITH_CONTENTS: u32 = 16;
-
-/// What is live at the verified position, whatever was applied since.
-const SHOWN: &str =
-    "position <= $1 and (superseded_by is null or superseded_by > $1) and digest is not null";
 
 /// What a site's own rows come to, from the rows alone and from nothing that was remembered.
 pub struct Survey {
@@ -129,7 +126,8 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn list_buckets(&mut self, buckets: &[u16]) -> Result<Vec<BucketList>, Error> {
-        let rows = self.rows_of(buckets).await?;
+        let verified = self.positions.verified;
+        let rows = held_rows(&mut self.connection(), verified, buckets).await?;
         let mut lists: BTreeMap<u16, Vec<(ItemKey, Digest)>> =
             buckets.iter().map(|bucket| (*bucket, Vec::new())).collect();
         for row in rows {
@@ -145,11 +143,6 @@ impl Read<'_> {
             .collect())
     }
 
-    async fn rows_of(&mut self, buckets: &[u16]) -> Result<Vec<Held>, Error> {
-        let verified = self.positions.verified;
-        held_rows(&mut self.connection(), verified, buckets).await
-    }
-
     /// Items of the verified catalog by their keys, in the same order: no more bytes than `most_bytes`,
     /// unless a single item is larger; fewer than asked for where that is reached.
     ///
@@ -161,23 +154,23 @@ impl Read<'_> {
         most_bytes: u64,
     ) -> Result<Vec<ChangeRow>, Error> {
         let verified = self.positions.verified;
+        let sql = format!(
+            "select position, header, document, digest from item where {VISIBLE} \
+             and bucket = $2 and key = $3 order by position limit 1"
+        );
         let mut items = Vec::new();
         let mut bytes = 0;
         for key in keys {
-            let rows = self
+            let values = vec![
+                int(verified),
+                i64::from(key.bucket()).into(),
+                key.to_bytes().into(),
+            ];
+            let row = self
                 .connection()
-                .fetch(
-                    "select position, header, document, digest from item where bucket = $2 and key = $3 \
-                     and position <= $1 and (superseded_by is null or superseded_by > $1) \
-                     and digest is not null order by position limit 1",
-                    vec![
-                        int(verified),
-                        i64::from(key.bucket()).into(),
-                        key.to_bytes().into(),
-                    ],
-                )
+                .fetch_optional(sql.clone(), values)
                 .await?;
-            let Some(row) = rows.first() else { continue };
+            let Some(row) = row else { continue };
             let item = ChangeRow {
                 position: row.count(0)?,
                 key: key.to_bytes(),
@@ -219,7 +212,7 @@ pub(crate) async fn survey(
         ("bucket, key, digest, position", BUCKETS_PER_RANGE)
     };
     let sql = format!(
-        "select {columns} from item where bucket >= $2 and bucket < $3 and {SHOWN} \
+        "select {columns} from item where bucket >= $2 and bucket < $3 and {VISIBLE} \
          order by bucket, key, position"
     );
     let mut first: u32 = 0;
@@ -277,7 +270,7 @@ async fn held_rows(
     for chunk in buckets.chunks(BUCKETS_PER_STATEMENT) {
         let places = connection.places_after(1, chunk.len());
         let sql = format!(
-            "select bucket, key, digest, position from item where {SHOWN} and bucket in {places} \
+            "select bucket, key, digest, position from item where {VISIBLE} and bucket in {places} \
              order by bucket, key, position"
         );
         let mut values = vec![int(verified)];

@@ -20,7 +20,7 @@ pub struct RevisionRow {
 }
 
 /// Rows of the verified catalog: applied there, and not replaced there.
-const VISIBLE: &str = "position <= $1 and (superseded_by is null or superseded_by > $1) \
+pub(crate) const VISIBLE: &str = "position <= $1 and (superseded_by is null or superseded_by > $1) \
                        and digest is not null";
 
 fn revision_of(row: &Row) -> Result<RevisionRow, Error> {

@@ -3,6 +3,7 @@
 use crate::backend::Connection;
 use crate::error::{Error, corrupt};
 use crate::{Positions, Read, Tx};
+use trust::statement::SignedStatement;
 use uuid::Uuid;
 
 /// The history that positions belong to.
@@ -102,6 +103,10 @@ pub(crate) async fn positions(connection: &mut Connection<'_>) -> Result<Positio
     Ok(positions)
 }
 
+fn parsed(statement: Vec<u8>) -> Option<SignedStatement> {
+    SignedStatement::from_bytes(&statement).ok()
+}
+
 impl Tx<'_> {
     /// The value of a name.
     ///
@@ -130,12 +135,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The newest verified statement, signed, in its encoded form; none before the first.
+    /// The newest verified statement; none before the first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn statement(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        self.state(STATEMENT).await
+    pub async fn signed_statement(&mut self) -> Result<Option<SignedStatement>, Error> {
+        Ok(self.state(STATEMENT).await?.and_then(parsed))
     }
 
     pub(crate) async fn number(&mut self, name: &str) -> Result<u64, Error> {
@@ -169,5 +174,13 @@ impl Read<'_> {
     /// When the database fails.
     pub async fn statement(&mut self) -> Result<Option<Vec<u8>>, Error> {
         self.state(STATEMENT).await
+    }
+
+    /// The same, for reading what it says.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn signed_statement(&mut self) -> Result<Option<SignedStatement>, Error> {
+        Ok(self.statement().await?.and_then(parsed))
     }
 }

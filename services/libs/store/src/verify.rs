@@ -87,9 +87,7 @@ impl Tx<'_> {
                 summary.items = live;
             }
         }
-        let signed = self.state(site_state::STATEMENT).await?;
-        let signed = signed.and_then(|bytes| SignedStatement::from_bytes(&bytes).ok());
-        let same_place = signed.is_some_and(|signed| {
+        let same_place = self.signed_statement().await?.is_some_and(|signed| {
             let stated = signed.claimed();
             (stated.epoch, stated.position) == (self.positions.epoch, summary.position)
                 && (stated.root, stated.items) != (summary.root, summary.items)

@@ -80,14 +80,7 @@ impl Tx<'_> {
 
     /// Takes rows out that the parent does not hold, and puts those in that were fetched.
     async fn exchange_rows(&mut self, damaged: &HashSet<i64>, last: u64) -> Result<(), Error> {
-        for position in damaged {
-            self.connection()
-                .execute(
-                    "delete from item where position = $1",
-                    vec![(*position).into()],
-                )
-                .await?;
-        }
+        self.delete_at(damaged).await?;
         for sql in [
             // Nothing that is right is in such a place, or waits to be replaced.
             "delete from item where superseded_by is not null or bucket < 0 or bucket > 65535 \
@@ -113,6 +106,21 @@ impl Tx<'_> {
             )
             .await?;
         self.place_the_others(last).await
+    }
+
+    /// Deletes the rows at some places. How many there were.
+    async fn delete_at(&mut self, places: &HashSet<i64>) -> Result<u64, Error> {
+        let mut deleted = 0;
+        for position in places {
+            deleted += self
+                .connection()
+                .execute(
+                    "delete from item where position = $1",
+                    vec![(*position).into()],
+                )
+                .await?;
+        }
+        Ok(deleted)
     }
 
     /// Gives a free place in the log to what came from a place that is taken here, and to what lies
@@ -227,16 +235,7 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn drop_damaged(&mut self, damaged: &HashSet<i64>) -> Result<u64, Error> {
         let verified = self.positions.verified;
-        let mut dropped = 0;
-        for position in damaged {
-            dropped += self
-                .connection()
-                .execute(
-                    "delete from item where position = $1",
-                    vec![(*position).into()],
-                )
-                .await?;
-        }
+        let mut dropped = self.delete_at(damaged).await?;
         for sql in [
             "delete from item where superseded_by <= $1 or bucket < 0 or bucket > 65535",
             "delete from item where position <= $1 and superseded_by is null \
