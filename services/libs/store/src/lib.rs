@@ -9,6 +9,8 @@
 //! SQLite and PostgreSQL share the SQL; the tests in `tests/contract.rs` run against both.
 
 mod backend;
+#[cfg(test)]
+mod effort;
 mod error;
 mod location;
 

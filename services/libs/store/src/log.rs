@@ -136,7 +136,7 @@ impl Tx<'_> {
             let sql = format!(
                 "with wanted (bucket, key) as (values {}) \
                  select item.position, item.key, item.digest from wanted \
-                 join item on item.bucket = wanted.bucket and item.key = wanted.key \
+                 cross join item where item.bucket = wanted.bucket and item.key = wanted.key \
                  and item.superseded_by is null",
                 self.connection().placeholders(chunk.len(), 2)
             );
@@ -442,9 +442,9 @@ impl Tx<'_> {
             let sql = format!(
                 "with wanted (bucket, first, last) as (values {}) \
                  select distinct wanted.first from wanted \
-                 join item on item.bucket = wanted.bucket and item.key >= wanted.first \
-                 and item.key <= wanted.last \
-                 where item.superseded_by is null and item.digest is not null",
+                 cross join item where item.bucket = wanted.bucket \
+                 and item.key >= wanted.first and item.key <= wanted.last \
+                 and item.superseded_by is null and item.digest is not null",
                 self.connection().placeholders(chunk.len(), 3)
             );
             let mut values = Vec::with_capacity(chunk.len() * 3);
