@@ -2,10 +2,11 @@
 //! (DESIGN section 3). Two catalogs with the same root hold the same items.
 
 use crate::item::{BUCKETS, Digest};
+use std::sync::Arc;
 
 /// Inner nodes, each over [`BUCKETS_PER_NODE`] buckets.
 pub const NODES: usize = 256;
-/// Buckets below an inner node.
+/// Buckets below an inner node: the second byte of a bucket's number, the first names the node.
 pub const BUCKETS_PER_NODE: usize = BUCKETS / NODES;
 
 /// What an empty bucket, and an inner node over empty buckets alone, is digested to.
@@ -53,10 +54,12 @@ impl BucketHasher {
     }
 }
 
-/// The tree's digests in memory: 2 MB, whatever the size of the catalog.
+/// The tree's digests in memory: 2 MB, whatever the size of the catalog. A copy costs as much as is
+/// changed in it.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    buckets: Vec<Digest>,
+    /// The buckets below each inner node.
+    buckets: Vec<Arc<[Digest; BUCKETS_PER_NODE]>>,
     nodes: Vec<Digest>,
     changed_nodes: Vec<bool>,
 }
@@ -70,8 +73,9 @@ impl Default for Tree {
 impl Tree {
     /// The tree of an empty catalog.
     pub fn new() -> Self {
+        let empty = Arc::new([EMPTY; BUCKETS_PER_NODE]);
         Self {
-            buckets: vec![EMPTY; BUCKETS],
+            buckets: (0..NODES).map(|_| Arc::clone(&empty)).collect(),
             nodes: vec![EMPTY; NODES],
             changed_nodes: vec![false; NODES],
         }
@@ -79,24 +83,24 @@ impl Tree {
 
     /// The digest of a bucket.
     pub fn bucket(&self, bucket: u16) -> &Digest {
-        &self.buckets[usize::from(bucket)]
+        let [node, number] = bucket.to_be_bytes();
+        &self.buckets[usize::from(node)][usize::from(number)]
     }
 
     /// Puts a bucket's digest in its place.
     pub fn set_bucket(&mut self, bucket: u16, digest: Digest) {
-        let bucket = usize::from(bucket);
-        if self.buckets[bucket] != digest {
-            self.buckets[bucket] = digest;
-            self.changed_nodes[bucket / BUCKETS_PER_NODE] = true;
+        if *self.bucket(bucket) != digest {
+            let [node, number] = bucket.to_be_bytes().map(usize::from);
+            Arc::make_mut(&mut self.buckets[node])[number] = digest;
+            self.changed_nodes[node] = true;
         }
     }
 
     /// The buckets of an inner node that are not empty, each as its number within the node and its
     /// digest: the form in which a node is stored.
     pub fn node_to_bytes(&self, node: u8) -> Vec<u8> {
-        let first = usize::from(node) * BUCKETS_PER_NODE;
         let mut bytes = Vec::new();
-        for (number, digest) in (0..=u8::MAX).zip(&self.buckets[first..first + BUCKETS_PER_NODE]) {
+        for (number, digest) in (0..=u8::MAX).zip(&*self.buckets[usize::from(node)]) {
             if *digest != EMPTY {
                 bytes.push(number);
                 bytes.extend_from_slice(digest);
@@ -112,11 +116,10 @@ impl Tree {
         if !entries.remainder().is_empty() {
             return false;
         }
-        let first = usize::from(node) * BUCKETS_PER_NODE;
-        self.buckets[first..first + BUCKETS_PER_NODE].fill(EMPTY);
+        let buckets = Arc::make_mut(&mut self.buckets[usize::from(node)]);
+        buckets.fill(EMPTY);
         for entry in &mut entries {
-            let bucket = first + usize::from(entry[0]);
-            self.buckets[bucket].copy_from_slice(&entry[1..]);
+            buckets[usize::from(entry[0])].copy_from_slice(&entry[1..]);
         }
         self.changed_nodes[usize::from(node)] = true;
         true
@@ -133,8 +136,7 @@ impl Tree {
             if !std::mem::take(&mut self.changed_nodes[node]) {
                 continue;
             }
-            let first = node * BUCKETS_PER_NODE;
-            let buckets = &self.buckets[first..first + BUCKETS_PER_NODE];
+            let buckets = &*self.buckets[node];
             self.nodes[node] = if buckets.iter().all(|digest| *digest == EMPTY) {
                 EMPTY
             } else {
