@@ -156,6 +156,7 @@ impl AgentAdmission {
             code,
             kind,
             parent: self.site,
+            former_parents: Vec::new(),
             joined: self.ambient.now(),
             removed: None,
             key_hash: key_hash.to_vec(),
@@ -219,6 +220,7 @@ impl AgentAdmission {
             code: child,
             kind,
             parent,
+            former_parents: Vec::new(),
             joined: now,
             removed: described.removed.then_some(now),
             key_hash: convert::array::<32>("key_hash", &described.key_hash)?.to_vec(),
@@ -257,6 +259,10 @@ impl Admission for AgentAdmission {
         // Below a primary site there are secondary sites, and below those there is nothing.
         let may = child == site && self.known(site).is_some_and(|row| row.removed.is_none());
         Box::pin(std::future::ready(may))
+    }
+
+    fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool> {
+        self.may_speak_for(child, site)
     }
 
     fn removed_below(&self, child: SiteCode) -> BoxFuture<'_, Vec<SiteCode>> {

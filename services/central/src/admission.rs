@@ -9,7 +9,7 @@ use link::Admission;
 use link::peer::KeyHash;
 use link::site::BoxFuture;
 use register::Register;
-pub use register::{MAX_SITES, MAX_TOKEN_VALIDITY};
+pub use register::{MAX_SITES, MAX_TOKEN_VALIDITY, Removed};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,12 +85,11 @@ impl CentralAdmission {
     }
 
     /// Removes a site and all sites below it, and journals who asked for it: from now on their
-    /// certificates, their join tokens and what others report of them are refused. The sites that were
-    /// removed.
+    /// certificates, their join tokens and what others report of them are refused.
     ///
     /// # Errors
-    /// When there is no such site.
-    pub async fn remove(&self, site: SiteCode, by: &str) -> Result<Vec<SiteCode>, Status> {
+    /// When there is no such site, and no join token for it.
+    pub async fn remove(&self, site: SiteCode, by: &str) -> Result<Removed, Status> {
         self.register.remove(site, by).await
     }
 }
@@ -103,6 +102,11 @@ impl Admission for CentralAdmission {
 
     fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool> {
         let may = self.register.may_speak_for(child, site);
+        Box::pin(std::future::ready(may))
+    }
+
+    fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool> {
+        let may = self.register.may_relay_for(child, site);
         Box::pin(std::future::ready(may))
     }
 

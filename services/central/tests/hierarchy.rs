@@ -208,6 +208,26 @@ async fn a_used_token_works_again_for_its_site_until_that_is_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_join_tokens_of_a_site_that_has_not_joined_can_be_revoked() {
+    let fixture = Fixture::new().await;
+    let word = fixture.invite("PR1", "primary", "").await;
+    fixture.remove("PR1").await;
+    assert_eq!(
+        fixture.journaled(9033).await,
+        [["PR1", "1", "local administrator"]]
+    );
+    let key = SiteKey::generate().unwrap();
+    let refused = fixture.join(&word, key).await.err().unwrap().to_string();
+    assert!(refused.contains("make a new one"), "{refused}");
+    let request = fixture.ask(RemoveSiteRequest {
+        site_code: "PR1".into(),
+    });
+    let mut client = HierarchyServiceClient::new(fixture.dial(None).await);
+    let nothing = client.remove_site(request).await.unwrap_err();
+    assert_eq!(nothing.code(), tonic::Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_of_a_machine_that_was_replaced_opens_nothing() {
     let fixture = Fixture::new().await;
     let old = fixture.member("PR1").await;

@@ -49,7 +49,9 @@ Examples:
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::sync::length_of_time)]
         timeout: Duration,
     },
-    /// Remove a site from the hierarchy: its certificate is refused from now on
+    /// Remove a site and the sites below it: their certificates and join tokens are refused from now on
+    ///
+    /// A site that has not joined yet can be removed too: that revokes its join tokens.
     Remove {
         /// Code of the site
         #[arg(value_name = "CODE")]
@@ -108,7 +110,8 @@ struct Sites<'a> {
 
 #[derive(Serialize)]
 struct Removed<'a> {
-    removed: &'a str,
+    removed: &'a [String],
+    join_tokens: u64,
 }
 
 /// Does what was asked.
@@ -151,12 +154,20 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let site_code = code.clone();
             let request = question(RemoveSiteRequest { site_code });
             let answer = client.hierarchy().remove_site(request).await;
-            answer
-                .map_err(|status| explain(status, &client.server, &format!("removing {code}")))?;
+            let answer = answer
+                .map_err(|status| explain(status, &client.server, &format!("removing {code}")))?
+                .into_inner();
             if console.json {
-                console.json_line(&Removed { removed: &code })?;
+                console.json_line(&Removed {
+                    removed: &answer.site_codes,
+                    join_tokens: answer.join_tokens,
+                })?;
+            } else if answer.site_codes.is_empty() {
+                console.line(format!(
+                    "{code} had not joined. Its join tokens can no longer be used."
+                ))?;
             } else {
-                console.line(format!("{code} was removed."))?;
+                console.line(format!("Removed: {}.", answer.site_codes.join(", ")))?;
             }
         }
     }

@@ -240,7 +240,7 @@ async fn a_site_that_was_removed_is_refused_and_says_so() {
     let removed = hierarchy
         .run(&["site", "remove", "SE1", "--yes", "--json"])
         .json();
-    assert_eq!(removed["removed"], "SE1");
+    assert_eq!(removed["removed"], serde_json::json!(["SE1"]));
     hierarchy
         .run(&["site", "remove", "SE1", "--yes"])
         .refused("there is no site SE1");

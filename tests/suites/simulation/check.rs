@@ -14,10 +14,6 @@ const TALK_BYTES: u64 = 4 * 1024;
 /// Changes in a batch of the simulation, and one for good measure.
 const BATCH: u64 = 26;
 
-/// What a site told before it was removed, and its parent had not handed on by then, is refused by the
-/// central site, and acknowledged: it is lost, also when the site joins again elsewhere.
-const REMOVED_SITES_TELL_ALL: bool = false;
-
 type Outcome = Result<(), String>;
 
 /// Something that must hold.
@@ -328,6 +324,7 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
         .runtime
         .block_on(world.databases.status_numbers(&central));
     let reachable = reachable(world);
+    let is_reachable = |site: SiteCode| reachable.iter().any(|(code, _)| *code == site);
     for site in &world.plan.sites {
         let directory = world.shared.directory(site.code);
         let sent = world
@@ -338,8 +335,10 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
         if !arrived.is_subset(&sent) {
             return Err(format!("{} never sent all that arrived", site.code));
         }
-        let whole = reachable.iter().any(|(code, _)| *code == site.code)
-            && (REMOVED_SITES_TELL_ALL || !world.shared.was_removed(site.code));
+        // A parent that was removed itself keeps what it was told, until it joins again.
+        let told = world.shared.parents(site.code);
+        let mut told = told.into_iter().filter(|told| *told != world.plan.central);
+        let whole = is_reachable(site.code) && told.all(is_reachable);
         if whole && arrived != sent {
             let missing: Vec<_> = sent.difference(&arrived).take(5).collect();
             return Err(format!(

@@ -111,7 +111,8 @@ struct Board {
     incarnations: BTreeMap<String, u64>,
     wishes: VecDeque<Wish>,
     places: BTreeMap<SiteCode, Place>,
-    removed: BTreeSet<SiteCode>,
+    /// Every site that a site ever belonged to.
+    parents: BTreeMap<SiteCode, BTreeSet<SiteCode>>,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
@@ -195,9 +196,9 @@ impl Shared {
         places.map(|(site, place)| (*site, place.parent)).collect()
     }
 
-    /// Whether a site was ever removed.
-    pub fn was_removed(&self, site: SiteCode) -> bool {
-        self.board().removed.contains(&site)
+    /// Every site that a site ever belonged to.
+    pub fn parents(&self, site: SiteCode) -> BTreeSet<SiteCode> {
+        self.board().parents.get(&site).cloned().unwrap_or_default()
     }
 
     /// Tells the software of a host to end as a service does; it is started again.
@@ -397,7 +398,6 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 Err(status) if status.code() == tonic::Code::AlreadyExists => {
                     let site_code = site.to_string();
                     client.remove_site(RemoveSiteRequest { site_code }).await?;
-                    shared.board().removed.insert(site);
                     client.create_join_token(request).await?.into_inner().token
                 }
                 // Its parent was removed for good.
@@ -406,7 +406,9 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 }
                 Err(status) => return Err(status.into()),
             };
-            shared.board().places.insert(site, Place { parent, token });
+            let mut board = shared.board();
+            board.parents.entry(site).or_default().insert(parent);
+            board.places.insert(site, Place { parent, token });
         }
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
@@ -427,11 +429,9 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             }
             // With it go the sites below it.
             let mut board = shared.board();
-            let (gone, left) = std::mem::take(&mut board.places)
-                .into_iter()
-                .partition(|(other, place)| *other == site || place.parent == site);
-            board.places = left;
-            board.removed.extend(BTreeMap::into_keys(gone));
+            board
+                .places
+                .retain(|other, place| *other != site && place.parent != site);
         }
     }
     Ok(())

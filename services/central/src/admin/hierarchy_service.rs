@@ -1,6 +1,7 @@
 //! The sites of the hierarchy: listing, inviting, removing.
 
 use super::{Admin, internal};
+use crate::admission::Removed;
 use catalog::SiteCode;
 use journal::StatusId;
 use secrecy::ExposeSecret as _;
@@ -21,20 +22,21 @@ const TOKEN_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 impl Admin {
     /// Removes a site and all below it. In this order: no report of theirs is taken any more, what was
     /// taken is forgotten, and then what may have been kept of it.
-    async fn remove(&self, site: SiteCode, by: &str) -> Result<(), Status> {
+    async fn remove(&self, site: SiteCode, by: &str) -> Result<Removed, Status> {
         let removed = self.admission.remove(site, by).await?;
-        for code in &removed {
+        for code in &removed.sites {
             self.children.tell_removed(*code);
             self.site.reports.remove(*code);
         }
         let forgotten = async {
             let mut tx = self.site.store.begin().await?;
-            for code in removed {
-                tx.remove_site_report(code).await?;
+            for code in &removed.sites {
+                tx.remove_site_report(*code).await?;
             }
             tx.commit().await
         };
-        forgotten.await.map_err(internal)
+        forgotten.await.map_err(internal)?;
+        Ok(removed)
     }
 }
 
@@ -103,7 +105,10 @@ impl HierarchyService for Admin {
         let site = convert::site_code("site_code", &request.get_ref().site_code)?;
         let admin = self.clone();
         let remove = async move { admin.remove(site, &caller.name).await };
-        self.admission.to_the_end(remove).await?;
-        Ok(Response::new(RemoveSiteResponse {}))
+        let removed = self.admission.to_the_end(remove).await?;
+        Ok(Response::new(RemoveSiteResponse {
+            site_codes: removed.sites.iter().map(SiteCode::to_string).collect(),
+            join_tokens: removed.join_tokens,
+        }))
     }
 }

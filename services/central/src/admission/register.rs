@@ -25,6 +25,8 @@ pub const MAX_SITES: u64 = 20_000;
 pub const MAX_TOKEN_VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a join token is kept after it expired, so that its use is refused with a reason.
 const EXPIRED_TOKENS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// So many sites that a site belonged to are remembered.
+const FORMER_PARENTS: usize = 16;
 
 /// The sites of a hierarchy.
 pub(super) struct Register {
@@ -62,6 +64,19 @@ fn taken(held: &SiteRow) -> String {
         "site {} is a {} site below {}: remove it before it joins elsewhere",
         held.code, held.kind, held.parent
     )
+}
+
+/// The sites that one belonged to before it joins below `parent`, the latest last.
+fn former_parents(held: Option<SiteRow>, parent: SiteCode) -> Vec<SiteCode> {
+    let Some(held) = held else {
+        return Vec::new();
+    };
+    let mut former = held.former_parents;
+    former.retain(|code| *code != held.parent);
+    former.push(held.parent);
+    former.retain(|code| *code != parent);
+    let forgotten = former.len().saturating_sub(FORMER_PARENTS);
+    former.split_off(forgotten)
 }
 
 /// What a join token may be used for now.
@@ -139,6 +154,14 @@ impl Joining<'_> {
         }
         Ok(Use::Again)
     }
+}
+
+/// What went with a site.
+pub struct Removed {
+    /// The site itself, if it had joined, and those below it.
+    pub sites: Vec<SiteCode>,
+    /// Join tokens that can no longer be used.
+    pub join_tokens: u64,
 }
 
 impl Register {
@@ -291,31 +314,33 @@ impl Register {
         Ok(token)
     }
 
-    pub(super) async fn remove(&self, site: SiteCode, by: &str) -> Result<Vec<SiteCode>, Status> {
+    pub(super) async fn remove(&self, site: SiteCode, by: &str) -> Result<Removed, Status> {
         let turn = self.turn().await?;
         let removed = async {
             let now = self.ambient.now();
             let mut tx = self.store.begin().await?;
             let mut removed = Vec::new();
+            // A token that was used would bring the site back for the one who holds its key, and one that
+            // was not would let it join after all.
+            let mut join_tokens = tx.remove_join_tokens(site).await?;
             let mut left: Vec<SiteRow> = tx.site(site).await?.filter(is_live).into_iter().collect();
             while let Some(mut row) = left.pop() {
                 row.removed = Some(now);
                 tx.put_site(&row).await?;
-                // A token that was used would bring the site back for the one who holds its key.
-                tx.remove_join_tokens(row.code).await?;
+                join_tokens += tx.remove_join_tokens(row.code).await?;
                 left.extend(tx.sites_below(row.code).await?);
                 removed.push(row);
             }
             tx.commit().await?;
-            Ok(removed)
+            Ok((removed, join_tokens))
         };
-        let removed = match removed.await {
+        let (removed, join_tokens) = match removed.await {
             Ok(removed) => removed,
             Err(error) => return Err(self.in_doubt(error).await),
         };
-        if removed.is_empty() {
+        if removed.is_empty() && join_tokens == 0 {
             return Err(Status::not_found(format!(
-                "there is no site {site} below this one"
+                "there is no site {site} below this one, and no join token for it"
             )));
         }
         let codes: Vec<SiteCode> = removed.iter().map(|row| row.code).collect();
@@ -328,7 +353,16 @@ impl Register {
                 .record(StatusId::SiteRemoved, None, inserts)
                 .await;
         }
-        Ok(codes)
+        if codes.is_empty() {
+            let inserts = vec![site.to_string(), join_tokens.to_string(), by.to_owned()];
+            self.journal
+                .record(StatusId::JoinTokensRevoked, None, inserts)
+                .await;
+        }
+        Ok(Removed {
+            sites: codes,
+            join_tokens,
+        })
     }
 
     pub(super) async fn join(
@@ -366,6 +400,7 @@ impl Register {
                 code: row.site,
                 kind: row.kind,
                 parent: row.parent,
+                former_parents: former_parents(held, row.parent),
                 joined: now,
                 removed: None,
                 key_hash: key_hash.to_vec(),
@@ -423,6 +458,12 @@ impl Register {
     pub(super) fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> bool {
         self.known(site)
             .is_some_and(|row| is_live(&row) && (row.code == child || row.parent == child))
+    }
+
+    pub(super) fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> bool {
+        self.known(site).is_some_and(|row| {
+            row.code == child || row.parent == child || row.former_parents.contains(&child)
+        })
     }
 
     pub(super) fn removed_below(&self, child: SiteCode) -> Vec<SiteCode> {

@@ -209,6 +209,8 @@ catalogue! {
         "Check the disk, and whether something else writes to the database. If the synchronization source cannot be reached, repair that: until it answers, sites below cannot take over what is missing.";
     /// ISTR0 who, ISTR1 site.
     VerifyRequested = 9032 Information "verify requested", "{0} asked for the catalog of site {1} to be verified", "";
+    /// ISTR0 site, ISTR1 number of tokens, ISTR2 who.
+    JoinTokensRevoked = 9033 Information "join tokens revoked", "the join tokens for site {0} ({1}), which has not joined, were revoked by {2}", "";
 }
 
 impl StatusId {

@@ -315,8 +315,9 @@ impl Conversation<'_> {
             FromParent::Welcome(_) => {}
             FromParent::Sync(request) => self.take_sync(&request)?,
             FromParent::Cancel(request) => {
+                let run = convert::optional_uuid("run", &request.run)
+                    .map_err(|error| error.to_string())?;
                 site.engine.cancel();
-                let run = convert::optional_uuid("run", &request.run).unwrap_or_default();
                 self.attachment.children.cancel(run.unwrap_or_default());
             }
             FromParent::Acknowledgement(acknowledgement) => {

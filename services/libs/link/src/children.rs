@@ -523,7 +523,7 @@ impl Conversation {
                 }
             };
             let admission = &self.service.admission;
-            if admission.may_speak_for(self.child, row.site).await {
+            if admission.may_relay_for(self.child, row.site).await {
                 rows.push(row);
             } else {
                 refused += 1;

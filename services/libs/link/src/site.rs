@@ -179,6 +179,10 @@ pub trait Admission: Send + Sync + 'static {
     /// Whether a child may report for a site: itself or one below it.
     fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
 
+    /// Whether a child may hand on status messages of a site: of itself, or of one that is or was below
+    /// it. What it took in before that site moved or was removed, it still holds.
+    fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
+
     /// The sites below a child that were removed, or the child itself.
     fn removed_below(&self, child: SiteCode) -> BoxFuture<'_, Vec<SiteCode>>;
 

@@ -89,6 +89,7 @@ mod tests {
             code: site,
             kind: SiteKind::Primary,
             parent: here,
+            former_parents: Vec::new(),
             joined: Timestamp::UNIX_EPOCH,
             removed: None,
             key_hash: vec![1; 32],

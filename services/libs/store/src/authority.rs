@@ -16,6 +16,8 @@ pub struct SiteRow {
     pub kind: SiteKind,
     /// The site that it belongs to.
     pub parent: SiteCode,
+    /// The sites that it belonged to before, the latest last. They may still hold what it told them.
+    pub former_parents: Vec<SiteCode>,
     /// When it joined.
     pub joined: Timestamp,
     /// When it was removed, if it was.
@@ -55,7 +57,16 @@ fn site_of(row: &Row) -> Result<SiteRow, Error> {
         joined: time(row.int(3)?)?,
         removed: row.optional_int(4)?.map(time).transpose()?,
         key_hash: row.blob(5)?,
+        former_parents: codes_of(&row.text(6)?)?,
     })
+}
+
+fn codes_of(json: &str) -> Result<Vec<SiteCode>, Error> {
+    let codes: Vec<String> = serde_json::from_str(json).map_err(corrupt)?;
+    codes
+        .iter()
+        .map(|code| code.parse().map_err(corrupt))
+        .collect()
 }
 
 fn token_of(row: &Row) -> Result<JoinTokenRow, Error> {
@@ -70,7 +81,8 @@ fn token_of(row: &Row) -> Result<JoinTokenRow, Error> {
     })
 }
 
-const SITE: &str = "select code, kind, parent, joined, removed, key_hash from site";
+const SITE: &str = "select code, kind, parent, joined, removed, key_hash, former_parents \
+                    from site";
 const JOIN_TOKEN: &str = "select secret_hash, site, kind, parent, expires, used, key_hash \
                           from join_token where secret_hash = $1";
 
@@ -80,6 +92,8 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_site(&mut self, site: &SiteRow) -> Result<(), Error> {
+        let former: Vec<&str> = site.former_parents.iter().map(SiteCode::as_str).collect();
+        let former = serde_json::to_string(&former).map_err(corrupt)?;
         let values = [
             site.code.as_str().into(),
             site.kind.name().into(),
@@ -87,13 +101,15 @@ impl Tx<'_> {
             site.joined.as_millisecond().into(),
             site.removed.map(Timestamp::as_millisecond).into(),
             site.key_hash.clone().into(),
+            former.into(),
         ];
         self.connection()
             .insert(
-                "insert into site (code, kind, parent, joined, removed, key_hash)",
+                "insert into site (code, kind, parent, joined, removed, key_hash, former_parents)",
                 vec![values],
                 " on conflict (code) do update set kind = excluded.kind, parent = excluded.parent, \
-                 joined = excluded.joined, removed = excluded.removed, key_hash = excluded.key_hash",
+                 joined = excluded.joined, removed = excluded.removed, key_hash = excluded.key_hash, \
+                 former_parents = excluded.former_parents",
             )
             .await?;
         Ok(())

@@ -34,6 +34,7 @@ fn held() -> SiteRow {
         code: code("PR1"),
         kind: SiteKind::Primary,
         parent: code("CAS"),
+        former_parents: Vec::new(),
         joined: minute(1),
         removed: None,
         key_hash: vec![7; 32],
@@ -133,4 +134,32 @@ fn a_token_is_refused_too_late_at_the_wrong_door_and_without_its_parent() {
         now: minute(2),
     };
     assert!(joining.decide().unwrap_err().contains("no longer there"));
+}
+
+#[test]
+fn a_site_that_moves_is_remembered_where_it_was() {
+    assert_eq!(former_parents(None, code("CAS")), []);
+    let moved = |held: SiteRow, parent| SiteRow {
+        former_parents: former_parents(Some(held.clone()), parent),
+        parent,
+        ..held
+    };
+    let there = moved(held(), code("PR2"));
+    assert_eq!(there.former_parents, [code("CAS")]);
+    let same = moved(there.clone(), code("PR2"));
+    assert_eq!(same.former_parents, [code("CAS")]);
+    let back = moved(there, code("CAS"));
+    assert_eq!(back.former_parents, [code("PR2")]);
+}
+
+#[test]
+fn no_more_former_parents_are_remembered_than_fit() {
+    let mut row = held();
+    for number in 10..99 {
+        let parent = code(&format!("P{number}"));
+        row.former_parents = former_parents(Some(row.clone()), parent);
+        row.parent = parent;
+    }
+    assert_eq!(row.former_parents.len(), FORMER_PARENTS);
+    assert_eq!(row.former_parents.last(), Some(&code("P97")));
 }

@@ -13,6 +13,7 @@ fn site(text: &str) -> SiteRow {
         code: code(text),
         kind: SiteKind::Primary,
         parent: code("CAS"),
+        former_parents: Vec::new(),
         joined: time(0),
         removed: None,
         key_hash: vec![1; 32],
@@ -36,6 +37,7 @@ pub async fn a_site_is_kept_as_it_was_written_last(place: &Place) {
     let moved = SiteRow {
         kind: SiteKind::Secondary,
         parent: code("PR2"),
+        former_parents: vec![code("CAS"), code("PR3")],
         joined: time(5),
         removed: Some(time(9)),
         key_hash: vec![],

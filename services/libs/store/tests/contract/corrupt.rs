@@ -131,7 +131,7 @@ pub async fn a_broken_row_elsewhere_is_an_error(place: &Place) {
     database
         .sql(
             "insert into sync_run values (x'01', 1, null, 'Completed', 0, 0, 0, 0, 0, 0, 0, ''); \
-             insert into site values ('PR1', 'branch', 'CAS', 0, null, x''); \
+             insert into site values ('PR1', 'branch', 'CAS', 0, null, x'', '[]'); \
              insert into join_token values (x'01', 'PR1', 'primary', 'nowhere', 0, null, null); \
              insert into site_report values ('PR1', -1, x''); \
              insert into quarantine values (x'01', 1, 0, ''); \
