@@ -8,13 +8,14 @@ use std::process::Command;
 
 /// Everything that sites are built of.
 const ALL_LIBS: &[&str] = &[
-    "catalog", "daemon", "journal", "link", "store", "sync", "trust", "wire", "wsus",
+    "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire", "wsus",
 ];
 
 /// Which of our crates a crate may use in its own code. `docs/architecture.md` has it as a picture.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("catalog", &[]),
     ("daemon", &[]),
+    ("settings", &["catalog"]),
     ("trust", &["catalog"]),
     ("wire", &["catalog", "trust"]),
     ("wsus", &["catalog"]),

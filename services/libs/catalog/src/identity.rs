@@ -1,5 +1,6 @@
 //! Who an update is: its GUID, and the revision of it that was published.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -58,6 +59,19 @@ impl FromStr for UpdateId {
             return Err(refuse());
         }
         Uuid::try_parse(text).map(Self).map_err(|_| refuse())
+    }
+}
+
+impl Serialize for UpdateId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UpdateId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Site codes and site kinds, the names of the places in a hierarchy.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -44,6 +45,19 @@ impl FromStr for SiteCode {
             return Err(SiteCodeError::Reserved(text.to_owned()));
         }
         Ok(Self(code))
+    }
+}
+
+impl Serialize for SiteCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for SiteCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
