@@ -4,11 +4,14 @@
 mod catalog_service;
 mod hierarchy_service;
 mod journal_service;
+mod settings_service;
 mod sync_service;
 
 pub use catalog_service::Catalog;
+pub use settings_service::PROXY_PASSWORD;
 
 use crate::admission::CentralAdmission;
+use crate::in_force::InForce;
 use link::Site;
 use link::children::Children;
 use link::log_route::LogRouter;
@@ -16,10 +19,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
-use trust::{AccessToken, AuthorityPin, Role};
+use trust::seal::Sealer;
+use trust::{AccessToken, Authority, AuthorityPin, Role};
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
+use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
 
 /// The admin API of a central site.
@@ -30,6 +35,8 @@ pub struct Admin {
     pub(crate) admission: Arc<CentralAdmission>,
     pub(crate) logs: LogRouter,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) settings: InForce,
+    pub(crate) sealer: Arc<Sealer>,
     /// Ends the streams that would go on for ever.
     pub(crate) stop: CancellationToken,
     pin: AuthorityPin,
@@ -42,23 +49,26 @@ pub(crate) struct Caller {
 }
 
 impl Admin {
-    /// The admin API of a site whose authority has this fingerprint. Its streams end when `stop` is told.
+    /// The admin API of a site with this authority. Its streams end when `stop` is told.
     pub fn new(
         site: Site,
         children: Arc<Children>,
         admission: Arc<CentralAdmission>,
         logs: LogRouter,
-        pin: AuthorityPin,
+        settings: InForce,
+        authority: &Authority,
         stop: CancellationToken,
     ) -> Self {
         Self {
+            settings,
+            sealer: Arc::new(Sealer::new(authority)),
+            pin: authority.pin(),
             catalog: Arc::new(Catalog::new(site.store.clone())),
             site,
             children,
             admission,
             logs,
             stop,
-            pin,
         }
     }
 
@@ -68,6 +78,7 @@ impl Admin {
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
+            .add_service(SettingsServiceServer::new(self.clone()))
             .add_service(JournalServiceServer::new(self));
     }
 

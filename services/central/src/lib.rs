@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod admission;
 pub mod identity;
+pub mod in_force;
 pub mod ingest;
 pub mod publish;
 pub mod restore;

@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::admission::CentralAdmission;
 use crate::identity::{self, Identity};
+use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
 use crate::restore;
@@ -108,6 +109,17 @@ pub async fn run(
         ambient: ambient.clone(),
         validity: settings.statement_validity,
     };
+    let fixed = Fixed {
+        upstream: settings.upstream.as_ref().map(|source| source.url.clone()),
+    };
+    let in_force = InForce::load(
+        store.clone(),
+        journal.clone(),
+        ambient.clone(),
+        settings.first.clone(),
+        fixed,
+    )
+    .await?;
     let upstream = WsusUpstream::new(
         settings.upstream.clone(),
         code,
@@ -165,7 +177,8 @@ pub async fn run(
         Arc::clone(&children),
         Arc::clone(&admission),
         logs,
-        authority.pin(),
+        in_force,
+        &authority,
         stop.clone(),
     );
     let router = link::router::router(

@@ -26,6 +26,9 @@ pub struct Command {
     /// "Microsoft Root Certificate Authority 2011"
     #[arg(long, env = "HEADWATER_UPSTREAM_CA_FILE", value_name = "FILE")]
     pub upstream_ca_file: Option<PathBuf>,
+    /// Settings of the hierarchy when it is new (TOML); later they are made with headwater settings
+    #[arg(long, env = "HEADWATER_FIRST_SETTINGS", value_name = "FILE")]
+    pub first_settings: Option<PathBuf>,
     /// Requests to the synchronization source at the same time, 1 to 16 [default: 4]
     #[arg(long, env = "HEADWATER_UPSTREAM_PARALLEL", value_name = "N")]
     pub upstream_parallel: Option<usize>,
@@ -66,6 +69,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The synchronization source; none for a disconnected site.
     pub upstream: Option<Upstream>,
+    /// Settings of the hierarchy when it is new.
+    pub first: Option<::settings::Settings>,
     /// Names and addresses under which people reach the site.
     pub names: Vec<String>,
     /// How long a statement is good before a child warns that it may be cut off.
@@ -130,6 +135,12 @@ impl Settings {
             parallel,
             exchange: None,
         });
+        let first = command
+            .first_settings
+            .or_else(|| settings::resolve(file.first_settings.as_ref(), &command.site))
+            .map(|path| daemon::config::read(&path))
+            .transpose()
+            .context("the setting first-settings")?;
         let validity = |name, flag: Option<Period>, file: Option<Period>, default| {
             let validity = flag.or(file).map_or(default, |period| period.0);
             if validity < SHORTEST {
@@ -154,6 +165,7 @@ impl Settings {
             site_code,
             listen,
             upstream,
+            first,
             names: command.names.or(file.names).unwrap_or_default(),
         })
     }

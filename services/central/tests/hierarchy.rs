@@ -228,6 +228,20 @@ async fn the_join_tokens_of_a_site_that_has_not_joined_can_be_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_is_invited_elsewhere_joins_there_alone() {
+    let fixture = Fixture::new().await;
+    fixture.member("PR1").await;
+    let below = fixture.invite("SE1", "secondary", "PR1").await;
+    let top = fixture.invite("SE1", "primary", "").await;
+    let key = || SiteKey::generate().unwrap();
+    let refused = fixture.join(&below, key()).await.err().unwrap();
+    assert!(refused.to_string().contains("make a new one"), "{refused}");
+    // Two for the same place are as good as one.
+    fixture.invite("SE1", "primary", "").await;
+    fixture.join(&top, key()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_of_a_machine_that_was_replaced_opens_nothing() {
     let fixture = Fixture::new().await;
     let old = fixture.member("PR1").await;

@@ -5,8 +5,14 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../../proto";
     println!("cargo:rerun-if-changed={root}");
-    let files = ["catalog_item", "enrollment", "site_link", "admin"]
-        .map(|name| format!("headwater/v1/{name}.proto"));
+    let files = [
+        "catalog_item",
+        "enrollment",
+        "site_link",
+        "admin",
+        "settings",
+    ]
+    .map(|name| format!("headwater/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;
     #[expect(
         clippy::disallowed_methods,

@@ -254,6 +254,7 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
             parallel: 2,
             exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
         }),
+        first: None,
         names: vec![name.clone()],
         statement_validity: shared.pace.statements,
         certificate_validity: shared.pace.certificates,

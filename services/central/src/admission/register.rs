@@ -297,6 +297,8 @@ impl Register {
             if let Ok(before) = now.checked_sub(EXPIRED_TOKENS_KEPT) {
                 tx.prune_join_tokens(before).await?;
             }
+            // Else the older one could take the site to where nobody wants it any more.
+            tx.remove_join_tokens_elsewhere(site, kind, parent).await?;
             tx.put_join_token(&row).await?;
             tx.commit().await
         };

@@ -185,8 +185,8 @@ catalogue! {
         "Nothing of it was applied. Export it again at the source and compare the checksum after carrying it over.";
     /// ISTR0 old parent, ISTR1 new parent, ISTR2 who.
     SourceChanged = 9022 Information "synchronization source changed", "the synchronization source of this site was changed from {0} to {1} by {2}", "";
-    /// ISTR0 what, ISTR1 who.
-    SettingsChanged = 9023 Information "settings changed", "{0} was changed by {1}", "";
+    /// ISTR0 version, ISTR1 who, ISTR2 what changed, old and new.
+    SettingsChanged = 9023 Information "settings changed", "version {0} of the settings was made by {1}: {2}", "";
     /// ISTR0 free bytes, ISTR1 folder.
     DiskNearlyFull = 9024 Warning "disk nearly full", "only {0} bytes are free in {1}",
         "Make room, or move the content folder; a synchronization that runs out of room stops and is tried again.";
@@ -211,6 +211,8 @@ catalogue! {
     VerifyRequested = 9032 Information "verify requested", "{0} asked for the catalog of site {1} to be verified", "";
     /// ISTR0 site, ISTR1 number of tokens, ISTR2 who.
     JoinTokensRevoked = 9033 Information "join tokens revoked", "the join tokens for site {0} ({1}), which has not joined, were revoked by {2}", "";
+    /// ISTR0 name, ISTR1 what was done, ISTR2 who.
+    SecretChanged = 9034 Information "secret changed", "the secret {0} was {1} by {2}", "";
 }
 
 impl StatusId {

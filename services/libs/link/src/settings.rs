@@ -130,6 +130,8 @@ pub struct SiteFile {
     pub upstream: Option<String>,
     /// Central site: its certificate authority.
     pub upstream_ca_file: Option<ConfigPath>,
+    /// Central site: settings of the hierarchy when it is new.
+    pub first_settings: Option<ConfigPath>,
     /// Central site: requests to it at the same time.
     pub upstream_parallel: Option<usize>,
     /// Central site: names and addresses under which people reach it.
@@ -172,6 +174,7 @@ impl SiteFile {
                 ("upstream", self.upstream.is_some()),
                 ("upstream-ca-file", self.upstream_ca_file.is_some()),
                 ("upstream-parallel", self.upstream_parallel.is_some()),
+                ("first-settings", self.first_settings.is_some()),
                 ("names", self.names.is_some()),
                 ("statement-validity", self.statement_validity.is_some()),
                 ("certificate-validity", self.certificate_validity.is_some()),

@@ -169,6 +169,29 @@ impl Tx<'_> {
             .await
     }
 
+    /// Forgets the join tokens of a site that were not used and are for another place than this.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_join_tokens_elsewhere(
+        &mut self,
+        site: SiteCode,
+        kind: SiteKind,
+        parent: SiteCode,
+    ) -> Result<u64, Error> {
+        self.connection()
+            .execute(
+                "delete from join_token where site = $1 and used is null \
+                 and (kind <> $2 or parent <> $3)",
+                vec![
+                    site.as_str().into(),
+                    kind.name().into(),
+                    parent.as_str().into(),
+                ],
+            )
+            .await
+    }
+
     /// Writes a join token down, replacing what was known of it.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub mod ingest;
 pub mod log;
 pub mod query;
 pub mod runs;
+pub mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod site_state;

@@ -14,6 +14,7 @@ mod contract {
     pub mod random;
     pub mod runs;
     pub mod schema;
+    pub mod settings;
     pub mod shared;
     pub mod status;
     pub mod support;
@@ -111,6 +112,10 @@ contract! {
         the_newest_messages_come_first,
         pruning_keeps_the_newest_and_the_outbox,
         any_text_is_kept;
+    settings:
+        the_newest_version_is_in_force,
+        old_versions_are_forgotten,
+        a_secret_is_kept_until_it_is_given_up;
     runs:
         a_run_is_kept_as_it_was_written_last,
         the_newest_runs_come_first,

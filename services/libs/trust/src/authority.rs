@@ -184,6 +184,11 @@ impl Authority {
         SignedStatement::sign(statement, &self.statement_key)
     }
 
+    /// What only this authority knows, for keys that are made of it.
+    pub(crate) fn secret_bytes(&self) -> [u8; 32] {
+        self.statement_key.to_bytes()
+    }
+
     /// Issues a certificate for `identity` to the key of the certificate request. All names and
     /// usages that the request asks for are ignored; whether the caller may have this identity is
     /// the caller's question. Ends with the authority at the latest. Asking twice gives two

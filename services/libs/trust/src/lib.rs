@@ -14,6 +14,7 @@ pub mod error;
 pub mod hierarchy;
 pub mod identity;
 pub mod role;
+pub mod seal;
 pub mod site_key;
 pub mod statement;
 pub mod tls;

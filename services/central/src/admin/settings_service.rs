@@ -1,0 +1,201 @@
+//! The settings of the hierarchy: reading them, changing them, their history, and the secrets beside them.
+
+use super::{Admin, internal};
+use crate::in_force::{Error, Version};
+use journal::StatusId;
+use secrecy::SecretString;
+use settings::Settings;
+use settings::change::{Assignment, Change, difference};
+use tonic::{Request, Response, Status};
+use trust::Role;
+use wire::convert;
+use wire::v1::change_settings_request::To;
+use wire::v1::settings_service_server::SettingsService;
+use wire::v1::{
+    ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest, GetSettingsResponse,
+    ListSettingsVersionsRequest, ListSettingsVersionsResponse, SetSecretRequest, SetSecretResponse,
+    SettingChange, SettingsVersion,
+};
+
+/// The secret of the proxy's user.
+pub const PROXY_PASSWORD: &str = "proxy.password";
+/// Versions that are listed at once.
+const MOST_VERSIONS: u32 = 1_000;
+
+fn told(error: Error) -> Status {
+    let text = error.to_string();
+    match error {
+        Error::Conflict { .. } => Status::aborted(text),
+        Error::Refused(_) => Status::invalid_argument(text),
+        Error::NoVersion(_) => Status::not_found(text),
+        Error::Unreadable { .. } => Status::failed_precondition(text),
+        Error::Store(error) => internal(error),
+    }
+}
+
+fn encoded(changes: Vec<Change>) -> Vec<SettingChange> {
+    let json = |value: Option<serde_json::Value>| value.map_or_else(String::new, |v| v.to_string());
+    changes
+        .into_iter()
+        .map(|change| SettingChange {
+            name: change.name,
+            old: json(change.old),
+            new: json(change.new),
+        })
+        .collect()
+}
+
+/// The settings that a request asks for, made of those in force.
+fn asked(to: &To, held: &Settings, earlier: Option<Settings>) -> Result<Settings, Error> {
+    let refused = |error: settings::change::ChangeError| Error::Refused(error.to_string());
+    match to {
+        To::Document(document) => Settings::from_json(document).map_err(refused),
+        To::Version(number) => earlier.ok_or(Error::NoVersion(*number)),
+        To::Assignments(assignments) => {
+            let set: Result<Vec<Assignment>, _> =
+                assignments.set.iter().map(|text| text.parse()).collect();
+            let mut all = set.map_err(refused)?;
+            all.extend(assignments.reset.iter().map(|name| Assignment::reset(name)));
+            held.with(&all).map_err(refused)
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl SettingsService for Admin {
+    async fn get_settings(
+        &self,
+        request: Request<GetSettingsRequest>,
+    ) -> Result<Response<GetSettingsResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let number = Some(request.get_ref().version).filter(|number| *number != 0);
+        let version = self.settings.version(number).await.map_err(told)?;
+        let password = async {
+            let mut read = self.site.store.read().await?;
+            read.secret(PROXY_PASSWORD).await
+        };
+        let password = password.await.map_err(internal)?;
+        Ok(Response::new(GetSettingsResponse {
+            version: version.number,
+            time: version.time.map(convert::from_timestamp),
+            who: version.who,
+            document: version.settings.to_json(),
+            secrets: password
+                .map(|_| PROXY_PASSWORD.to_owned())
+                .into_iter()
+                .collect(),
+            fixed: self
+                .settings
+                .fixed()
+                .names()
+                .iter()
+                .map(|n| (*n).to_owned())
+                .collect(),
+        }))
+    }
+
+    async fn change_settings(
+        &self,
+        request: Request<ChangeSettingsRequest>,
+    ) -> Result<Response<ChangeSettingsResponse>, Status> {
+        let caller = self.authorize(&request, Role::Administrator).await?;
+        let request = request.into_inner();
+        let to = request
+            .to
+            .ok_or_else(|| Status::invalid_argument("say what the settings are to be"))?;
+        let earlier = match to {
+            To::Version(number) => Some(
+                self.settings
+                    .version(Some(number))
+                    .await
+                    .map_err(told)?
+                    .settings,
+            ),
+            To::Document(_) | To::Assignments(_) => None,
+        };
+        let settings = self.settings.clone();
+        // To its end, also where the caller does not wait: it is in the journal then.
+        let change = async move {
+            settings
+                .change(
+                    &caller.name,
+                    request.expected_version,
+                    request.dry_run,
+                    |held| asked(&to, held, earlier),
+                )
+                .await
+                .map_err(told)
+        };
+        let outcome = self.admission.to_the_end(change).await?;
+        Ok(Response::new(ChangeSettingsResponse {
+            version: outcome.version,
+            changes: encoded(outcome.changes),
+            consequences: outcome.consequences,
+        }))
+    }
+
+    async fn list_settings_versions(
+        &self,
+        request: Request<ListSettingsVersionsRequest>,
+    ) -> Result<Response<ListSettingsVersionsResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let limit = request.get_ref().limit.clamp(1, MOST_VERSIONS);
+        // One more, for what the last one changed.
+        let versions = self.settings.versions(limit + 1).await.map_err(told)?;
+        let listed = versions.iter().take(limit as usize).enumerate();
+        let versions = listed
+            .map(|(place, version)| SettingsVersion {
+                version: version.number,
+                time: version.time.map(convert::from_timestamp),
+                who: version.who.clone(),
+                changes: changed(version, versions.get(place + 1)),
+            })
+            .collect();
+        Ok(Response::new(ListSettingsVersionsResponse { versions }))
+    }
+
+    async fn set_secret(
+        &self,
+        request: Request<SetSecretRequest>,
+    ) -> Result<Response<SetSecretResponse>, Status> {
+        let caller = self.authorize(&request, Role::Administrator).await?;
+        let SetSecretRequest { name, secret } = request.into_inner();
+        if name != PROXY_PASSWORD {
+            return Err(Status::not_found(format!(
+                "there is no secret of this name: the only one is {PROXY_PASSWORD}"
+            )));
+        }
+        let secret = SecretString::from(secret);
+        let given_up = secrecy::ExposeSecret::expose_secret(&secret).is_empty();
+        let sealed = if given_up {
+            None
+        } else {
+            let sealed = self.sealer.seal(&name, &secret);
+            Some(sealed.map_err(|error| Status::invalid_argument(error.to_string()))?)
+        };
+        let stored = async {
+            let mut tx = self.site.store.begin().await?;
+            tx.put_secret(&name, sealed.as_deref()).await?;
+            tx.commit().await
+        };
+        stored.await.map_err(internal)?;
+        let done = if given_up { "given up" } else { "set" };
+        let inserts = vec![name, done.to_owned(), caller.name];
+        self.site
+            .journal
+            .record(StatusId::SecretChanged, None, inserts)
+            .await;
+        Ok(Response::new(SetSecretResponse {}))
+    }
+}
+
+/// What a version changed against the one before, where that is known.
+fn changed(version: &Version, before: Option<&Version>) -> Vec<SettingChange> {
+    let defaults = Settings::default();
+    let before = match before {
+        Some(before) => &before.settings,
+        None if version.number == 1 => &defaults,
+        None => return Vec::new(),
+    };
+    encoded(difference(before, &version.settings))
+}

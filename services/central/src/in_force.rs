@@ -1,0 +1,290 @@
+//! The settings in force: the newest version of the document, what the process itself decides laid over it.
+
+use daemon::Ambient;
+use jiff::Timestamp;
+use journal::status_message::MAX_INSERT;
+use journal::{Journal, StatusId};
+use settings::Settings;
+use settings::change::{Change, difference};
+use settings::document::SynchronizeAction;
+use std::sync::Arc;
+use store::Store;
+use store::settings::SettingsRow;
+use tokio::sync::{Mutex, watch};
+
+/// Who made the first version, where a file was given for it.
+const FIRST: &str = "the first start";
+
+/// Why settings cannot be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else was faster.
+    #[error(
+        "version {held} is in force, and not version {expected}: look at what changed, then try again"
+    )]
+    Conflict {
+        /// The version in force.
+        held: u64,
+        /// The version that was expected.
+        expected: u64,
+    },
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such version, or not any more.
+    #[error("there is no version {0} of the settings")]
+    NoVersion(u64),
+    /// A version that this program cannot read.
+    #[error(
+        "version {version} of the settings cannot be read, perhaps a newer Headwater made it: {why}"
+    )]
+    Unreadable {
+        /// The version.
+        version: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// A version of the settings.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// Its number; 0 for the defaults, before anybody changed anything.
+    pub number: u64,
+    /// When it was made.
+    pub time: Option<Timestamp>,
+    /// Who made it.
+    pub who: String,
+    /// The document.
+    pub settings: Settings,
+}
+
+impl Version {
+    fn defaults() -> Self {
+        Self {
+            number: 0,
+            time: None,
+            who: String::new(),
+            settings: Settings::default(),
+        }
+    }
+
+    fn of(row: SettingsRow) -> Result<Self, Error> {
+        let settings = Settings::from_json(&row.document).map_err(|error| Error::Unreadable {
+            version: row.version,
+            why: error.to_string(),
+        })?;
+        Ok(Self {
+            number: row.version,
+            time: Some(row.time),
+            who: row.who,
+            settings,
+        })
+    }
+}
+
+/// What came, or would come, of a change.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The version in force.
+    pub version: u64,
+    /// What it changed.
+    pub changes: Vec<Change>,
+    /// What will happen because of it, a sentence each.
+    pub consequences: Vec<String>,
+}
+
+/// What the command line or the settings file of the process decides, whatever the document says.
+#[derive(Debug, Clone, Default)]
+pub struct Fixed {
+    /// URL of the synchronization source.
+    pub upstream: Option<String>,
+}
+
+impl Fixed {
+    /// Names of the settings that it decides.
+    pub fn names(&self) -> &'static [&'static str] {
+        match self.upstream {
+            Some(_) => &["source.action", "source.url"],
+            None => &[],
+        }
+    }
+
+    fn over(&self, mut settings: Settings) -> Settings {
+        if let Some(url) = &self.upstream {
+            settings.source.action = SynchronizeAction::UpstreamServer;
+            settings.source.url = Some(url.clone());
+        }
+        settings
+    }
+}
+
+/// The settings in force.
+#[derive(Clone)]
+pub struct InForce {
+    store: Store,
+    journal: Journal,
+    ambient: Ambient,
+    fixed: Fixed,
+    /// One change at a time.
+    changing: Arc<Mutex<()>>,
+    settings: watch::Sender<Arc<Settings>>,
+}
+
+impl InForce {
+    /// The settings that the database holds. Where it holds none, `first` becomes the first version.
+    ///
+    /// # Errors
+    /// When they cannot be read, or `first` makes no sense.
+    pub async fn load(
+        store: Store,
+        journal: Journal,
+        ambient: Ambient,
+        first: Option<Settings>,
+        fixed: Fixed,
+    ) -> Result<Self, Error> {
+        let this = Self {
+            store,
+            journal,
+            ambient,
+            fixed,
+            changing: Arc::default(),
+            settings: watch::Sender::new(Arc::default()),
+        };
+        let held = this.version(None).await?;
+        match first {
+            Some(first) if held.number == 0 => {
+                this.change(FIRST, 0, false, |_| Ok(first)).await?;
+            }
+            Some(_) | None => this.tell(held.settings),
+        }
+        Ok(this)
+    }
+
+    /// Tells the settings in force, now and whenever they change.
+    pub fn watch(&self) -> watch::Receiver<Arc<Settings>> {
+        self.settings.subscribe()
+    }
+
+    /// What the process decides itself.
+    pub fn fixed(&self) -> &Fixed {
+        &self.fixed
+    }
+
+    fn tell(&self, settings: Settings) {
+        self.settings
+            .send_replace(Arc::new(self.fixed.over(settings)));
+    }
+
+    /// A version, or the one in force.
+    ///
+    /// # Errors
+    /// When there is no such version, or it cannot be read.
+    pub async fn version(&self, number: Option<u64>) -> Result<Version, Error> {
+        let row = self.store.read().await?.settings(number).await?;
+        match (row, number) {
+            (Some(row), _) => Version::of(row),
+            (None, None | Some(0)) => Ok(Version::defaults()),
+            (None, Some(number)) => Err(Error::NoVersion(number)),
+        }
+    }
+
+    /// The newest versions, newest first.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub async fn versions(&self, limit: u32) -> Result<Vec<Version>, Error> {
+        let rows = self.store.read().await?.settings_versions(limit).await?;
+        rows.into_iter().map(Version::of).collect()
+    }
+
+    /// Makes a new version out of the one in force; `expected` is its number, or 0 for whichever it is. A
+    /// dry run only says what would change. Where nothing changes, there is no new version.
+    ///
+    /// # Errors
+    /// When another version is in force, or the new one makes no sense; then nothing changed.
+    pub async fn change(
+        &self,
+        who: &str,
+        expected: u64,
+        dry_run: bool,
+        new: impl FnOnce(&Settings) -> Result<Settings, Error>,
+    ) -> Result<Outcome, Error> {
+        let _turn = self.changing.lock().await;
+        let held = self.version(None).await?;
+        if expected != 0 && expected != held.number {
+            return Err(Error::Conflict {
+                held: held.number,
+                expected,
+            });
+        }
+        let settings = new(&held.settings)?;
+        settings
+            .check()
+            .map_err(|error| Error::Refused(error.to_string()))?;
+        let changes = difference(&held.settings, &settings);
+        let fixed = |change: &&Change| self.fixed.names().contains(&change.name.as_str());
+        if let Some(change) = changes.iter().find(fixed) {
+            return Err(Error::Refused(format!(
+                "the setting {}: the synchronization source of this site is decided by upstream on its \
+                 command line, in its environment or in its settings file; take that out first",
+                change.name
+            )));
+        }
+        let mut outcome = Outcome {
+            version: held.number,
+            consequences: settings::consequence::of(&changes, &settings),
+            changes,
+        };
+        if outcome.changes.is_empty() || dry_run {
+            return Ok(outcome);
+        }
+        outcome.version += 1;
+        let row = SettingsRow {
+            version: outcome.version,
+            time: self.ambient.now(),
+            who: who.to_owned(),
+            document: settings.to_json(),
+        };
+        let mut tx = self.store.begin().await?;
+        let newest = tx.settings().await?.map_or(0, |row| row.version);
+        if newest != held.number {
+            return Err(Error::Conflict {
+                held: newest,
+                expected: held.number,
+            });
+        }
+        tx.add_settings(&row).await?;
+        tx.commit().await?;
+        self.tell(settings);
+        let inserts = vec![
+            outcome.version.to_string(),
+            who.to_owned(),
+            in_words(&outcome.changes),
+        ];
+        self.journal
+            .record(StatusId::SettingsChanged, None, inserts)
+            .await;
+        Ok(outcome)
+    }
+}
+
+/// The changes in one text that fits into a status message.
+fn in_words(changes: &[Change]) -> String {
+    let mut text = String::new();
+    for (number, change) in changes.iter().enumerate() {
+        let change = change.to_string();
+        if text.len() + change.len() + 40 > MAX_INSERT {
+            text.push_str(&format!(" and {} more", changes.len() - number));
+            return text;
+        }
+        if number > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(&change);
+    }
+    text
+}

@@ -1,0 +1,128 @@
+use super::*;
+use catalog::well_known::{CRITICAL_UPDATES, DRIVERS, SECURITY_UPDATES};
+use proptest::prelude::*;
+
+fn changed(changes: &[&str]) -> Result<Settings, String> {
+    let assignments: Result<Vec<Assignment>, _> = changes.iter().map(|text| text.parse()).collect();
+    let assignments = assignments.map_err(|error: ChangeError| error.to_string())?;
+    Settings::default()
+        .with(&assignments)
+        .map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn refused(change: &str, part: &str) {
+    let why = changed(&[change]).unwrap_err();
+    assert!(why.contains(part), "{why}");
+}
+
+#[test]
+fn a_setting_is_changed_by_its_name() {
+    let settings = changed(&[
+        "supersedence.feature-updates=6",
+        "proxy.host=proxy.example",
+        "proxy.user=123",
+        "source.action=upstream-server",
+        "sites.SE1.replica=false",
+        "approvals.rules.pilot.title=*Preview*",
+    ])
+    .unwrap();
+    assert_eq!(settings.supersedence.feature_updates, 6);
+    assert_eq!(settings.proxy.host.as_deref(), Some("proxy.example"));
+    // What reads as a number is text where text belongs.
+    assert_eq!(settings.proxy.user.as_deref(), Some("123"));
+    assert!(!settings.sites[&"SE1".parse().unwrap()].replica);
+    let rule = &settings.approvals.rules["pilot"];
+    assert_eq!(rule.title.as_deref(), Some("*Preview*"));
+    assert!(rule.enabled);
+}
+
+#[test]
+fn lists_grow_and_shrink_by_their_members() {
+    let guid = DRIVERS.id.to_string();
+    let more = format!("products.classifications+={}", guid.to_uppercase());
+    let settings = changed(&[&more]).unwrap();
+    let held = &settings.products.classifications;
+    assert!(held.contains(&DRIVERS.id) && held.contains(&CRITICAL_UPDATES.id));
+    let less = format!("products.classifications-={guid}");
+    let back = settings.with(&[less.parse().unwrap()]).unwrap();
+    assert_eq!(back, Settings::default());
+    refused(&less, "is not in the list");
+    refused("proxy.port+=1", "not a list");
+}
+
+#[test]
+fn what_there_is_not_is_refused_by_name() {
+    refused("proxy.hots=a", "the setting proxy.hots");
+    refused("nothing", "NAME=VALUE");
+    refused("=1", "NAME=VALUE");
+    refused("proxy.port=99999", "the setting proxy.port");
+    refused("proxy.port.more=1", "no such setting");
+    refused("sites.se1.replica=true", "site code");
+    refused("products.products+=windows", "GUID");
+    refused("a.b.c.d.e.f.g.h.i.j=1", "no such setting");
+}
+
+#[test]
+fn an_optional_setting_is_given_up_with_nothing() {
+    let settings = changed(&["proxy.host=proxy.example", "proxy.host="]).unwrap();
+    assert_eq!(settings.proxy.host, None);
+}
+
+#[test]
+fn a_reset_brings_the_default_back_and_takes_out_what_has_none() {
+    let settings = changed(&["proxy.port=8080", "sites.SE1.replica=false"]).unwrap();
+    let reset = [Assignment::reset("proxy"), Assignment::reset("sites.SE1")];
+    assert_eq!(settings.with(&reset).unwrap(), Settings::default());
+    let unknown = settings.with(&[Assignment::reset("sites.SE2")]);
+    assert!(unknown.unwrap_err().to_string().contains("sites.SE2"));
+}
+
+#[test]
+fn a_difference_names_what_changed_and_nothing_else() {
+    let old = Settings::default();
+    let new = changed(&[
+        "proxy.port=8080",
+        &format!("products.classifications+={}", DRIVERS.id),
+        &format!("products.classifications-={}", SECURITY_UPDATES.id),
+        "sites.SE1.replica=false",
+    ])
+    .unwrap();
+    let told: Vec<String> = difference(&old, &new)
+        .iter()
+        .map(Change::to_string)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            format!(
+                "products.classifications: -{} +{}",
+                SECURITY_UPDATES.id, DRIVERS.id
+            ),
+            "proxy.port: 80 → 8080".to_owned(),
+            "sites.SE1.replica: - → false".to_owned(),
+            "sites.SE1.update-files: - → all".to_owned(),
+        ]
+    );
+    assert_eq!(difference(&new, &new), []);
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_a_change(text in "\\PC{0,60}", name in "[a-z.-]{0,30}", value in "\\PC{0,30}") {
+        drop(changed(&[&text]));
+        drop(changed(&[&format!("{name}={value}")]));
+        drop(changed(&[&format!("{name}+={value}")]));
+        drop(Settings::default().with(&[Assignment::reset(&name)]));
+    }
+
+    #[test]
+    fn what_was_written_is_read_again(port: u16, months in 0u8..100, replica: bool) {
+        let settings = changed(&[
+            &format!("proxy.port={port}"),
+            &format!("supersedence.other-updates={months}"),
+            &format!("sites.PR1.replica={replica}"),
+        ]).unwrap();
+        prop_assert_eq!(Settings::from_json(&settings.to_json()).unwrap(), settings);
+    }
+}

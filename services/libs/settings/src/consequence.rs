@@ -1,0 +1,45 @@
+//! What will happen because settings changed, in words: an administrator is told before it happens.
+
+use crate::change::Change;
+use crate::document::{Settings, SynchronizeAction};
+
+/// What each of the changes brings about, a sentence each.
+pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
+    let changed = |prefix: &str| {
+        let mut names = changes.iter().map(|change| change.name.as_str());
+        names.any(|name| name.starts_with(prefix))
+    };
+    let mut told = Vec::new();
+    if changed("source.action") || changed("source.url") {
+        told.push(match settings.source.action {
+            SynchronizeAction::DoNotSynchronize => {
+                "The top-level site is disconnected: the catalog is kept, and grows by imported packages only."
+            }
+            SynchronizeAction::MicrosoftUpdate | SynchronizeAction::UpstreamServer => {
+                "The catalog is kept. The next synchronization compares it whole with the new source; \
+                 updates that the new source does not have stay until then, and are removed by that run."
+            }
+        });
+    }
+    if changed("products.") {
+        told.push(
+            "The next synchronization asks for the new choice whole. What is no longer chosen is kept, and \
+             no longer kept up to date.",
+        );
+    }
+    if changed("languages.summary-details") {
+        told.push("Titles and descriptions in a language that was taken out are shown in English.");
+    }
+    if changed("supersedence.") {
+        told.push(
+            "Superseded updates are judged anew at the next synchronization; an update that no longer \
+             counts as expired is shown again.",
+        );
+    }
+    if changed("approvals.rules.") {
+        told.push(
+            "Rules act on updates that arrive from now on; what was approved stays approved.",
+        );
+    }
+    told.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,411 @@
+//! The reference of all settings: what `docs/settings.md` and `headwater settings schema` show. Meanings and
+//! limits come from the document's own types; a table here adds the names that WSUS and Configuration Manager
+//! have for them, and where each may be made.
+
+use crate::change::plain;
+use crate::document::Settings;
+use serde_json::Value;
+use std::fmt::Write as _;
+
+/// Where a setting may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At the top-level site; it holds for the whole hierarchy.
+    Hierarchy,
+    /// At the top-level site, for the site that is named.
+    Site,
+}
+
+impl Place {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Hierarchy => "top-level site, for all",
+            Self::Site => "top-level site, for one site",
+        }
+    }
+}
+
+/// A setting as the reference shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name; `<site>` and `<rule>` stand for names that people give.
+    pub name: String,
+    /// What it means.
+    pub meaning: String,
+    /// What it is unless it was set.
+    pub default: String,
+    /// Which values it takes.
+    pub limits: String,
+    /// Where it may be made.
+    pub place: Place,
+    /// What WSUS or Configuration Manager calls it.
+    pub answers_to: &'static str,
+}
+
+/// Setting, limits that its type does not tell (empty: those of the type), and its name elsewhere.
+const NAMES: &[(&str, &str, &str)] = &[
+    ("source.action", "", "Sync Settings; `SynchronizeAction`"),
+    (
+        "source.url",
+        "http or https, host, port",
+        "Sync Settings; `UpstreamSourceLocation`",
+    ),
+    (
+        "source.ca-pem",
+        "PEM, 64 KiB at most",
+        "trusted root certificates of the server",
+    ),
+    (
+        "source.reporting-events",
+        "",
+        "WSUS reporting events; `ReportingEvent`",
+    ),
+    (
+        "proxy.host",
+        "a name or an address",
+        "Proxy and account settings; WSUS: Proxy Server",
+    ),
+    ("proxy.port", "1 to 65535", "proxy port number"),
+    (
+        "proxy.user",
+        "1 to 255 characters",
+        "proxy credentials: user name",
+    ),
+    (
+        "proxy.domain",
+        "1 to 255 characters",
+        "proxy credentials: domain",
+    ),
+    (
+        "proxy.allow-basic-authentication",
+        "",
+        "Allow basic authentication (password is sent in cleartext)",
+    ),
+    (
+        "proxy.use-for-content",
+        "",
+        "Use a proxy server when downloading content",
+    ),
+    ("products.everything", "", "-"),
+    (
+        "products.products",
+        "GUIDs of categories, 5,000 at most",
+        "Products",
+    ),
+    (
+        "products.classifications",
+        "GUIDs of categories, 5,000 at most",
+        "Classifications",
+    ),
+    (
+        "languages.summary-details",
+        "",
+        "Languages: Summary details",
+    ),
+    (
+        "languages.update-files",
+        "",
+        "Languages: Software update file; WSUS: Update Languages",
+    ),
+    (
+        "supersedence.feature-updates",
+        "",
+        "Supersedence rules; `ImmediatelyExpireSupersedenceForFeature`, `WaitMonthForFeature`",
+    ),
+    (
+        "supersedence.other-updates",
+        "",
+        "Supersedence rules; `ImmediatelyExpireSupersedence`, `WaitMonth`",
+    ),
+    (
+        "approvals.approve-new-revisions",
+        "",
+        "Automatic Approvals, Advanced: approve new revisions of approved updates",
+    ),
+    (
+        "approvals.decline-expired",
+        "",
+        "Automatic Approvals, Advanced: decline updates when a new revision causes them to expire",
+    ),
+    (
+        "approvals.rules.<rule>.enabled",
+        "",
+        "Automatic Approvals: update rules",
+    ),
+    (
+        "approvals.rules.<rule>.approval",
+        "",
+        "Automatic Approvals: Approve the update for",
+    ),
+    (
+        "approvals.rules.<rule>.classifications",
+        "GUIDs of categories",
+        "When an update is in a specific classification",
+    ),
+    (
+        "approvals.rules.<rule>.products",
+        "GUIDs of categories",
+        "When an update is in a specific product",
+    ),
+    (
+        "approvals.rules.<rule>.title",
+        "1 to 255 characters",
+        "automatic deployment rules: Title",
+    ),
+    (
+        "approvals.rules.<rule>.deadline-days",
+        "",
+        "Set a deadline for the approval",
+    ),
+    (
+        "cleanup.decline-expired",
+        "",
+        "Server Cleanup: Expired updates; Decline expired updates in WSUS",
+    ),
+    (
+        "cleanup.decline-superseded",
+        "",
+        "Server Cleanup: Superseded updates",
+    ),
+    (
+        "cleanup.remove-unused-revisions",
+        "",
+        "Server Cleanup: Unused updates and update revisions; Remove obsolete updates",
+    ),
+    (
+        "cleanup.days",
+        "",
+        "the 30 days of the Server Cleanup Wizard; Updates Cleanup Age",
+    ),
+    ("cleanup.history-days", "", "-"),
+    (
+        "failures.alert",
+        "",
+        "Alert when synchronization fails on any site; `EnableSyncFailureAlert`",
+    ),
+    (
+        "failures.switch-source-after",
+        "",
+        "- (a dead source is not failed over there)",
+    ),
+    (
+        "sites.<site>.replica",
+        "",
+        "WSUS: This server is a replica of the upstream server",
+    ),
+    (
+        "sites.<site>.update-files",
+        "",
+        "Languages: Software update file, at a child site",
+    ),
+    (
+        "schedule",
+        "off, or one of the forms below",
+        "Sync Schedule; WSUS: Synchronization Schedule",
+    ),
+];
+
+/// Parts of the document that the reference shows as one setting.
+const WHOLE: &[&str] = &["schedule"];
+
+/// The JSON schema of the document.
+pub fn schema() -> Value {
+    schemars::schema_for!(Settings).to_value()
+}
+
+/// Every setting, in the order of the table.
+///
+/// # Panics
+/// When the table above and the document do not name the same settings. A test sees to it.
+pub fn entries() -> Vec<Entry> {
+    let schema = schema();
+    let mut found = Vec::new();
+    walk(&schema, &schema, "", &mut found);
+    let defaults = Settings::default().by_name();
+    let mut entries: Vec<Entry> = Vec::new();
+    for (name, limits, answers_to) in NAMES {
+        let (_, meaning, by_type) = found
+            .iter()
+            .find(|(held, _, _)| held == name)
+            .expect("the table names settings of the document");
+        let example = name
+            .replace("<rule>", "default-detection")
+            .replace("<site>", "SE1");
+        let default = match (defaults.get(&example), *name) {
+            (_, name) if name.contains("<rule>") => default_of_rule(name),
+            (Some(value), _) => plain(value),
+            (None, "schedule") => "off".to_owned(),
+            (None, name) if name.contains("<site>") => default_of_site(name),
+            (None, _) => "-".to_owned(),
+        };
+        entries.push(Entry {
+            name: (*name).to_owned(),
+            meaning: meaning.clone(),
+            default,
+            limits: if limits.is_empty() {
+                by_type.clone()
+            } else {
+                (*limits).to_owned()
+            },
+            place: if name.starts_with("sites.") {
+                Place::Site
+            } else {
+                Place::Hierarchy
+            },
+            answers_to,
+        });
+    }
+    entries
+}
+
+fn default_of_rule(name: &str) -> String {
+    default_in(name, crate::document::ApprovalRule::default())
+}
+
+fn default_of_site(name: &str) -> String {
+    default_in(name, crate::document::SiteSettings::default())
+}
+
+fn default_in(name: &str, defaults: impl serde::Serialize) -> String {
+    let defaults = serde_json::to_value(defaults).unwrap_or_default();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    defaults.get(last).map_or_else(|| "-".to_owned(), plain)
+}
+
+/// Collects name, meaning and limits of everything below a part of the schema.
+fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String, String)>) {
+    let object = resolved(root, part);
+    let properties = object.get("properties").and_then(Value::as_object);
+    let whole = WHOLE.contains(&name);
+    if let Some(properties) = properties.filter(|_| !whole) {
+        for (field, part) in properties {
+            let name = match name {
+                "" => field.clone(),
+                _ => format!("{name}.{field}"),
+            };
+            walk(root, part, &name, found);
+        }
+        return;
+    }
+    if let Some(values) = object.get("additionalProperties").filter(|v| v.is_object()) {
+        let named = if name == "sites" { "<site>" } else { "<rule>" };
+        walk(root, values, &format!("{name}.{named}"), found);
+        return;
+    }
+    let meaning = part
+        .get("description")
+        .or_else(|| object.get("description"));
+    let meaning = meaning.and_then(Value::as_str).unwrap_or_default();
+    let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
+    found.push((name.to_owned(), meaning, limits(object)));
+}
+
+fn resolved<'s>(root: &'s Value, part: &'s Value) -> &'s Value {
+    part.get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|path| root.pointer(path.trim_start_matches('#')))
+        .unwrap_or(part)
+}
+
+/// What values a type takes.
+fn limits(object: &Value) -> String {
+    let number = |name| object.get(name).and_then(Value::as_u64);
+    if let (Some(least), Some(most)) = (number("minimum").or(Some(0)), number("maximum")) {
+        return format!("{least} to {most}");
+    }
+    let choices: Vec<String> = object
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .flat_map(|choice| {
+            let word = choice
+                .get("const")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            let list = choice.get("properties").and_then(Value::as_object);
+            let list = list
+                .and_then(|fields| fields.keys().next())
+                .map(|key| format!("{key}: a list"));
+            word.or(list)
+        })
+        .collect();
+    if !choices.is_empty() {
+        return choices.join(", ");
+    }
+    match object.get("type").and_then(Value::as_str) {
+        Some("boolean") => "true, false".to_owned(),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// `docs/settings.md`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "# Settings of a hierarchy\n\n\
+         Made with `headwater settings set NAME=VALUE` at the top-level site, or by `headwater settings import \
+         FILE`. The same names serve TOML, JSON, the command line and the RPC. This page is printed by \
+         `headwater settings reference`.\n\n\
+         | setting | meaning | default | values | where | WSUS or Configuration Manager |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for entry in entries() {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let default = entry.default.replace(", ", ",<br>");
+        writeln!(
+            text,
+            "| `{}` | {} | {} | {} | {} | {} |",
+            entry.name,
+            cell(&entry.meaning),
+            cell(&default),
+            cell(&entry.limits),
+            entry.place.words(),
+            cell(entry.answers_to),
+        )
+        .expect("a text takes everything");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The names of all settings that the types tell of.
+    fn names() -> Vec<String> {
+        let schema = schema();
+        let mut found = Vec::new();
+        walk(&schema, &schema, "", &mut found);
+        found.into_iter().map(|(name, _, _)| name).collect()
+    }
+
+    #[test]
+    fn the_table_names_every_setting_once() {
+        let told: Vec<&str> = NAMES.iter().map(|(name, _, _)| *name).collect();
+        let unique: BTreeSet<&str> = told.iter().copied().collect();
+        assert_eq!(told.len(), unique.len());
+        let held = names();
+        let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
+        assert_eq!(unique, held);
+    }
+
+    #[test]
+    fn every_setting_says_what_it_means_and_what_it_takes() {
+        for entry in entries() {
+            assert!(!entry.meaning.is_empty(), "{}", entry.name);
+            assert!(!entry.limits.is_empty(), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn the_page_in_the_documentation_is_this_one() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/settings.md");
+        let held = std::fs::read_to_string(page).unwrap();
+        assert_eq!(
+            held,
+            markdown(),
+            "write it anew: headwater settings reference > docs/settings.md"
+        );
+    }
+}
