@@ -31,7 +31,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("central", ALL_LIBS),
     ("agent", ALL_LIBS),
     ("upstream", &["catalog", "daemon", "wsus"]),
-    ("ctl", &["catalog", "daemon", "link", "trust", "wire"]),
+    (
+        "ctl",
+        &["catalog", "daemon", "link", "settings", "trust", "wire"],
+    ),
     (
         "headwater",
         &["agent", "central", "ctl", "daemon", "upstream"],

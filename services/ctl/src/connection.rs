@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
+use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 
 /// How long a question may take until its answer begins.
@@ -150,6 +151,11 @@ impl Client {
     /// The verified catalog.
     pub fn catalog(&self) -> CatalogServiceClient<Transport> {
         CatalogServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> SettingsServiceClient<Transport> {
+        SettingsServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Log and status messages.

@@ -13,6 +13,7 @@ pub mod log;
 pub mod message;
 pub mod progress;
 pub mod render;
+pub mod settings;
 pub mod site;
 pub mod status;
 pub mod sync;
@@ -34,6 +35,8 @@ pub enum Verb {
     Message(message::Command),
     /// Make join tokens, list and remove sites
     Site(site::Command),
+    /// Show and change what synchronizes, when and how; its history and its meaning
+    Settings(settings::Command),
     /// Look at the updates of the catalog
     Update(update::Command),
     /// Start a whole hierarchy on this machine, synchronize it and watch
@@ -53,6 +56,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Log(command) => log::execute(command).await,
         Verb::Message(command) => message::execute(command).await,
         Verb::Site(command) => site::execute(command).await,
+        Verb::Settings(command) => settings::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
         Verb::Demo(command) => demo::execute(command).await,
     }

@@ -1,0 +1,127 @@
+//! How settings and their history look.
+
+use crate::console::{Console, harmless};
+use crate::hierarchy::time;
+use crate::render::{View, text};
+use anyhow::Context as _;
+use owo_colors::OwoColorize as _;
+use serde_json::{Value, json};
+use settings::Settings;
+use settings::change::plain;
+use std::collections::BTreeMap;
+use wire::v1::{GetSettingsResponse, SettingsVersion};
+
+/// A value longer than this is cut in the list; `--json` has all of it.
+const MOST_VALUE: usize = 100;
+
+/// Prints a version: every setting with its value, those that were changed marked.
+pub(super) fn show(
+    console: &Console,
+    answer: &GetSettingsResponse,
+    name: Option<&str>,
+    changed: bool,
+) -> anyhow::Result<()> {
+    let document: Value = serde_json::from_str(&answer.document).context("the site's settings")?;
+    if console.json {
+        let part = name.and_then(|name| name.split('.').try_fold(&document, |v, part| v.get(part)));
+        let settings = part.unwrap_or(&document);
+        return console.json_line(&json!({
+            "version": answer.version, "settings": settings, "secrets": answer.secrets,
+            "fixed": answer.fixed,
+        }));
+    }
+    let settings = super::document(answer)?;
+    let defaults = Settings::default().by_name();
+    let begins = |held: &str| {
+        name.is_none_or(|name| {
+            held.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let listed: BTreeMap<String, Value> = settings
+        .by_name()
+        .into_iter()
+        .filter(|(held, value)| begins(held) && (!changed || defaults.get(held) != Some(value)))
+        .collect();
+    if listed.is_empty() {
+        return console.line(match name {
+            Some(name) if !changed => format!("There is no setting {}.", harmless(name)),
+            _ => "All settings are the defaults.".to_owned(),
+        });
+    }
+    let width = listed.keys().map(|name| name.chars().count()).max();
+    let width = width.unwrap_or(0);
+    for (held, value) in &listed {
+        let by_process = answer.fixed.contains(held);
+        let is_default = defaults.get(held) == Some(value);
+        let mark = match (by_process, is_default) {
+            (true, _) => "  (decided by the process)",
+            (false, true) => "",
+            (false, false) => "  *",
+        };
+        let value = cut(&plain(value));
+        let line = format!("{held:width$}  {}{mark}", harmless(&value));
+        if console.colour && mark == "  *" {
+            console.line(line.bold())?;
+        } else {
+            console.line(line)?;
+        }
+    }
+    if begins("proxy.password") && !changed {
+        let set = answer.secrets.iter().any(|held| held == "proxy.password");
+        let set = if set { "set (sealed)" } else { "not set" };
+        console.line(format!("{:width$}  {set}", "proxy.password"))?;
+    }
+    let stands = match answer.version {
+        0 => "These are the defaults; nobody changed anything yet.".to_owned(),
+        version => format!(
+            "Version {version}, made by {}. * is not the default.",
+            harmless(&answer.who)
+        ),
+    };
+    console.remark(stands);
+    Ok(())
+}
+
+fn cut(value: &str) -> String {
+    let mut shown: String = value.chars().take(MOST_VALUE).collect();
+    if shown.len() < value.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Prints versions, newest first.
+pub(super) fn history(
+    console: &Console,
+    versions: &[SettingsVersion],
+    view: &View,
+) -> anyhow::Result<()> {
+    if console.json {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|version| {
+                json!({
+                    "version": version.version,
+                    "time": time(version.time.as_ref()),
+                    "who": version.who,
+                    "changes": super::decoded(version.changes.clone()),
+                })
+            })
+            .collect();
+        return console.json_line(&json!({ "versions": versions }));
+    }
+    if versions.is_empty() {
+        return console.line("All settings are the defaults; nobody changed anything yet.");
+    }
+    for version in versions {
+        let made = time(version.time.as_ref());
+        let made = made.map_or_else(|| "-".to_owned(), |time| text::date_and_time(time, view));
+        let (number, who) = (version.version, harmless(&version.who));
+        console.line(format!("{number:>5}  {made}  {who}"))?;
+        for change in super::decoded(version.changes.clone()) {
+            console.line(format!("       {}", harmless(&cut(&change.to_string()))))?;
+        }
+    }
+    Ok(())
+}
