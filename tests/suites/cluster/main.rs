@@ -20,6 +20,8 @@ mod refusals;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod three_tiers;
