@@ -10,6 +10,7 @@ pub mod ingest;
 pub mod publish;
 pub mod restore;
 pub mod run;
+pub mod schedule;
 pub mod settings;
 mod verify;
 

@@ -7,6 +7,7 @@ use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
 use crate::restore;
+use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
@@ -162,6 +163,13 @@ pub async fn run(
         )
         .await?,
     );
+    let scheduler = Scheduler {
+        settings: in_force.clone(),
+        store: store.clone(),
+        engine: engine.handle(),
+        ambient: ambient.clone(),
+        seed: ::settings::schedule::seed_of(authority.hierarchy().0),
+    };
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -205,6 +213,7 @@ pub async fn run(
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
+    tasks.spawn(scheduler.keep(stop.clone()));
     tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(

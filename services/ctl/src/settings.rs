@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
     Assignments, ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest,
-    GetSettingsResponse, ListSettingsVersionsRequest, SetSecretRequest, SettingChange,
+    GetSettingsResponse, ListSettingsVersionsRequest, ListSitesRequest, SetSecretRequest,
+    SettingChange,
 };
 
 /// The only secret that settings refer to.
@@ -106,6 +107,13 @@ Examples:
         #[command(flatten)]
         how: How,
     },
+    /// Say when the schedule in force will start synchronizations
+    Schedule {
+        /// How many times to show
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 12,
+              value_parser = clap::value_parser!(u32).range(1..=MOST_VERSIONS))]
+        count: u32,
+    },
     /// Set the password of the proxy's user: asked for, or read from standard input
     Password {
         /// Give it up
@@ -192,6 +200,19 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 answer.map_err(|status| explain(status, &client.server, "listing the versions"))?;
             let versions = answer.into_inner().versions;
             show::history(&console, &versions, &View::of_process(&console))?;
+        }
+        Action::Schedule { count } => {
+            let settings = document(&get(&client, 0).await?)?;
+            let mut hierarchy = client.hierarchy();
+            let sites = hierarchy.list_sites(question(ListSitesRequest {})).await;
+            let sites = sites
+                .map_err(|status| explain(status, &client.server, "asking for the hierarchy"))?;
+            let hierarchy = uuid::Uuid::from_slice(&sites.into_inner().hierarchy)
+                .context("the site does not say of which hierarchy it is")?;
+            let seed = settings::schedule::seed_of(hierarchy);
+            let times = settings.schedule.preview(crate::now(), seed);
+            let times: Vec<_> = times.take(count as usize).collect();
+            show::schedule(&console, &settings.schedule, &times)?;
         }
         Action::Password { clear } => {
             let secret = if clear { String::new() } else { password()? };

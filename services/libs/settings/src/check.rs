@@ -108,6 +108,9 @@ impl Settings {
         for (name, rule) in rules {
             check_rule(&mut found, name, rule);
         }
+        if let Err(error) = self.schedule.check() {
+            found.unless(false, "schedule", error.to_string());
+        }
         check_cleanup(&mut found, &self.cleanup);
         let failures = self.failures.switch_source_after;
         let why = format!("{failures} failures: use 0 (never) to {MOST_FAILURES}");

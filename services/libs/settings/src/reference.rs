@@ -199,14 +199,24 @@ const NAMES: &[(&str, &str, &str)] = &[
         "Languages: Software update file, at a child site",
     ),
     (
-        "schedule",
+        "schedule.when",
         "off, or one of the forms below",
         "Sync Schedule; WSUS: Synchronization Schedule",
+    ),
+    (
+        "schedule.time-zone",
+        "IANA names, such as Europe/Berlin",
+        "the console's local time, or UTC",
+    ),
+    (
+        "schedule.blackout",
+        "windows, 50 at most",
+        "- (service windows)",
     ),
 ];
 
 /// Parts of the document that the reference shows as one setting.
-const WHOLE: &[&str] = &["schedule"];
+const WHOLE: &[&str] = &["schedule.when", "schedule.blackout"];
 
 /// The JSON schema of the document.
 pub fn schema() -> Value {
@@ -234,7 +244,6 @@ pub fn entries() -> Vec<Entry> {
         let default = match (defaults.get(&example), *name) {
             (_, name) if name.contains("<rule>") => default_of_rule(name),
             (Some(value), _) => plain(value),
-            (None, "schedule") => "off".to_owned(),
             (None, name) if name.contains("<site>") => default_of_site(name),
             (None, _) => "-".to_owned(),
         };
@@ -364,8 +373,36 @@ pub fn markdown() -> String {
         )
         .expect("a text takes everything");
     }
+    text.push_str(FORMS);
     text
 }
+
+/// The forms of a schedule, as they stand in a file.
+const FORMS: &str = r#"
+## Forms of `schedule.when`
+
+Times are those of the wall in `schedule.time-zone`. A time that the clock skips is the first instant after the gap; one
+that it shows twice is the first of the two. A time inside a window of `schedule.blackout` waits for its end. A time that
+was missed is made up for once. `headwater settings schedule` prints the next times.
+
+```toml
+[schedule]
+time-zone = "Europe/Berlin"
+# One of:
+when = "off"
+when = { simple = { every = 7, unit = "days", start = "2026-01-01T02:00:00" } }    # hours 1-23, days 1-31, weeks 1-4
+when = { daily = { first = "03:00", times = 4, random-offset-minutes = 30 } }      # 1-24 a day, offset 0-30
+when = { weekly = { weekdays = ["monday", "friday"], at = "04:15", every-weeks = 2, start = "2026-01-01" } }
+when = { monthly-by-date = { day = 0, at = "03:00", every-months = 1 } }           # 0: the last day
+when = { monthly-by-weekday = { week = "second", weekday = "tuesday", offset-days = 1, at = "03:00" } }
+when = { cron = "0 3 8-14 * TUE" }                                                 # minute hour day month weekday
+
+[[schedule.blackout]]
+weekdays = ["saturday"]     # on which the window begins; none: every day
+from = "22:00"
+to = "04:00"                # not after "from": of the next day
+```
+"#;
 
 #[cfg(test)]
 mod tests {

@@ -70,6 +70,11 @@ impl Default for Schedule {
     }
 }
 
+/// What decides the random offsets of a hierarchy.
+pub fn seed_of(hierarchy: uuid::Uuid) -> u64 {
+    hierarchy.as_u64_pair().1
+}
+
 impl Schedule {
     /// Whether every field is within its limits, the zone is known, and the windows leave time free.
     ///

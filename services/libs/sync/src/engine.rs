@@ -398,7 +398,10 @@ impl<U: Upstream> Engine<U> {
                 () = ring => {
                     let again = match trigger {
                         Trigger::Retry => Request { run: None, trigger, ..last },
-                        Trigger::Manual | Trigger::Parent | Trigger::Poll => Request::new(trigger),
+                        Trigger::Manual
+                        | Trigger::Schedule
+                        | Trigger::Parent
+                        | Trigger::Poll => Request::new(trigger),
                     };
                     // What comes of it is taken at the top of the loop.
                     let _ = self.handle().request(again);

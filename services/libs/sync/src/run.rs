@@ -8,6 +8,8 @@ use uuid::Uuid;
 pub enum Trigger {
     /// Someone asked at the top-level site.
     Manual,
+    /// The schedule of the top-level site.
+    Schedule,
     /// The parent has news.
     Parent,
     /// The run before did not succeed.

@@ -26,6 +26,7 @@ impl<U: Upstream> Engine<U> {
         let trigger = match (request.trigger, self.upstream.parent()) {
             (Trigger::Parent, Some(parent)) => phrases::Trigger::ParentRequest { parent },
             (Trigger::Parent | Trigger::Manual, _) => phrases::Trigger::LocalRequest,
+            (Trigger::Schedule, _) => phrases::Trigger::Schedule,
             (Trigger::Retry, _) => phrases::Trigger::Retry,
             (Trigger::Poll, _) => phrases::Trigger::Poll,
         };
