@@ -1,5 +1,6 @@
 //! The rules of the catalog: update documents, categories, relationships, selection, supersedence,
-//! the items that are replicated and the digests over them.
+//! the items that are replicated and the digests over
+//! them.
 //!
 //! Everything here is pure: values in, values out. No clock, no file, no socket, no database.
 
@@ -10,6 +11,7 @@ pub mod header;
 pub mod identity;
 pub mod item;
 pub mod merkle;
+mod millisecond;
 pub mod order;
 mod problem;
 pub mod relations;
