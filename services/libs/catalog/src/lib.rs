@@ -1,5 +1,5 @@
 //! The rules of the catalog: update documents, categories, relationships, selection, supersedence,
-//! the items that are replicated and the digests over
+//! approvals, what expires and what is cleaned up, the items that are replicated and the digests over
 //! them.
 //!
 //! Everything here is pure: values in, values out. No clock, no file, no socket, no database.
@@ -7,6 +7,7 @@
 pub mod category;
 pub mod codec;
 pub mod document;
+pub mod expiry;
 pub mod header;
 pub mod identity;
 pub mod item;
