@@ -4,6 +4,7 @@
 //!
 //! Everything here is pure: values in, values out. No clock, no file, no socket, no database.
 
+pub mod approval;
 pub mod category;
 pub mod codec;
 pub mod document;
