@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod category;
+pub mod cleanup;
 pub mod codec;
 pub mod document;
 pub mod expiry;
