@@ -4,6 +4,7 @@
 
 use crate::document::{CategoryType, MsrcSeverity, PublicationState, Update, UpdateType};
 use crate::item::{Digest, document_digest};
+use crate::millisecond;
 use crate::{RevisionId, UpdateId};
 use jiff::Timestamp;
 use prost::Message as _;
@@ -69,14 +70,12 @@ impl RevisionHeader {
                 .find(|at| title.is_char_boundary(*at));
             title.truncate(end.unwrap_or(0));
         }
-        let milliseconds = update.creation_date.as_millisecond();
         Self {
             document_digest: document_digest(document),
             document_bytes: document.len() as u64,
             update_type: update.update_type,
             publication_state: update.publication_state,
-            creation_date: Timestamp::from_millisecond(milliseconds)
-                .expect("a timestamp cut to milliseconds lies in the range of timestamps"),
+            creation_date: millisecond::cut(update.creation_date),
             title,
             kb_article_ids: update.kb_article_ids.clone(),
             msrc_severity: update.msrc_severity,
@@ -299,6 +298,20 @@ mod tests {
             RevisionHeader::from_bytes(&header().to_bytes()).unwrap(),
             header()
         );
+    }
+
+    #[test]
+    fn a_document_from_the_end_of_time_has_a_header() {
+        let document = concat!(
+            r#"<Update xmlns="http://schemas.microsoft.com/msus/2002/12/Update">"#,
+            r#"<UpdateIdentity UpdateID="00000000-0000-4000-8000-000000000300" RevisionNumber="200"/>"#,
+            r#"<Properties UpdateType="Software" CreationDate="9999-12-30T22:00:00.9Z" "#,
+            r#"DefaultPropertiesLanguage="en"/></Update>"#
+        );
+        let update = crate::document::parse(document).unwrap();
+        let header = RevisionHeader::new(document, &update, vec![]);
+        let again = RevisionHeader::from_bytes(&header.to_bytes());
+        assert_eq!(again, Ok(header));
     }
 
     #[test]

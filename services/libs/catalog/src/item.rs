@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 /// Kind byte of a revision's key.
 const KIND_REVISION: u8 = 1;
+/// Kind byte of an approval's key. Kind 2 is that of the settings.
+const KIND_APPROVAL: u8 = 3;
 
 /// Number of buckets that the items of a catalog are spread over (DESIGN section 3).
 pub const BUCKETS: usize = 65_536;
@@ -13,11 +15,13 @@ pub const BUCKETS: usize = 65_536;
 /// A digest: 32 bytes of BLAKE3.
 pub type Digest = [u8; 32];
 
-/// What a change is about. Later kinds (approvals, settings) get kind bytes of their own.
+/// What a change is about. Later kinds (settings) get kind bytes of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemKey {
     /// A published revision of an update, category or detectoid.
     Revision(RevisionId),
+    /// What was decided about an update ([`crate::approval::Record`]).
+    Approval(UpdateId),
 }
 
 /// Bytes that are no item key.
@@ -45,6 +49,7 @@ impl ItemKey {
                 bytes.extend_from_slice(&id.revision.to_be_bytes());
                 bytes
             }
+            Self::Approval(id) => subject(KIND_APPROVAL, id).to_vec(),
         }
     }
 
@@ -55,16 +60,30 @@ impl ItemKey {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed(bytes.len());
         let (&kind, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if kind != KIND_REVISION {
+        if !matches!(kind, KIND_REVISION | KIND_APPROVAL) {
             return Err(KeyError::UnknownKind(kind));
         }
-        let (guid, revision) = rest.split_at_checked(16).ok_or_else(malformed)?;
-        let revision: [u8; 4] = revision.try_into().map_err(|_| malformed())?;
-        let guid = Uuid::from_slice(guid).map_err(|_| malformed())?;
+        let (guid, rest) = rest.split_at_checked(16).ok_or_else(malformed)?;
+        let update_id = UpdateId(Uuid::from_slice(guid).map_err(|_| malformed())?);
+        if kind == KIND_APPROVAL {
+            return match rest {
+                [] => Ok(Self::Approval(update_id)),
+                _ => Err(malformed()),
+            };
+        }
+        let revision: [u8; 4] = rest.try_into().map_err(|_| malformed())?;
         Ok(Self::Revision(RevisionId::new(
-            UpdateId(guid),
+            update_id,
             u32::from_be_bytes(revision),
         )))
+    }
+
+    /// The revision that the key is about, if it is about one.
+    pub const fn revision(self) -> Option<RevisionId> {
+        match self {
+            Self::Revision(id) => Some(id),
+            Self::Approval(_) => None,
+        }
     }
 
     /// The bucket of the item: the first 16 bits of the BLAKE3 of what the item is about. All
@@ -72,6 +91,7 @@ impl ItemKey {
     pub fn bucket(self) -> u16 {
         match self {
             Self::Revision(id) => bucket_of_update(id.update_id),
+            Self::Approval(id) => bucket_of(KIND_APPROVAL, id),
         }
     }
 }
@@ -80,18 +100,33 @@ impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revision(id) => write!(f, "revision {id}"),
+            Self::Approval(id) => write!(f, "approval of {id}"),
         }
     }
 }
 
 /// The bucket in which all revisions of an update lie.
 pub fn bucket_of_update(update_id: UpdateId) -> u16 {
-    let mut subject = [0; 17];
-    subject[0] = KIND_REVISION;
-    subject[1..].copy_from_slice(update_id.0.as_bytes());
-    let digest = blake3::hash(&subject);
+    bucket_of(KIND_REVISION, update_id)
+}
+
+fn bucket_of(kind: u8, update_id: UpdateId) -> u16 {
+    let digest = blake3::hash(&subject(kind, update_id));
     let bytes = digest.as_bytes();
     u16::from_be_bytes([bytes[0], bytes[1]])
+}
+
+/// What an item is about: its kind and the update.
+fn subject(kind: u8, update_id: UpdateId) -> [u8; 17] {
+    let mut subject = [kind; 17];
+    subject[1..].copy_from_slice(update_id.0.as_bytes());
+    subject
+}
+
+/// Where the keys of what is no revision begin, and where they end (not included): what lists revisions
+/// passes over these. Keys of kinds that are not known are not among them.
+pub const fn keys_beside_revisions() -> ([u8; 1], [u8; 1]) {
+    ([KIND_REVISION + 1], [KIND_APPROVAL + 1])
 }
 
 /// The first and the last key that a revision of an update can have, both included.
@@ -139,6 +174,23 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_stands_apart_from_the_revisions() {
+        let update = UpdateId::from_u128(5);
+        let key = ItemKey::Approval(update);
+        assert_eq!(key.to_bytes().len(), 17);
+        assert_eq!(key.to_string(), format!("approval of {update}"));
+        assert_ne!(key.bucket(), revision(5, 1).bucket());
+        let (first, end) = keys_beside_revisions();
+        let within = |key: ItemKey| {
+            let bytes = key.to_bytes();
+            bytes.as_slice() >= first.as_slice() && bytes.as_slice() < end.as_slice()
+        };
+        assert!(within(key) && within(ItemKey::Approval(UpdateId::from_u128(u128::MAX))));
+        assert!(!within(revision(0, 0)) && !within(revision(u128::MAX, u32::MAX)));
+        assert_eq!(key.revision(), None);
+    }
+
+    #[test]
     fn a_digest_knows_where_its_parts_end() {
         assert_ne!(item_digest(b"ab", b"c", b""), item_digest(b"a", b"bc", b""));
         assert_ne!(item_digest(b"a", b"b", b""), item_digest(b"a", b"", b"b"));
@@ -150,12 +202,16 @@ mod tests {
         assert_eq!(ItemKey::from_bytes(&[9]), Err(KeyError::UnknownKind(9)));
         assert!(ItemKey::from_bytes(&[KIND_REVISION; 20]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_REVISION; 22]).is_err());
+        assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 16]).is_err());
+        assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 18]).is_err());
     }
 
     proptest! {
         #[test]
         fn a_key_reads_its_own_bytes(guid: u128, number: u32) {
             let key = revision(guid, number);
+            prop_assert_eq!(ItemKey::from_bytes(&key.to_bytes()).unwrap(), key);
+            let key = ItemKey::Approval(UpdateId::from_u128(guid));
             prop_assert_eq!(ItemKey::from_bytes(&key.to_bytes()).unwrap(), key);
         }
     }

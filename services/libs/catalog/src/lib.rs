@@ -1,15 +1,20 @@
 //! The rules of the catalog: update documents, categories, relationships, selection, supersedence,
-//! the items that are replicated and the digests over them.
+//! approvals, what expires and what is cleaned up, the items that are replicated and the digests over
+//! them.
 //!
 //! Everything here is pure: values in, values out. No clock, no file, no socket, no database.
 
+pub mod approval;
 pub mod category;
+pub mod cleanup;
 pub mod codec;
 pub mod document;
+pub mod expiry;
 pub mod header;
 pub mod identity;
 pub mod item;
 pub mod merkle;
+mod millisecond;
 pub mod order;
 mod problem;
 pub mod relations;

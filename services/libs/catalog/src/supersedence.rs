@@ -1,5 +1,7 @@
 //! Which update replaces which, directly and through others.
 
+mod least;
+
 use crate::UpdateId;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,6 +2,7 @@
 //! is read as something that is written and read again alike.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use catalog::approval::{AcceptedLicence, Approval, Cause, Record};
 use catalog::codec;
 use catalog::document::{self, Update};
 use catalog::header::{FileLocation, RevisionHeader};
@@ -151,6 +152,44 @@ fn bad_headers_are_refused() {
 }
 
 #[test]
+fn bad_approvals_are_refused() {
+    let open = |bytes: &[u8]| {
+        let record = Record::from_bytes(bytes).map_err(|error| sentence(&error))?;
+        let written = record.to_bytes();
+        assert_eq!(Record::from_bytes(&written).unwrap(), record);
+        Ok(())
+    };
+    let good = Record {
+        approval: Approval::Install {
+            deadline: "2024-06-01T00:00:00Z".parse().ok(),
+        },
+        revision: 200,
+        cause: Cause::Person("anna".into()),
+        changed_at: "2024-05-14T17:00:00Z".parse().unwrap(),
+        accepted_licence: Some(AcceptedLicence {
+            terms: UpdateId::from_u128(3).0,
+            person: "bert".into(),
+            at: "2024-05-14T17:00:00Z".parse().unwrap(),
+        }),
+    };
+    let good = good.to_bytes();
+    open(&good).unwrap();
+    let mut door = Door::new("approvals");
+    door.knock_all(cuts(&good), open);
+    door.knock_all(damage(&good, 6, 2_000), open);
+    let deep = [&[1][..], &[0x0B].repeat(100_000)].concat();
+    let long = b"\x01\x2A\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x7F";
+    for mutant in [
+        Mutant::new("groups in each other", deep),
+        Mutant::new("an endless field", long),
+    ] {
+        assert!(open(&mutant.bytes).is_err(), "{}", mutant.what);
+        door.knock(&mutant, open);
+    }
+    door.close(2_000);
+}
+
+#[test]
 fn bad_stored_documents_are_refused() {
     let open = |bytes: &[u8]| {
         let text = codec::decompress(bytes).map_err(|error| sentence(&error))?;
@@ -203,14 +242,20 @@ fn bad_item_keys_are_refused() {
         assert_eq!(key.to_bytes(), bytes);
         Ok(())
     };
-    let good = ItemKey::Revision(RevisionId::new(UpdateId::from_u128(77), 200)).to_bytes();
+    let update = UpdateId::from_u128(77);
     let mut door = Door::new("item keys");
-    for cut in cuts(&good) {
-        assert!(open(&cut.bytes).is_err(), "{}", cut.what);
+    for key in [
+        ItemKey::Revision(RevisionId::new(update, 200)),
+        ItemKey::Approval(update),
+    ] {
+        let good = key.to_bytes();
+        for cut in cuts(&good) {
+            assert!(open(&cut.bytes).is_err(), "{}", cut.what);
+        }
+        door.knock_all(cuts(&good), open);
+        door.knock_all(damage(&good, 3, 2_000), open);
     }
-    door.knock_all(cuts(&good), open);
-    door.knock_all(damage(&good, 3, 2_000), open);
-    door.close(2_000);
+    door.close(4_000);
 }
 
 #[test]

@@ -382,8 +382,9 @@ impl Tx<'_> {
             .await?;
         let mut lost = Vec::with_capacity(rows.len());
         for row in rows {
-            let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
-            lost.push(id);
+            // Only revisions can be had again: what was decided and not shown has to be decided anew.
+            let key = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
+            lost.extend(key.revision());
         }
         self.want(&lost).await?;
         self.roll_back_unverified().await?;
@@ -455,8 +456,8 @@ impl Tx<'_> {
                 values.push(last.into());
             }
             for row in self.connection().fetch(sql, values).await? {
-                let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
-                known.insert(id.update_id);
+                let key = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
+                known.extend(key.revision().map(|id| id.update_id));
             }
         }
         Ok(known)

@@ -3,7 +3,7 @@
 use crate::Read;
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
-use catalog::item::{ItemKey, bucket_of_update, revision_key_range};
+use catalog::item::{ItemKey, bucket_of_update, keys_beside_revisions, revision_key_range};
 use catalog::{RevisionId, UpdateId};
 
 /// A revision of the verified catalog.
@@ -24,7 +24,10 @@ pub(crate) const VISIBLE: &str = "position <= $1 and (superseded_by is null or s
                        and digest is not null";
 
 fn revision_of(row: &Row) -> Result<RevisionRow, Error> {
-    let ItemKey::Revision(id) = ItemKey::from_bytes(&row.blob(1)?).map_err(corrupt)?;
+    let key = ItemKey::from_bytes(&row.blob(1)?).map_err(corrupt)?;
+    let id = key
+        .revision()
+        .ok_or_else(|| corrupt(format!("{key} among the revisions")))?;
     Ok(RevisionRow {
         id,
         position: row.count(0)?,
@@ -49,14 +52,22 @@ impl Read<'_> {
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
         let shown = self.shown();
+        let (others, end) = keys_beside_revisions();
         let rows = self
             .connection()
             .fetch(
                 format!(
                     "select position, key, header, null from item \
-                     where {VISIBLE} and position > $2 order by position limit $3"
+                     where {VISIBLE} and position > $2 and (key < $4 or key >= $5) \
+                     order by position limit $3"
                 ),
-                vec![int(shown), int(after), i64::from(most).into()],
+                vec![
+                    int(shown),
+                    int(after),
+                    i64::from(most).into(),
+                    others.to_vec().into(),
+                    end.to_vec().into(),
+                ],
             )
             .await?;
         rows.iter().map(revision_of).collect()
@@ -72,12 +83,19 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
+        let (others, end) = keys_beside_revisions();
         let rows = self
             .connection()
             .fetch(
                 "select position, key, header, null from item where superseded_by is null \
-                 and digest is not null and position > $1 order by position limit $2",
-                vec![int(after), i64::from(most).into()],
+                 and digest is not null and position > $1 and (key < $3 or key >= $4) \
+                 order by position limit $2",
+                vec![
+                    int(after),
+                    i64::from(most).into(),
+                    others.to_vec().into(),
+                    end.to_vec().into(),
+                ],
             )
             .await?;
         rows.iter().map(revision_of).collect()

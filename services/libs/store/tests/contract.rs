@@ -76,6 +76,7 @@ contract! {
         replaced_rows_go_with_the_statement_that_covers_the_replacement,
         rolling_back_restores_the_verified_catalog_exactly,
         a_reader_sees_one_moment,
+        an_approval_is_an_item_and_not_a_revision,
         readers_beside_a_writer_see_whole_catalogs;
     verify:
         a_copy_of_the_log_is_accepted,

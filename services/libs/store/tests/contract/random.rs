@@ -44,7 +44,7 @@ impl Model {
 
     fn view(&self) -> View {
         let row = |(key, (position, number)): (&ItemKey, &(u64, u32))| {
-            let ItemKey::Revision(id) = *key;
+            let id = key.revision().unwrap();
             let (header, document) = content(*number);
             (id, (*position, header, document))
         };

@@ -1,6 +1,7 @@
 //! What is shown is one whole verified catalog, at any moment.
 
 use super::support::*;
+use catalog::item::ItemKey;
 use store::Store;
 
 async fn sees_nothing(store: &Store) {
@@ -24,7 +25,7 @@ pub async fn nothing_is_shown_before_a_statement(place: &Place) {
     publish(&store, 1).await;
     assert_eq!(view(&store).await.len(), 3);
     let mut batch = items(1..2, "new");
-    batch[0].key = catalog::item::ItemKey::Revision(revision(1, 2));
+    batch[0].key = ItemKey::Revision(revision(1, 2));
     append(&store, batch).await;
     publish(&store, 2).await;
     let mut read = store.read().await.unwrap();
@@ -125,6 +126,35 @@ pub async fn a_reader_sees_one_moment(place: &Place) {
     let mut read = store.read().await.unwrap();
     places(18, 18, read.positions());
     assert_eq!(read.statement().await.unwrap().unwrap(), newer.to_bytes());
+}
+
+pub async fn an_approval_is_an_item_and_not_a_revision(place: &Place) {
+    let store = place.store().await;
+    append(&store, items(1..4, "a")).await;
+    let mut approvals = items(2..6, "b");
+    for (item, update) in approvals.iter_mut().zip(2..) {
+        item.key = ItemKey::Approval(revision(update, 0).update_id);
+    }
+    append(&store, approvals).await;
+    append(&store, items(4..5, "a")).await;
+    let signed = publish(&store, 1).await;
+    assert_eq!(signed.claimed().items, 8);
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.items().await.unwrap(), 8);
+    for rows in [
+        read.revisions_after(2, 2).await.unwrap(),
+        read.applied_revisions_after(2, 2).await.unwrap(),
+    ] {
+        // Approvals between them do not make a page end early.
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        assert_eq!(ids, [revision(3, 1), revision(4, 1)]);
+    }
+    let one = read.revisions_of(revision(3, 1).update_id, true).await;
+    assert_eq!(one.unwrap().len(), 1);
+    let mut tx = store.begin().await.unwrap();
+    let update = |number| revision(number, 1).update_id;
+    let known = tx.known_updates(&[update(1), update(5)]).await.unwrap();
+    assert_eq!(known, [update(1)].into());
 }
 
 pub async fn readers_beside_a_writer_see_whole_catalogs(place: &Place) {
