@@ -127,6 +127,7 @@ impl WsusUpstream {
                     account_name: format!("{}.headwater.invalid", self.site).to_lowercase(),
                     account_guid: account,
                     ca_file_pem: source.ca_file_pem.clone(),
+                    proxy: None,
                     timeout: ClientSettings::TIMEOUT,
                     parallel_requests: source.parallel,
                     clock: Arc::new(move || ambient.now()),

@@ -15,6 +15,7 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod shared_data;
+pub mod tinyproxy;
 
 pub use clock::StillClock;
 pub use database::Database;
@@ -24,3 +25,4 @@ pub use patience::until;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use proxy::Proxy;
+pub use tinyproxy::Tinyproxy;

@@ -6,6 +6,7 @@
 mod error;
 mod exchange;
 mod fetch;
+mod proxy;
 mod retry;
 mod session;
 mod transport;
@@ -13,8 +14,10 @@ mod transport;
 pub use error::Error;
 pub use exchange::{Answer, Exchange, ExchangeError, Trouble};
 pub use fetch::{Fetched, MAX_REFUSED_IN_A_ROW, Refusal};
+pub use proxy::trouble::ProxyTrouble;
+pub use proxy::{Proxy, ProxyCredentials, ProxyRefusal};
 pub use retry::{Backoff, MAX_ATTEMPTS};
-pub use transport::{MAX_RESPONSE_BYTES, Proxy};
+pub use transport::MAX_RESPONSE_BYTES;
 
 use crate::fault::ErrorCode;
 use crate::message::{
@@ -49,6 +52,8 @@ pub struct ClientSettings {
     pub account_guid: Uuid,
     /// Certificates, in PEM, to trust besides those of the system.
     pub ca_file_pem: Option<Vec<u8>>,
+    /// Proxy to reach the upstream server through; none: straight. The environment is not asked.
+    pub proxy: Option<Proxy>,
     /// How long the server may be silent, before and within an answer;
     /// [`ClientSettings::TIMEOUT`] as a rule.
     pub timeout: Duration,
@@ -66,11 +71,10 @@ impl ClientSettings {
 /// What a client can do without.
 #[derive(Clone, Default)]
 pub struct ClientOptions {
-    /// Proxy to reach the upstream server through. The environment is not asked.
-    pub proxy: Option<Proxy>,
     /// Pauses between attempts.
     pub backoff: Backoff,
-    /// Another network in place of the machine's, which knows proxy and CA file by itself.
+    /// Another network in place of the machine's, which has its own ways and trust: proxy and CA file are not
+    /// used.
     pub exchange: Option<Arc<dyn Exchange>>,
 }
 
@@ -95,7 +99,7 @@ impl Client {
     /// A client. Nothing is sent yet.
     ///
     /// # Errors
-    /// An address or a CA file that cannot be used.
+    /// An address, a CA file or a proxy that cannot be used.
     pub fn new(settings: ClientSettings) -> Result<Self> {
         Self::with_options(settings, ClientOptions::default())
     }

@@ -2,6 +2,8 @@
 //! mend it.
 
 use super::exchange::{ExchangeError, Trouble};
+use super::proxy::ProxyRefusal;
+use super::proxy::trouble::ProxyTrouble;
 use super::transport::MAX_RESPONSE_BYTES;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{DecodeError, Operation};
@@ -29,7 +31,10 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The proxy in the settings, or the certificates of the system.
+    /// The proxy in the settings.
+    #[error(transparent)]
+    ProxyRefused(#[from] ProxyRefusal),
+    /// The certificates of the system.
     #[error("the connection to {url} cannot be prepared: {reason}")]
     Setup {
         /// Root of the upstream server.
@@ -42,8 +47,8 @@ pub enum Error {
         "{operation} at {url} failed: the certificate of the server leads to a certification authority \
          that is not trusted here; Microsoft Update's endpoint chains to \"Microsoft Root Certificate \
          Authority 2011\", which operating systems other than Windows do not know: save that certificate \
-         (or the one of the authority of your WSUS server) as PEM and name the file in the setting \
-         upstream-ca-file"
+         (or that of the authority of your WSUS server, or of a proxy that looks into TLS) as PEM and name \
+         the file in the setting upstream-ca-file"
     )]
     UnknownIssuer {
         /// The operation.
@@ -56,21 +61,40 @@ pub enum Error {
     },
     /// No answer in time.
     #[error(
-        "{operation} at {url} failed: the server was silent for longer than the time limit; check that it \
-         is not overloaded, and that no firewall holds the connection"
+        "{operation} at {url}{} failed: the server was silent for longer than the time limit; check that \
+         it is not overloaded, and that no firewall holds the connection",
+        through(.proxy.as_deref())
     )]
     TimedOut {
         /// The operation.
         operation: Operation,
         /// The address called.
         url: String,
+        /// Host and port of the proxy, where one is used.
+        proxy: Option<String>,
+        /// The underlying error.
+        #[source]
+        source: Box<ExchangeError>,
+    },
+    /// No connection to the proxy, or an answer of its own in place of the server's.
+    #[error("{operation} at {url} failed: the proxy {proxy} {trouble}")]
+    Proxy {
+        /// The operation.
+        operation: Operation,
+        /// The address called.
+        url: String,
+        /// Host and port of the proxy.
+        proxy: String,
+        /// What is wrong there.
+        trouble: Box<ProxyTrouble>,
         /// The underlying error.
         #[source]
         source: Box<ExchangeError>,
     },
     /// No connection, or one that broke.
     #[error(
-        "{operation} at {url} failed: {}; check the address, name resolution, firewall and proxy",
+        "{operation} at {url}{} failed: {}; check the address, name resolution, firewall and proxy",
+        through(.proxy.as_deref()),
         if *.connecting { "no connection to the server" } else { "the connection to the server broke" }
     )]
     Transport {
@@ -78,6 +102,8 @@ pub enum Error {
         operation: Operation,
         /// The address called.
         url: String,
+        /// Host and port of the proxy, where one is used.
+        proxy: Option<String>,
         /// Whether the connection could not be opened at all.
         connecting: bool,
         /// The underlying error.
@@ -85,12 +111,15 @@ pub enum Error {
         source: Box<ExchangeError>,
     },
     /// An HTTP status other than success, without a fault.
-    #[error("{operation} at {url} failed with HTTP status {status}: {}", advice(*.status))]
+    #[error("{operation} at {url} failed with HTTP status {status}: {}{}",
+        advice(*.status), perhaps(.proxy.as_deref()))]
     Status {
         /// The operation.
         operation: Operation,
         /// The address called.
         url: String,
+        /// Host and port of the proxy, where the answer may also be its own.
+        proxy: Option<String>,
         /// The status.
         status: StatusCode,
     },
@@ -187,6 +216,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::TimedOut { .. } => true,
+            Self::Proxy { trouble, .. } => trouble.is_transient(),
             Self::Status { status, .. } => {
                 status.is_server_error()
                     || *status == StatusCode::TOO_MANY_REQUESTS
@@ -197,6 +227,7 @@ impl Error {
             }
             Self::Url { .. }
             | Self::CaFile { .. }
+            | Self::ProxyRefused(_)
             | Self::Setup { .. }
             | Self::UnknownIssuer { .. }
             | Self::ServerChanged { .. }
@@ -216,9 +247,24 @@ impl Error {
     }
 
     /// The error of a request that brought no answer.
-    pub(super) fn of_transport(operation: Operation, url: &str, source: ExchangeError) -> Self {
-        let source = Box::new(source);
+    pub(super) fn of_transport(
+        operation: Operation,
+        url: &str,
+        proxy: Option<&str>,
+        source: ExchangeError,
+    ) -> Self {
+        let mut source = Box::new(source);
         let url = url.to_owned();
+        let proxy = proxy.map(str::to_owned);
+        if let Some(trouble) = source.take_proxy() {
+            return Self::Proxy {
+                operation,
+                url,
+                proxy: proxy.unwrap_or_default(),
+                trouble,
+                source,
+            };
+        }
         if is_unknown_issuer(source.cause()) {
             return Self::UnknownIssuer {
                 operation,
@@ -230,11 +276,13 @@ impl Error {
             Trouble::TimedOut => Self::TimedOut {
                 operation,
                 url,
+                proxy,
                 source,
             },
             trouble @ (Trouble::Connecting | Trouble::Broken) => Self::Transport {
                 operation,
                 url,
+                proxy,
                 connecting: trouble == Trouble::Connecting,
                 source,
             },
@@ -264,6 +312,20 @@ fn is_unknown_issuer(error: &(dyn std::error::Error + 'static)) -> bool {
         next = error.source();
     }
     false
+}
+
+/// Names the proxy after the address called.
+fn through(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"))
+}
+
+/// Names the proxy where it may have answered in place of the server.
+fn perhaps(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| {
+        format!(
+            "; it came through the proxy {proxy}, which may have answered in place of the server"
+        )
+    })
 }
 
 fn advice(status: StatusCode) -> &'static str {

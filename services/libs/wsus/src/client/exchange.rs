@@ -1,12 +1,15 @@
 //! One HTTP exchange: the seam below which another network can be put in place of the machine's.
 
-use super::{Error, Proxy};
+use super::Error;
+use super::proxy::Way;
+use super::proxy::trouble::ProxyTrouble;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use reqwest::Certificate;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long opening a connection may take.
@@ -48,6 +51,8 @@ pub enum Trouble {
 pub struct ExchangeError {
     /// How.
     pub trouble: Trouble,
+    /// What is wrong at the proxy, where it is that.
+    proxy: Option<Box<ProxyTrouble>>,
     cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -57,8 +62,24 @@ impl ExchangeError {
         trouble: Trouble,
         cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        let cause = cause.into();
-        Self { trouble, cause }
+        Self {
+            trouble,
+            proxy: None,
+            cause: cause.into(),
+        }
+    }
+
+    /// The same, now that it is known that it happened at the proxy.
+    pub(super) fn at_proxy(self, trouble: ProxyTrouble) -> Self {
+        Self {
+            proxy: Some(Box::new(trouble)),
+            ..self
+        }
+    }
+
+    /// Takes out what is wrong at the proxy.
+    pub(super) fn take_proxy(&mut self) -> Option<Box<ProxyTrouble>> {
+        self.proxy.take()
     }
 
     /// The cause itself.
@@ -93,9 +114,12 @@ impl From<reqwest::Error> for ExchangeError {
     }
 }
 
-/// The machine's network.
+/// The machine's network. The proxy is the one that is set or none: the environment is not asked.
 #[derive(Debug)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct Http {
+    client: reqwest::Client,
+    proxy: Option<Arc<Way>>,
+}
 
 /// What the machine's network has to know.
 pub(super) struct HttpSettings<'a> {
@@ -108,11 +132,11 @@ pub(super) struct HttpSettings<'a> {
     /// How long the server may be silent.
     pub timeout: Duration,
     /// Proxy to reach it through.
-    pub proxy: Option<&'a Proxy>,
+    pub proxy: Option<Arc<Way>>,
 }
 
 impl Http {
-    pub fn new(settings: &HttpSettings<'_>) -> Result<Self, Error> {
+    pub fn new(settings: HttpSettings<'_>) -> Result<Self, Error> {
         let setup = |reason: reqwest::Error| Error::Setup {
             url: settings.root.to_owned(),
             reason: with_causes(&reason),
@@ -124,12 +148,8 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .no_gzip()
             .no_proxy();
-        if let Some(proxy) = settings.proxy {
-            let mut chosen = reqwest::Proxy::all(&proxy.url).map_err(setup)?;
-            if let Some((user, password)) = &proxy.credentials {
-                chosen = chosen.basic_auth(user, password);
-            }
-            builder = builder.proxy(chosen);
+        if let Some(way) = &settings.proxy {
+            builder = builder.proxy(way.for_reqwest().map_err(setup)?);
         }
         if let Some(pem) = settings.ca_file_pem {
             builder = builder.tls_certs_merge(certificates(pem)?);
@@ -137,7 +157,10 @@ impl Http {
             // Nothing to trust, so a system without any certificates does no harm.
             builder = builder.tls_certs_only([]);
         }
-        Ok(Self(builder.build().map_err(setup)?))
+        Ok(Self {
+            client: builder.build().map_err(setup)?,
+            proxy: settings.proxy,
+        })
     }
 }
 
@@ -146,11 +169,30 @@ impl Exchange for Http {
         &self,
         request: http::Request<Vec<u8>>,
     ) -> BoxFuture<'static, Result<Answer, ExchangeError>> {
-        let client = self.0.clone();
+        let client = self.client.clone();
+        let proxy = self.proxy.clone();
         Box::pin(async move {
-            let answer = client.execute(request.try_into()?).await?;
+            let target = request.uri().clone();
+            let answer = match client.execute(request.try_into()?).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let connecting = error.is_connect();
+                    let error = ExchangeError::from(error);
+                    return Err(match proxy {
+                        Some(way) if connecting => way.explain(error, &target).await,
+                        _ => error,
+                    });
+                }
+            };
+            let status = answer.status();
+            if let Some(way) = proxy
+                && let Some(trouble) = way.answered(&target, status, answer.headers())
+            {
+                let cause = format!("HTTP status {status}");
+                return Err(ExchangeError::new(Trouble::Broken, cause).at_proxy(trouble));
+            }
             Ok(Answer {
-                status: answer.status(),
+                status,
                 announced: answer.content_length(),
                 body: answer.bytes_stream().map_err(Into::into).boxed(),
             })

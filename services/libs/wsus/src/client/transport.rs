@@ -23,34 +23,40 @@ const DECODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
 /// Path of the server synchronization service.
 const SERVER_SYNC_PATH: &str = "ServerSyncWebService/ServerSyncWebService.asmx";
 
-/// A proxy for the upstream connection.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Proxy {
-    /// Address, such as `http://proxy.example:8080`.
-    pub url: String,
-    /// User name and password, where the proxy asks for them.
-    pub credentials: Option<(String, String)>,
-}
-
 pub(super) struct Transport {
     exchange: Arc<dyn Exchange>,
     root: Url,
+    /// Host and port of the proxy, where one is used.
+    proxy: Option<String>,
 }
 
 impl Transport {
     pub fn new(settings: &ClientSettings, options: &ClientOptions) -> Result<Self, Error> {
         let root = root_of(&settings.url)?;
-        let exchange = match &options.exchange {
-            Some(exchange) => Arc::clone(exchange),
-            None => Arc::new(Http::new(&HttpSettings {
-                root: root.as_str(),
-                tls: root.scheme() == "https",
-                ca_file_pem: settings.ca_file_pem.as_deref(),
-                timeout: settings.timeout,
-                proxy: options.proxy.as_ref(),
-            })?),
+        let way = match &settings.proxy {
+            Some(proxy) => Some(Arc::new(proxy.way()?)),
+            None => None,
         };
-        Ok(Self { exchange, root })
+        if let Some(exchange) = &options.exchange {
+            return Ok(Self {
+                exchange: Arc::clone(exchange),
+                root,
+                proxy: None,
+            });
+        }
+        let proxy = way.as_ref().map(|way| way.address.clone());
+        let exchange = Arc::new(Http::new(HttpSettings {
+            root: root.as_str(),
+            tls: root.scheme() == "https",
+            ca_file_pem: settings.ca_file_pem.as_deref(),
+            timeout: settings.timeout,
+            proxy: way,
+        })?);
+        Ok(Self {
+            exchange,
+            root,
+            proxy,
+        })
     }
 
     /// Scheme, host and port of the upstream server.
@@ -84,7 +90,8 @@ impl Transport {
         let version = SoapVersion::V11;
         let body = request.encode(version);
         let address = url.as_str().to_owned();
-        let failed = |source| Error::of_transport(operation, &address, source);
+        let proxy = self.proxy.as_deref();
+        let failed = |source| Error::of_transport(operation, &address, proxy, source);
         let request = http::Request::post(url.as_str())
             .header(header::CONTENT_TYPE, version.content_type())
             .header("SOAPAction", operation.soap_action())
@@ -143,6 +150,7 @@ impl Transport {
             _ if !status.is_success() => Err(Error::Status {
                 operation,
                 url: address,
+                proxy: self.proxy.clone().filter(|_| self.root.scheme() == "http"),
                 status,
             }),
             Ok(Ok(response)) => Ok(response),

@@ -478,20 +478,3 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
     client(&served.url, &clock).config_data(None).await.unwrap();
     assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
-
-#[tokio::test]
-async fn a_proxy_is_used_where_one_is_set() {
-    let clock = Clock::new();
-    let source = Arc::new(Memory::default());
-    // A server asked as a proxy gets the whole address, of which ours looks at the path.
-    let served = serve(wsus::server::router(Arc::clone(&source), settings(&clock))).await;
-    let mut options = quick();
-    options.proxy = Some(wsus::client::Proxy {
-        url: served.url.clone(),
-        credentials: Some(("user".into(), "secret".into())),
-    });
-    let settings = client_settings("http://wsus.invalid:8530", &clock);
-    let client = Client::with_options(settings, options).unwrap();
-    client.config_data(None).await.unwrap();
-    assert_eq!(source.seen.lock().unwrap().len(), 1);
-}

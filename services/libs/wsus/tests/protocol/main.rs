@@ -11,6 +11,8 @@ mod loopback;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
+mod proxy;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod speed;

@@ -184,6 +184,7 @@ pub fn client_settings(url: &str, clock: &Clock) -> ClientSettings {
         account_name: "cas.example".into(),
         account_guid: Uuid::from_u128(0xC0FFEE),
         ca_file_pem: None,
+        proxy: None,
         timeout: ClientSettings::TIMEOUT,
         parallel_requests: 4,
         clock: clock.read(),
@@ -197,7 +198,6 @@ pub fn client(url: &str, clock: &Clock) -> Client {
 /// Pauses that a test need not wait for.
 pub fn quick() -> ClientOptions {
     ClientOptions {
-        proxy: None,
         backoff: Backoff {
             first: Duration::from_micros(10),
             longest: Duration::from_millis(1),

@@ -41,7 +41,11 @@ impl axum::serve::Listener for TlsListener {
 }
 
 /// A server with a certificate of an authority of its own, which is given back in PEM.
-async fn serve_tls(name: &str, clock: &Clock, tasks: &mut JoinSet<()>) -> (String, String) {
+pub async fn serve_tls(
+    name: &str,
+    router: axum::Router,
+    tasks: &mut JoinSet<()>,
+) -> (String, String) {
     let mut authority = CertificateParams::new(vec![]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, name);
@@ -64,7 +68,6 @@ async fn serve_tls(name: &str, clock: &Clock, tasks: &mut JoinSet<()>) -> (Strin
         tcp,
         acceptor: TlsAcceptor::from(Arc::new(config)),
     };
-    let router = wsus::server::router(Arc::new(Memory::default()), settings(clock));
     tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
     (url, authority_certificate.pem())
 }
@@ -73,8 +76,9 @@ async fn serve_tls(name: &str, clock: &Clock, tasks: &mut JoinSet<()>) -> (Strin
 async fn an_authority_of_the_ca_file_is_trusted_and_no_other() {
     let clock = Clock::new();
     let mut tasks = JoinSet::new();
-    let (url, authority) = serve_tls("one authority", &clock, &mut tasks).await;
-    let (_, other_authority) = serve_tls("another authority", &clock, &mut tasks).await;
+    let router = || wsus::server::router(Arc::new(Memory::default()), settings(&clock));
+    let (url, authority) = serve_tls("one authority", router(), &mut tasks).await;
+    let (_, other_authority) = serve_tls("another authority", router(), &mut tasks).await;
 
     let mut settings = client_settings(&url, &clock);
     settings.ca_file_pem = Some(authority.into_bytes());
