@@ -7,6 +7,7 @@ use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
 use crate::restore;
 use crate::settings::{Command, Settings};
+use ::settings::document::Products;
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -108,12 +109,21 @@ pub async fn run(
         ambient: ambient.clone(),
         validity: settings.statement_validity,
     };
+    // Nothing is chosen yet anywhere: a site synchronizes everything.
+    let (_, chosen) = watch::channel(Arc::new(::settings::Settings {
+        products: Products {
+            everything: true,
+            ..Products::default()
+        },
+        ..::settings::Settings::default()
+    }));
     let upstream = WsusUpstream::new(
         settings.upstream.clone(),
         code,
         store.clone(),
         publisher.clone(),
         ambient.clone(),
+        chosen,
     );
     let engine = Engine::new(
         Arc::clone(&upstream),
