@@ -33,7 +33,7 @@ fn of(products: &[UpdateId], classifications: &[UpdateId]) -> Products {
     }
 }
 
-/// A product by its title, and the family that it stands below.
+/// A product by its title.
 fn product(title: &str) -> UpdateId {
     PRODUCTS.iter().find(|p| p.title == title).unwrap().id
 }
@@ -96,7 +96,8 @@ async fn what_is_chosen_comes_with_its_members_and_nothing_else_does() {
         assert!(choice.products.len() <= filter.categories.len());
         assert_eq!(choice.classifications.len(), filter.classifications.len());
         // Only what was chosen is served: nothing is fetched and thrown away.
-        assert_eq!(site.moods().served.len(), expected.len());
+        let served = site.moods().served.iter().copied().collect();
+        check(&served, &expected);
         site.end().await;
     }
 }
@@ -246,6 +247,34 @@ async fn of_a_source_that_lists_more_than_was_asked_for_only_what_is_chosen_is_k
     check(&held(&site).await, &chosen(&documents, &choice));
     site.complete(true).await;
     check(&held(&site).await, &chosen(&documents, &choice));
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_aside_and_is_no_longer_chosen_is_not_tried_again() {
+    let documents = Documents::of(&source()).await;
+    let office = of(&[FAMILY_OFFICE.id], &[SECURITY_UPDATES.id]);
+    let windows = of(&[FAMILY_WINDOWS.id], &[SECURITY_UPDATES.id]);
+    let faulty = *selected(&documents, &office).first().unwrap();
+    let site = choosing(source(), office.clone()).await;
+    site.moods().faulty.insert(faulty);
+    site.complete(false).await;
+    let mut expected = chosen(&documents, &office);
+    assert!(expected.remove(&faulty));
+    check(&held(&site).await, &expected);
+
+    site.moods().faulty.clear();
+    site.choose(windows.clone());
+    site.complete(true).await;
+    expected.extend(chosen(&documents, &windows));
+    check(&held(&site).await, &expected);
+    let mut read = site.store.read().await.unwrap();
+    assert!(read.quarantined(10).await.unwrap().is_empty());
+    drop(read);
+
+    site.choose(office.clone());
+    site.complete(false).await;
+    assert!(held(&site).await.contains(&faulty));
     site.end().await;
 }
 
