@@ -5,8 +5,8 @@
 //! The anchors are stored with the statement that ends the run, never before: what they cover is then
 //! in the catalog. A revision that cannot be had is put aside, and the run goes on.
 //!
-//! Categories and detectoids come whole; of the updates those that are chosen ([`choice`]), and what they
-//! need ([`sieve`]). What was chosen once and no longer is stays as it is.
+//! Categories and detectoids come whole; of the updates those that are chosen (`choice`), and what they
+//! need (`sieve`). What was chosen once and no longer is stays as it is.
 
 mod choice;
 mod fetch;
