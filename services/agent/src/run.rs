@@ -186,7 +186,10 @@ pub async fn run(
     };
     let place = Place {
         parent: member.parent.to_string(),
-        upstream: member.parent.to_string(),
+        upstream: {
+            let parent = member.parent.to_string();
+            Arc::new(move || parent.clone())
+        },
     };
     let renewal = Renewal {
         site: site.clone(),

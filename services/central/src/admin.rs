@@ -8,10 +8,10 @@ mod settings_service;
 mod sync_service;
 
 pub use catalog_service::Catalog;
-pub use settings_service::PROXY_PASSWORD;
 
 use crate::admission::CentralAdmission;
 use crate::in_force::InForce;
+use crate::ingest::WsusUpstream;
 use link::Site;
 use link::children::Children;
 use link::log_route::LogRouter;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
 use trust::seal::Sealer;
-use trust::{AccessToken, Authority, AuthorityPin, Role};
+use trust::{AccessToken, AuthorityPin, Role};
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
@@ -36,10 +36,12 @@ pub struct Admin {
     pub(crate) logs: LogRouter,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) settings: InForce,
+    pub(crate) upstream: Arc<WsusUpstream>,
     pub(crate) sealer: Arc<Sealer>,
+    /// Fingerprint of the authority, which access tokens name.
+    pub(crate) pin: AuthorityPin,
     /// Ends the streams that would go on for ever.
     pub(crate) stop: CancellationToken,
-    pin: AuthorityPin,
 }
 
 /// Who calls.
@@ -49,29 +51,6 @@ pub(crate) struct Caller {
 }
 
 impl Admin {
-    /// The admin API of a site with this authority. Its streams end when `stop` is told.
-    pub fn new(
-        site: Site,
-        children: Arc<Children>,
-        admission: Arc<CentralAdmission>,
-        logs: LogRouter,
-        settings: InForce,
-        authority: &Authority,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            settings,
-            sealer: Arc::new(Sealer::new(authority)),
-            pin: authority.pin(),
-            catalog: Arc::new(Catalog::new(site.store.clone())),
-            site,
-            children,
-            admission,
-            logs,
-            stop,
-        }
-    }
-
     /// Adds the services to a router.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes

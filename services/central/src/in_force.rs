@@ -95,6 +95,8 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// What will happen because of it, a sentence each.
     pub consequences: Vec<String>,
+    /// The settings as they are, or would be.
+    pub settings: Settings,
 }
 
 /// What the command line or the settings file of the process decides, whatever the document says.
@@ -238,6 +240,7 @@ impl InForce {
             version: held.number,
             consequences: settings::consequence::of(&changes, &settings),
             changes,
+            settings: settings.clone(),
         };
         if outcome.changes.is_empty() || dry_run {
             return Ok(outcome);

@@ -4,42 +4,53 @@
 //! Revisions that are held are not fetched again, so a run that was broken off goes on where it was.
 //! The anchors are stored with the statement that ends the run, never before: what they cover is then
 //! in the catalog. A revision that cannot be had is put aside, and the run goes on.
+//!
+//! Categories and detectoids come whole; of the updates those that are chosen (`choice`), and what they
+//! need (`sieve`). What was chosen once and no longer is stays as it is.
 
+mod choice;
+mod fetch;
+mod known;
+mod prepared;
+mod preview;
+mod sieve;
+mod source;
 mod unlisted;
+
+pub use preview::Preview;
+pub use source::{MICROSOFT_UPDATE, PROXY_PASSWORD};
 
 use crate::publish::Publisher;
 use crate::restore::Evidence;
-use crate::settings::Upstream as Source;
-use catalog::header::{FileLocation, RevisionHeader};
-use catalog::item::ItemKey;
-use catalog::{RevisionId, SiteCode, UpdateId, codec, document};
+use crate::settings::Upstream as FixedSource;
+use catalog::{RevisionId, SiteCode, UpdateId};
+use choice::{Choice, Covered};
 use daemon::Ambient;
-use futures::{StreamExt as _, pin_mut};
-use journal::{StatusId, phrases};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use store::log::MAX_HEADER_BYTES;
-use store::{NewItem, Store, Tx};
+use fetch::{Tally, WANTED_AT_ONCE};
+use journal::phrases;
+use known::Known;
+use settings::Settings;
+use settings::document::Products;
+use sieve::Sieve;
+use source::Made;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::Store;
 use sync::upstream::with_causes;
-use sync::{Counts, Failure, Phase, RunHandle, Upstream};
-use uuid::Uuid;
-use wsus::client::{Client, ClientOptions, ClientSettings, Fetched};
-use wsus::message::{RevisionFilter, UpdateData};
+use sync::{Failure, Phase, RunHandle, Upstream};
+use tokio::sync::watch;
+use trust::seal::Sealer;
+use unlisted::Complete;
+use wsus::client::Client;
+use wsus::message::{RevisionFilter, RevisionList};
 
 const ORIGIN: &str = "ServerSync";
 
-/// Revisions that are stored in one unit of work, and the bytes of their documents at most.
+/// Revisions that are stored in one unit of work.
 const REVISIONS_PER_COMMIT: usize = match cfg!(feature = "simulation") {
     true => 40,
     false => 500,
 };
-const BYTES_PER_COMMIT: usize = 8 << 20;
-/// Revisions that are looked up at a time.
-const LOOKUP: usize = 2000;
-/// Rounds in which what new bundles refer to is fetched. Bundles of bundles are not known to exist.
-const CLOSURE_ROUNDS: u32 = 8;
-/// Revisions of one such round.
-const WANTED_AT_ONCE: u32 = 20_000;
 
 /// Names under which the state of the conversation with the source is kept.
 const SOURCE: &str = "wsus-source";
@@ -47,36 +58,49 @@ const ACCOUNT: &str = "wsus-account";
 const CONFIG_ANCHOR: &str = "wsus-config-anchor";
 const CATEGORY_ANCHOR: &str = "wsus-category-anchor";
 const UPDATE_ANCHOR: &str = "wsus-update-anchor";
-/// All of them.
-pub(crate) const ANCHORS: [&str; 3] = [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR];
+/// What was chosen when that anchor was handed out.
+const UPDATE_CHOICE: &str = "wsus-update-choice";
+/// All that stands for what the source has told already.
+pub(crate) const ANCHORS: [&str; 4] =
+    [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR, UPDATE_CHOICE];
 
 /// The synchronization source of a top-level site.
 pub struct WsusUpstream {
-    pub(crate) source: Option<Source>,
+    /// The source that the process decides, whatever the settings say.
+    source: Option<FixedSource>,
     pub(crate) site: SiteCode,
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) ambient: Ambient,
-    client: OnceLock<Client>,
+    settings: watch::Receiver<Arc<Settings>>,
+    known: tokio::sync::Mutex<Known>,
+    sealer: Sealer,
+    made: Mutex<Option<Made>>,
     restored: Mutex<Option<Evidence>>,
 }
 
 impl WsusUpstream {
-    /// The source of a site; none for a disconnected one.
+    /// The source of a site. What `settings` choose is read anew at the beginning of each run; a source that
+    /// the process decides itself goes before theirs.
     pub fn new(
-        source: Option<Source>,
+        source: Option<FixedSource>,
         site: SiteCode,
         store: Store,
         publisher: Publisher,
         ambient: Ambient,
+        settings: watch::Receiver<Arc<Settings>>,
     ) -> Arc<Self> {
+        let sealer = Sealer::new(&publisher.authority);
         Arc::new(Self {
+            sealer,
             source,
             site,
             store,
             publisher,
             ambient,
-            client: OnceLock::new(),
+            settings,
+            known: tokio::sync::Mutex::default(),
+            made: Mutex::default(),
             restored: Mutex::default(),
         })
     }
@@ -86,62 +110,19 @@ impl WsusUpstream {
         self.restored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The client, and whether the anchors that are held are of this source.
-    async fn prepare(&self) -> Result<(Client, bool), Failure> {
-        let source = self.source.as_ref().ok_or_else(|| {
-            Failure::message(
-                ORIGIN,
-                "this site has no synchronization source: set upstream, or import a package",
-            )
-        })?;
-        let mut tx = self.store.begin().await?;
-        let account = match tx
-            .state(ACCOUNT)
-            .await?
-            .and_then(|id| Uuid::from_slice(&id).ok())
-        {
-            Some(account) => account,
-            None => {
-                let account = self.ambient.new_id();
-                tx.put_state(ACCOUNT, *account.as_bytes()).await?;
-                account
-            }
-        };
-        let same = tx.state(SOURCE).await?.as_deref() == Some(source.url.as_bytes());
-        if !same {
-            for anchor in ANCHORS {
-                tx.remove_state(anchor).await?;
-            }
-            tx.put_state(SOURCE, source.url.as_bytes()).await?;
-        }
-        if tx.positions().epoch.is_nil() {
-            tx.start_epoch(self.ambient.new_id()).await?;
-        }
-        tx.commit().await?;
-        let client = match self.client.get() {
-            Some(client) => client.clone(),
-            None => {
-                let ambient = self.ambient.clone();
-                let settings = ClientSettings {
-                    url: source.url.clone(),
-                    account_name: format!("{}.headwater.invalid", self.site).to_lowercase(),
-                    account_guid: account,
-                    ca_file_pem: source.ca_file_pem.clone(),
-                    proxy: None,
-                    timeout: ClientSettings::TIMEOUT,
-                    parallel_requests: source.parallel,
-                    clock: Arc::new(move || ambient.now()),
-                };
-                let options = ClientOptions {
-                    exchange: source.exchange.clone(),
-                    ..ClientOptions::default()
-                };
-                let client =
-                    Client::with_options(settings, options).map_err(|error| failed(&error))?;
-                self.client.get_or_init(|| client).clone()
-            }
-        };
-        Ok((client, same))
+    /// What is chosen now.
+    fn products(&self) -> Products {
+        self.settings.borrow().products.clone()
+    }
+
+    /// The anchor for updates with what it covers; `None` where either is not known.
+    async fn covered(&self) -> Result<Option<Covered>, Failure> {
+        let choice = self.store.read().await?.state(UPDATE_CHOICE).await?;
+        let choice = choice.and_then(|bytes| Choice::from_bytes(&bytes));
+        let anchor = self.anchor(UPDATE_ANCHOR).await?;
+        Ok(anchor
+            .zip(choice)
+            .map(|(anchor, choice)| Covered { anchor, choice }))
     }
 
     async fn anchor(&self, name: &str) -> Result<Option<String>, Failure> {
@@ -165,10 +146,8 @@ fn failed(error: &wsus::client::Error) -> Failure {
 
 impl Upstream for WsusUpstream {
     fn name(&self) -> String {
-        match &self.source {
-            Some(source) => source.url.clone(),
-            None => "none (disconnected)".to_owned(),
-        }
+        let url = self.url();
+        url.unwrap_or_else(|| "none (disconnected)".to_owned())
     }
 
     fn parent(&self) -> Option<SiteCode> {
@@ -176,18 +155,20 @@ impl Upstream for WsusUpstream {
     }
 
     async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
+        let products = self.products();
         run.enter(Phase::Connecting);
         self.begin_anew(run).await?;
         if run.verify() {
             self.verify(run).await?;
         }
         self.want_what_is_bundled().await?;
-        let (client, _) = self.prepare().await?;
+        let client = self.prepare().await?;
         let full = run.full() || run.verify();
         let ingest = Ingest {
             upstream: self,
             client: &client,
             run,
+            products: &products,
             aside: Mutex::default(),
         };
         match ingest.run(full).await {
@@ -238,26 +219,21 @@ impl From<Failure> for Stopped {
     }
 }
 
+/// The updates that the source listed.
+struct ListedUpdates {
+    list: RevisionList,
+    /// Whether it is all of the choice, and not what changed.
+    complete: bool,
+}
+
 struct Ingest<'a> {
     upstream: &'a WsusUpstream,
     client: &'a Client,
     run: &'a RunHandle,
+    /// What is chosen, as it was when the run began.
+    products: &'a Products,
     /// Put aside in this run: not asked for again in it.
     aside: Mutex<HashSet<RevisionId>>,
-}
-
-/// Items that wait to be stored together.
-#[derive(Default)]
-struct Waiting {
-    items: Vec<(RevisionId, RevisionHeader, Vec<u8>)>,
-    bytes: usize,
-}
-
-/// How far the ingest is.
-#[derive(Default)]
-struct Tally {
-    done: u64,
-    total: u64,
 }
 
 impl Ingest<'_> {
@@ -265,23 +241,23 @@ impl Ingest<'_> {
         let upstream = self.upstream;
         let config_anchor = upstream.anchor(CONFIG_ANCHOR).await?;
         let config = self.client.config_data(config_anchor.as_deref()).await?;
-        let (category_anchor, update_anchor) = if full {
+        let (category_anchor, covered) = if full {
             (None, None)
         } else {
-            (
-                upstream.anchor(CATEGORY_ANCHOR).await?,
-                upstream.anchor(UPDATE_ANCHOR).await?,
-            )
+            let categories = upstream.anchor(CATEGORY_ANCHOR).await?;
+            (categories, upstream.covered().await?)
         };
-        self.run.line(match &update_anchor {
-            Some(anchor) => phrases::delta_run(anchor),
+        self.run.line(match &covered {
+            Some(covered) => phrases::delta_run(&covered.anchor),
             None => phrases::full_run(),
         });
 
-        if full {
-            self.want_quarantined().await?;
-        }
+        let retried = match full {
+            true => self.want_quarantined().await?,
+            false => HashSet::new(),
+        };
         self.run.enter(Phase::SyncingCategories);
+        let all_categories = category_anchor.is_none();
         let categories = self
             .client
             .revision_list(&RevisionFilter {
@@ -291,37 +267,43 @@ impl Ingest<'_> {
             })
             .await?;
         let mut tally = Tally::default();
-        self.fetch(&categories.revisions, &mut tally).await?;
+        let mut sieve = match self.products.everything {
+            true => Sieve::everything(),
+            false => Sieve::configuration(),
+        };
+        self.fetch(&categories.revisions, &mut sieve, &mut tally)
+            .await?;
 
         self.run.enter(Phase::SyncingUpdates);
-        let updates = self
-            .client
-            .revision_list(&RevisionFilter {
-                anchor: update_anchor.clone(),
-                get_config: false,
-                ..RevisionFilter::default()
-            })
-            .await?;
+        let (choice, unknown) = upstream.choice(self.products).await?;
+        self.tell_unknown(&unknown);
         let mut tally = Tally::default();
-        self.fetch(&updates.revisions, &mut tally).await?;
-        self.fetch_wanted(&mut tally).await?;
+        let updates = self.updates(&choice, covered.as_ref(), &mut tally).await?;
+        self.fetch_wanted(&choice, &retried, &mut tally).await?;
 
-        let listed_everything = full || update_anchor.is_none();
-        if listed_everything && upstream.store.positions().verified > 0 {
-            let listed = categories.revisions.iter().chain(&updates.revisions);
-            self.remove_unlisted(listed.map(|id| id.update_id).collect())
-                .await?;
+        let complete = Complete {
+            categories: all_categories,
+            updates: updates.as_ref().is_some_and(|updates| updates.complete),
+        };
+        if complete.any() && upstream.store.positions().verified > 0 {
+            let of_updates = updates.iter().flat_map(|updates| &updates.list.revisions);
+            let listed = categories.revisions.iter().chain(of_updates);
+            let listed = listed.map(|id| id.update_id).collect();
+            self.remove_unlisted(listed, complete, &choice).await?;
         }
 
         self.run.enter(Phase::Verifying);
         let mut tx = upstream.store.begin().await?;
         let statement = upstream.publisher.publish(&mut tx).await?;
-        for (name, anchor) in [
-            (CONFIG_ANCHOR, &config.new_config_anchor),
-            (CATEGORY_ANCHOR, &categories.anchor),
-            (UPDATE_ANCHOR, &updates.anchor),
-        ] {
-            tx.put_state(name, anchor.as_bytes()).await?;
+        tx.put_state(CONFIG_ANCHOR, config.new_config_anchor.as_bytes())
+            .await?;
+        tx.put_state(CATEGORY_ANCHOR, categories.anchor.as_bytes())
+            .await?;
+        // Where no update was asked for, the last anchor goes on standing for what it covers.
+        if let Some(updates) = updates {
+            tx.put_state(UPDATE_ANCHOR, updates.list.anchor.as_bytes())
+                .await?;
+            tx.put_state(UPDATE_CHOICE, choice.to_bytes()).await?;
         }
         tx.commit().await?;
         self.run
@@ -329,230 +311,87 @@ impl Ingest<'_> {
         Ok(statement.position)
     }
 
+    /// Lists and fetches the updates of the choice; `None` where nothing is chosen.
+    async fn updates(
+        &self,
+        choice: &Choice,
+        covered: Option<&Covered>,
+        tally: &mut Tally,
+    ) -> Result<Option<ListedUpdates>, Stopped> {
+        let Some(filter) = choice.filter(covered) else {
+            self.run.line(
+                "No updates are asked for: at least one product and one classification have to be \
+                 chosen",
+            );
+            return Ok(None);
+        };
+        let entries = filter.categories.iter().chain(&filter.classifications);
+        let new = entries.filter(|entry| !entry.delta).count();
+        if covered.is_some() && (new > 0 || filter.anchor.is_none()) {
+            self.run.line(match filter.anchor {
+                Some(_) => format!(
+                    "{new} products and classifications are new: all of theirs is asked for"
+                ),
+                None => "Products and classifications were chosen anew: all of theirs is asked for"
+                    .to_owned(),
+            });
+        }
+        let list = self.client.revision_list(&filter).await?;
+        let mut sieve = self.sieve(choice);
+        self.fetch_sifted(&list.revisions, &mut sieve, tally)
+            .await?;
+        if !sieve.dropped().is_empty() {
+            self.run.line(format!(
+                "{} of the {} listed revisions are not among what is chosen, and are not kept",
+                sieve.dropped().len(),
+                list.revisions.len()
+            ));
+        }
+        Ok(Some(ListedUpdates {
+            complete: filter.anchor.is_none(),
+            list,
+        }))
+    }
+
+    fn sieve(&self, choice: &Choice) -> Sieve {
+        match choice {
+            Choice::Everything => Sieve::everything(),
+            Choice::Selected(selection) => Sieve::selected(selection.clone()),
+        }
+    }
+
+    fn tell_unknown(&self, unknown: &BTreeSet<UpdateId>) {
+        const SHOWN: usize = 5;
+        if unknown.is_empty() {
+            return;
+        }
+        let shown: Vec<String> = unknown
+            .iter()
+            .take(SHOWN)
+            .map(UpdateId::to_string)
+            .collect();
+        self.run.line(format!(
+            "Warning: {} of the chosen products and classifications are not in the catalog, so nothing \
+             is asked for in their name: {}{}",
+            unknown.len(),
+            shown.join(", "),
+            if unknown.len() > SHOWN { ", ..." } else { "" }
+        ));
+    }
+
     fn aside(&self) -> MutexGuard<'_, HashSet<RevisionId>> {
         // Each change is one insertion.
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fetches those of the revisions that are not held, and stores them.
-    async fn fetch(&self, listed: &[RevisionId], tally: &mut Tally) -> Result<(), Stopped> {
-        let mut missing = Vec::new();
-        for chunk in listed.chunks(LOOKUP) {
-            let keys: Vec<ItemKey> = chunk.iter().copied().map(ItemKey::Revision).collect();
-            let mut tx = self.upstream.store.begin().await?;
-            let held: HashSet<ItemKey> = tx.held(&keys).await?.into_iter().collect();
-            drop(tx);
-            let aside = self.aside();
-            missing.extend(
-                chunk
-                    .iter()
-                    .filter(|id| !held.contains(&ItemKey::Revision(**id)) && !aside.contains(*id)),
-            );
-        }
-        tally.total += missing.len() as u64;
-        self.run.progress(tally.done, tally.total);
-        let fetched = self.client.fetch(missing);
-        pin_mut!(fetched);
-        let mut waiting = Waiting::default();
-        while let Some(next) = fetched.next().await {
-            match next? {
-                Fetched::Batch(data) => {
-                    tally.done += (data.updates.len() + data.unreadable.len()) as u64;
-                    self.take(data, &mut waiting).await?;
-                    if waiting.items.len() >= REVISIONS_PER_COMMIT
-                        || waiting.bytes >= BYTES_PER_COMMIT
-                    {
-                        self.store(&mut waiting).await?;
-                        self.run.progress(tally.done, tally.total);
-                    }
-                }
-                Fetched::Refused { id, reason } => {
-                    tally.done += 1;
-                    self.put_aside(id, &reason.to_string()).await?;
-                }
-                Fetched::Missing(id) => {
-                    tally.done += 1;
-                    self.put_aside(id, "the upstream server lists it, and does not give it out")
-                        .await?;
-                }
-                Fetched::Unasked(id) => {
-                    tracing::warn!(%id, "the upstream server sent what nobody asked for");
-                }
-            }
-        }
-        self.store(&mut waiting).await?;
-        self.run.progress(tally.done, tally.total);
-        Ok(())
-    }
-
-    /// Fetches what stored bundles refer to and no list named, until nothing is missing.
-    async fn fetch_wanted(&self, tally: &mut Tally) -> Result<(), Stopped> {
-        for _ in 0..CLOSURE_ROUNDS {
-            let mut tx = self.upstream.store.begin().await?;
-            let wanted = tx.wanted(WANTED_AT_ONCE).await?;
-            let keys: Vec<ItemKey> = wanted.iter().copied().map(ItemKey::Revision).collect();
-            let held: HashSet<ItemKey> = tx.held(&keys).await?.into_iter().collect();
-            let (held, wanted): (Vec<_>, Vec<_>) = wanted
-                .into_iter()
-                .partition(|id| held.contains(&ItemKey::Revision(*id)));
-            tx.no_longer_want(&held).await?;
-            tx.commit().await?;
-            if wanted.is_empty() {
-                return Ok(());
-            }
-            self.fetch(&wanted, tally).await?;
-        }
-        Ok(())
-    }
-
     /// Lets a full run try again what was put aside, listed or not.
-    async fn want_quarantined(&self) -> Result<(), Stopped> {
+    async fn want_quarantined(&self) -> Result<HashSet<RevisionId>, Stopped> {
         let store = &self.upstream.store;
         let quarantined = store.read().await?.quarantined(WANTED_AT_ONCE).await?;
         let ids: Vec<RevisionId> = quarantined.into_iter().map(|row| row.id).collect();
         let mut tx = store.begin().await?;
         tx.want(&ids).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(ids.into_iter().collect())
     }
-
-    /// Parses documents, and puts those aside that cannot be used.
-    async fn take(&self, data: UpdateData, waiting: &mut Waiting) -> Result<(), Stopped> {
-        let mut urls: HashMap<[u8; 20], String> = HashMap::new();
-        for file in data.file_urls {
-            if let (Ok(digest), Some(url)) = (file.digest.try_into(), file.mu_url) {
-                urls.insert(digest, url);
-            }
-        }
-        for bad in data.unreadable {
-            self.put_aside(bad.id, &bad.reason).await?;
-        }
-        for update in data.updates {
-            match prepare(update.id, &update.document, &urls) {
-                Ok((header, stored)) => {
-                    waiting.bytes += update.document.len();
-                    waiting.items.push((update.id, header, stored));
-                }
-                Err(reason) => self.put_aside(update.id, &reason).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores what waits, in one unit of work.
-    async fn store(&self, waiting: &mut Waiting) -> Result<(), Stopped> {
-        let waiting = std::mem::take(waiting);
-        if waiting.items.is_empty() {
-            return Ok(());
-        }
-        // What a loss of power undoes is fetched again: the anchors come later.
-        let mut tx = self.upstream.store.begin_repeatable().await?;
-        let counts = self.count(&mut tx, &waiting).await?;
-        let mut bundled = Vec::new();
-        let mut stored = Vec::with_capacity(waiting.items.len());
-        let mut items = Vec::with_capacity(waiting.items.len());
-        for (id, header, document) in waiting.items {
-            bundled.extend_from_slice(&header.bundled);
-            stored.push(id);
-            items.push(NewItem {
-                key: ItemKey::Revision(id),
-                header: header.to_bytes(),
-                document,
-            });
-        }
-        tx.append(items, self.upstream.ambient.now()).await?;
-        let keys: Vec<ItemKey> = bundled.iter().copied().map(ItemKey::Revision).collect();
-        let held: HashSet<ItemKey> = tx.held(&keys).await?.into_iter().collect();
-        bundled.retain(|id| !held.contains(&ItemKey::Revision(*id)));
-        bundled.sort_unstable();
-        bundled.dedup();
-        tx.want(&bundled).await?;
-        tx.fetched(&stored).await?;
-        tx.commit().await?;
-        self.run.count(|total| {
-            total.added += counts.added;
-            total.revised += counts.revised;
-            total.expired += counts.expired;
-        });
-        Ok(())
-    }
-
-    /// What the items will do to the catalog.
-    async fn count(&self, tx: &mut Tx<'_>, waiting: &Waiting) -> Result<Counts, Stopped> {
-        let updates: Vec<UpdateId> = waiting
-            .items
-            .iter()
-            .map(|(id, _, _)| id.update_id)
-            .collect();
-        let known = tx.known_updates(&updates).await?;
-        let mut counts = Counts::default();
-        for (id, header, _) in &waiting.items {
-            if header.publication_state == document::PublicationState::Expired {
-                counts.expired += 1;
-            } else if known.contains(&id.update_id) {
-                counts.revised += 1;
-            } else {
-                counts.added += 1;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// Puts a revision aside; the run goes on.
-    async fn put_aside(&self, id: RevisionId, reason: &str) -> Result<(), Stopped> {
-        self.aside().insert(id);
-        let mut tx = self.upstream.store.begin().await?;
-        let new = tx
-            .quarantine(id, reason, self.upstream.ambient.now())
-            .await?;
-        tx.no_longer_want(&[id]).await?;
-        tx.commit().await?;
-        self.run.count(|counts| counts.quarantined += 1);
-        if new {
-            self.run
-                .line(phrases::update_failed(id.update_id, reason, ORIGIN));
-            self.run
-                .journal()
-                .record(
-                    StatusId::UpdateQuarantined,
-                    Some(self.run.id()),
-                    vec![id.to_string(), reason.to_owned()],
-                )
-                .await;
-        }
-        Ok(())
-    }
-}
-
-/// Header and stored form of a document; the error says why it cannot be used.
-fn prepare(
-    id: RevisionId,
-    text: &str,
-    urls: &HashMap<[u8; 20], String>,
-) -> Result<(RevisionHeader, Vec<u8>), String> {
-    let update = document::parse(text).map_err(|error| error.to_string())?;
-    if update.id != id {
-        return Err(format!("its document says that it is {}", update.id));
-    }
-    let digests = update
-        .files
-        .iter()
-        .map(|file| file.sha1)
-        .chain(update.eula_files.iter().map(|file| file.sha1));
-    let locations = digests
-        .filter_map(|sha1| {
-            urls.get(&sha1).map(|url| FileLocation {
-                sha1,
-                mu_url: url.clone(),
-            })
-        })
-        .collect();
-    let header = RevisionHeader::new(text, &update, locations);
-    if header.to_bytes().len() > MAX_HEADER_BYTES {
-        return Err(format!(
-            "what it says of its files and bundles is longer than {MAX_HEADER_BYTES} bytes"
-        ));
-    }
-    let stored = codec::compress(text).map_err(|error| error.to_string())?;
-    Ok((header, stored))
 }

@@ -1,6 +1,6 @@
 //! Putting a central site together: everything is built and bound, then tasks start.
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Catalog};
 use crate::admission::CentralAdmission;
 use crate::identity::{self, Identity};
 use crate::in_force::{Fixed, InForce};
@@ -32,6 +32,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trust::seal::Sealer;
 use trust::tls::{self, HotCertificate};
 
 /// How long tasks may take to end.
@@ -127,6 +128,7 @@ pub async fn run(
         store.clone(),
         publisher.clone(),
         ambient.clone(),
+        in_force.watch(),
     );
     let engine = Engine::new(
         Arc::clone(&upstream),
@@ -180,15 +182,18 @@ pub async fn run(
         tasks.clone(),
         stop.clone(),
     );
-    let admin = Admin::new(
-        site.clone(),
-        Arc::clone(&children),
-        Arc::clone(&admission),
+    let admin = Admin {
+        site: site.clone(),
+        children: Arc::clone(&children),
+        admission: Arc::clone(&admission),
         logs,
-        in_force,
-        &authority,
-        stop.clone(),
-    );
+        catalog: Arc::new(Catalog::new(store.clone())),
+        settings: in_force,
+        upstream: Arc::clone(&upstream),
+        sealer: Arc::new(Sealer::new(&authority)),
+        pin: authority.pin(),
+        stop: stop.clone(),
+    };
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
@@ -199,7 +204,10 @@ pub async fn run(
 
     let place = Place {
         parent: String::new(),
-        upstream: upstream.name(),
+        upstream: {
+            let upstream = Arc::clone(&upstream);
+            Arc::new(move || upstream.name())
+        },
     };
     tasks.spawn(listen::serve(
         acceptor,

@@ -50,7 +50,7 @@ impl WsusUpstream {
 
     /// Takes the damaged rows out, if there is a source that has them; what became of it.
     async fn drop_damaged(&self, survey: Survey) -> Result<String, Error> {
-        if self.source.is_none() {
+        if self.is_disconnected() {
             return Ok("there is no synchronization source to fetch them from".to_owned());
         }
         let mut tx = self.store.begin().await?;

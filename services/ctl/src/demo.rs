@@ -175,8 +175,13 @@ async fn start_all(
 
     say(format!("Starting {} sites ...", plan.sites.len() + 1));
     let data_dir = children.data_dir(plan::TOP);
+    let settings = data_dir.with_extension("toml");
+    std::fs::write(&settings, "[products]\neverything = true\n")
+        .context("the settings of the hierarchy")?;
     let arguments = [
         "central",
+        "--first-settings",
+        utf8(&settings)?,
         "--site-code",
         plan::TOP,
         "--data-dir",

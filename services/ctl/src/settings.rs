@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
     Assignments, ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest,
-    GetSettingsResponse, ListSettingsVersionsRequest, ListSitesRequest, SetSecretRequest,
-    SettingChange,
+    GetSettingsResponse, ListCategoriesRequest, ListSettingsVersionsRequest, ListSitesRequest,
+    SetSecretRequest, SettingChange,
 };
 
 /// The only secret that settings refer to.
@@ -106,6 +106,18 @@ Examples:
         version: u64,
         #[command(flatten)]
         how: How,
+    },
+    /// Show the products and classifications that the catalog has, and what is chosen of them
+    #[command(after_help = "\
+Choose by title where that is unique, else by GUID; --dry-run asks the source how many updates it adds:
+  headwater settings set products.products+=\"Windows 11\" products.classifications+=Upgrades --dry-run")]
+    Products {
+        /// Only those with this in their titles, and what stands above them
+        #[arg(value_name = "TEXT")]
+        text: Option<String>,
+        /// Only what is chosen or included
+        #[arg(long)]
+        chosen: bool,
     },
     /// Say when the schedule in force will start synchronizations
     Schedule {
@@ -201,6 +213,16 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let versions = answer.into_inner().versions;
             show::history(&console, &versions, &View::of_process(&console))?;
         }
+        Action::Products { text, chosen } => {
+            let mut settings = client.settings();
+            let answer = settings
+                .list_categories(question(ListCategoriesRequest {}))
+                .await;
+            let answer =
+                answer.map_err(|status| explain(status, &client.server, "listing the products"))?;
+            let entries = answer.into_inner().categories;
+            show::products(&console, &entries, text.as_deref(), chosen)?;
+        }
         Action::Schedule { count } => {
             let settings = document(&get(&client, 0).await?)?;
             let mut hierarchy = client.hierarchy();
@@ -276,6 +298,7 @@ async fn change(console: &Console, client: &Client, to: To, how: &How) -> anyhow
         version,
         changes,
         consequences,
+        preview,
     } = answer;
     let changes = decoded(changes);
     if console.json {
@@ -283,6 +306,10 @@ async fn change(console: &Console, client: &Client, to: To, how: &How) -> anyhow
         return console.json_line(&serde_json::json!({
             "version": version, "dry_run": dry_run, "changes": changed,
             "consequences": consequences,
+            "preview": preview.map(|preview| serde_json::json!({
+                "adds": preview.adds, "no_longer_kept_up": preview.no_longer_kept_up,
+                "unknown": preview.unknown,
+            })),
         }));
     }
     if changes.is_empty() {

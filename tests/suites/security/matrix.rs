@@ -66,6 +66,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("JournalService/ReadLog", VIEWERS),
     ("SettingsService/ChangeSettings", ADMINISTRATORS),
     ("SettingsService/GetSettings", VIEWERS),
+    ("SettingsService/ListCategories", VIEWERS),
     ("SettingsService/ListSettingsVersions", VIEWERS),
     ("SettingsService/SetSecret", ADMINISTRATORS),
     ("SiteLinkService/Attach", CHILDREN),

@@ -239,6 +239,17 @@ pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) 
     Ok(axum::serve(listener, mood.over(upstream)).await?)
 }
 
+/// What is synchronized.
+fn everything() -> settings::Settings {
+    settings::Settings {
+        products: settings::document::Products {
+            everything: true,
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+}
+
 /// The central site, until the host loses its power.
 pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
     let name = host_of(code);
@@ -254,7 +265,7 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
             parallel: 2,
             exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
         }),
-        first: None,
+        first: Some(everything()),
         names: vec![name.clone()],
         statement_validity: shared.pace.statements,
         certificate_validity: shared.pace.certificates,

@@ -1,7 +1,10 @@
 //! The settings of the hierarchy: reading them, changing them, their history, and the secrets beside them.
 
+mod categories;
+
 use super::{Admin, internal};
 use crate::in_force::{Error, Version};
+use crate::ingest::PROXY_PASSWORD;
 use journal::StatusId;
 use secrecy::SecretString;
 use settings::Settings;
@@ -13,12 +16,11 @@ use wire::v1::change_settings_request::To;
 use wire::v1::settings_service_server::SettingsService;
 use wire::v1::{
     ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest, GetSettingsResponse,
-    ListSettingsVersionsRequest, ListSettingsVersionsResponse, SetSecretRequest, SetSecretResponse,
-    SettingChange, SettingsVersion,
+    ListCategoriesRequest, ListCategoriesResponse, ListSettingsVersionsRequest,
+    ListSettingsVersionsResponse, SetSecretRequest, SetSecretResponse, SettingChange,
+    SettingsVersion,
 };
 
-/// The secret of the proxy's user.
-pub const PROXY_PASSWORD: &str = "proxy.password";
 /// Versions that are listed at once.
 const MOST_VERSIONS: u32 = 1_000;
 
@@ -113,6 +115,10 @@ impl SettingsService for Admin {
             ),
             To::Document(_) | To::Assignments(_) => None,
         };
+        let to = match to {
+            To::Assignments(assignments) => To::Assignments(self.by_identifier(assignments).await?),
+            To::Document(_) | To::Version(_) => to,
+        };
         let settings = self.settings.clone();
         // To its end, also where the caller does not wait: it is in the journal then.
         let change = async move {
@@ -127,10 +133,19 @@ impl SettingsService for Admin {
                 .map_err(told)
         };
         let outcome = self.admission.to_the_end(change).await?;
+        let mut consequences = outcome.consequences;
+        let preview = match request.dry_run {
+            true => {
+                self.preview(&outcome.changes, &outcome.settings, &mut consequences)
+                    .await
+            }
+            false => None,
+        };
         Ok(Response::new(ChangeSettingsResponse {
+            preview,
             version: outcome.version,
             changes: encoded(outcome.changes),
-            consequences: outcome.consequences,
+            consequences,
         }))
     }
 
@@ -152,6 +167,14 @@ impl SettingsService for Admin {
             })
             .collect();
         Ok(Response::new(ListSettingsVersionsResponse { versions }))
+    }
+
+    async fn list_categories(
+        &self,
+        request: Request<ListCategoriesRequest>,
+    ) -> Result<Response<ListCategoriesResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        Ok(Response::new(self.categories().await?))
     }
 
     async fn set_secret(

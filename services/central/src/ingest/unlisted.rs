@@ -1,26 +1,68 @@
 //! What the source no longer has.
+//!
+//! A list tells that only of what it would have held: categories and detectoids, where it was asked for all
+//! of them, and the updates that are chosen now, where it was asked for all of those. What was chosen once
+//! and no longer is stays, and so does whatever something that stays bundles or requires.
 
-use super::{Ingest, ORIGIN, REVISIONS_PER_COMMIT, Stopped};
-use catalog::UpdateId;
+use super::{Choice, Ingest, ORIGIN, REVISIONS_PER_COMMIT, Stopped};
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
-use std::collections::HashSet;
+use catalog::{RevisionId, UpdateId, codec, document};
+use std::collections::{HashMap, HashSet};
 use sync::Failure;
 
-/// More than this share of the updates is not taken for withdrawn because a list leaves them out.
+/// More than this share of what a list speaks of is not taken for withdrawn because it leaves it out.
 const MOST_REMOVED_PERCENT: usize = 10;
 /// So many may always be.
 const ALWAYS_REMOVABLE: usize = 50;
+/// Headers that are read at a time, and documents.
+const PAGE: u32 = 1000;
+const DOCUMENT_PAGE: u32 = 50;
+
+/// Which lists of a run held all that there is, and not only what changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Complete {
+    /// Categories and detectoids.
+    pub(super) categories: bool,
+    /// The updates that are chosen.
+    pub(super) updates: bool,
+}
+
+impl Complete {
+    pub(super) fn any(self) -> bool {
+        self.categories || self.updates
+    }
+
+    /// Whether the lists would have held a revision, or what brings it.
+    fn speak_of(self, header: &RevisionHeader, choice: &Choice) -> bool {
+        if header.is_configuration() {
+            return self.categories;
+        }
+        // What belongs to no category comes and goes with what bundles it.
+        self.updates && (choice.selects(header) || header.categories.is_empty())
+    }
+}
+
+/// A revision that the lists leave out.
+struct Unlisted {
+    id: RevisionId,
+    /// What it bundles, and once that was looked up, what it requires.
+    needs: Vec<UpdateId>,
+}
 
 impl Ingest<'_> {
-    /// Removes updates that the source no longer lists, nor bundles. A list that leaves out a large
-    /// part of the catalog is not believed.
-    pub(super) async fn remove_unlisted(&self, listed: HashSet<UpdateId>) -> Result<(), Stopped> {
-        const PAGE: u32 = 1000;
+    /// Removes what the source no longer lists, nor bundles, nor requires. A list that leaves out a
+    /// large part of the catalog is not believed.
+    pub(super) async fn remove_unlisted(
+        &self,
+        listed: HashSet<UpdateId>,
+        complete: Complete,
+        choice: &Choice,
+    ) -> Result<(), Stopped> {
         let store = &self.upstream.store;
-        let mut bundled = HashSet::new();
+        let mut kept = HashSet::new();
         let mut unlisted = Vec::new();
-        let mut all = 0_usize;
+        let mut spoken_of = 0_usize;
         let mut after = 0;
         loop {
             // Also what this run brought: its bundles are no less bundles.
@@ -30,43 +72,40 @@ impl Ingest<'_> {
             let Some(last) = rows.last() else { break };
             after = last.position;
             for row in rows {
-                all += 1;
                 let header = RevisionHeader::from_bytes(&row.header)
                     .map_err(|error| Failure::message(ORIGIN, error.to_string()))?;
+                let id = row.id;
+                let is_spoken_of = complete.speak_of(&header, choice);
+                spoken_of += usize::from(is_spoken_of);
                 let members = header.bundled.into_iter().map(|id| id.update_id);
-                if listed.contains(&row.id.update_id) {
-                    bundled.extend(members);
+                if is_spoken_of && !listed.contains(&id.update_id) {
+                    let needs = members.collect();
+                    unlisted.push(Unlisted { id, needs });
                 } else {
-                    unlisted.push((row.id, members.collect::<Vec<_>>()));
+                    kept.extend(members);
                 }
             }
         }
-        // What is bundled stays, and so does what that bundles.
-        loop {
-            let before = unlisted.len();
-            unlisted.retain(|(id, members)| {
-                let stays = bundled.contains(&id.update_id);
-                if stays {
-                    bundled.extend(members.iter().copied());
-                }
-                !stays
-            });
-            if unlisted.len() == before {
-                break;
-            }
-        }
+        drop(listed);
+        keep(&mut unlisted, &mut kept);
         if unlisted.is_empty() {
             return Ok(());
         }
-        if unlisted.len() > ALWAYS_REMOVABLE && unlisted.len() * 100 > all * MOST_REMOVED_PERCENT {
+        if unlisted.len() > ALWAYS_REMOVABLE
+            && unlisted.len() * 100 > spoken_of * MOST_REMOVED_PERCENT
+        {
             self.run.line(format!(
-                "Warning: the upstream server no longer lists {} of {all} revisions; nothing is \
+                "Warning: the upstream server no longer lists {} of {spoken_of} revisions; nothing is \
                  removed, because that is more than {MOST_REMOVED_PERCENT} % of the catalog",
                 unlisted.len(),
             ));
             return Ok(());
         }
-        let unlisted = unlisted.into_iter().map(|(id, _)| id);
+        self.keep_required(&mut unlisted).await?;
+        if unlisted.is_empty() {
+            return Ok(());
+        }
+        let unlisted = unlisted.into_iter().map(|unlisted| unlisted.id);
         let keys: Vec<ItemKey> = unlisted.map(ItemKey::Revision).collect();
         let mut removed = 0;
         for chunk in keys.chunks(REVISIONS_PER_COMMIT) {
@@ -74,10 +113,64 @@ impl Ingest<'_> {
             removed += tx.remove(chunk, self.upstream.ambient.now()).await?;
             tx.commit().await?;
         }
+        self.upstream.forget_categories().await;
         self.run.count(|counts| counts.removed += removed);
         self.run.line(format!(
             "Removed {removed} revisions that the upstream server no longer lists"
         ));
         Ok(())
+    }
+
+    /// Takes out of `unlisted` what a revision that stays names as a prerequisite, with all that this one
+    /// bundles and requires. Headers do not tell prerequisites, so every document is read; there is rarely
+    /// anything to ask it about.
+    async fn keep_required(&self, unlisted: &mut Vec<Unlisted>) -> Result<(), Stopped> {
+        let candidates: HashSet<UpdateId> = unlisted.iter().map(|u| u.id.update_id).collect();
+        let places: HashMap<RevisionId, usize> = (0..)
+            .zip(unlisted.iter())
+            .map(|(place, unlisted)| (unlisted.id, place))
+            .collect();
+        let mut kept = HashSet::new();
+        let mut after = 0;
+        loop {
+            let mut read = self.upstream.store.read().await?;
+            let rows = read.applied_documents_after(after, DOCUMENT_PAGE).await?;
+            drop(read);
+            let Some(last) = rows.last() else { break };
+            after = last.position;
+            for row in rows {
+                // A row that is damaged names nothing; verifying the site finds it.
+                let text = codec::decompress(&row.document).ok();
+                let Some(update) = text.and_then(|text| document::parse(&text).ok()) else {
+                    tracing::warn!(id = %row.id, "a stored document cannot be read");
+                    continue;
+                };
+                let required = update.prerequisite_ids();
+                let required = required.filter(|id| candidates.contains(id));
+                match places.get(&row.id) {
+                    Some(&place) => unlisted[place].needs.extend(required),
+                    None => kept.extend(required),
+                }
+            }
+        }
+        keep(unlisted, &mut kept);
+        Ok(())
+    }
+}
+
+/// Takes out of `unlisted` what is to be kept, and what such a revision needs in turn.
+fn keep(unlisted: &mut Vec<Unlisted>, kept: &mut HashSet<UpdateId>) {
+    loop {
+        let before = unlisted.len();
+        unlisted.retain(|revision| {
+            let stays = kept.contains(&revision.id.update_id);
+            if stays {
+                kept.extend(&revision.needs);
+            }
+            !stays
+        });
+        if unlisted.len() == before {
+            return;
+        }
     }
 }

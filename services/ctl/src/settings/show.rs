@@ -12,7 +12,7 @@ use settings::Settings;
 use settings::change::plain;
 use settings::schedule::Schedule;
 use std::collections::BTreeMap;
-use wire::v1::{GetSettingsResponse, SettingsVersion};
+use wire::v1::{CategoryEntry, Choice, GetSettingsResponse, SettingsVersion};
 
 /// A value longer than this is cut in the list; `--json` has all of it.
 const MOST_VALUE: usize = 100;
@@ -127,6 +127,87 @@ pub(super) fn history(
         }
     }
     Ok(())
+}
+
+/// Prints the tree of products, and the classifications: `[x]` is chosen, `[+]` is included by what stands
+/// above it.
+pub(super) fn products(
+    console: &Console,
+    entries: &[CategoryEntry],
+    text: Option<&str>,
+    chosen: bool,
+) -> anyhow::Result<()> {
+    let text = text.map(str::to_lowercase);
+    let wanted = |entry: &CategoryEntry| {
+        let named = |text: &String| entry.title.to_lowercase().contains(text.as_str());
+        text.as_ref().is_none_or(named)
+            && (!chosen || matches!(entry.choice(), Choice::Chosen | Choice::Included))
+    };
+    // From the end: what stands above something that is shown is shown too.
+    let mut shown = vec![false; entries.len()];
+    let mut above = None;
+    for (place, entry) in entries.iter().enumerate().rev() {
+        let holds = above.is_some_and(|depth| entry.depth < depth);
+        if wanted(entry) || holds {
+            shown[place] = true;
+            above = Some(entry.depth);
+        }
+    }
+    let listed: Vec<&CategoryEntry> = entries
+        .iter()
+        .zip(shown)
+        .filter_map(|(entry, shown)| shown.then_some(entry))
+        .collect();
+    if console.json {
+        let listed: Vec<Value> = listed.iter().map(|entry| category(entry)).collect();
+        return console.json_line(&json!({ "categories": listed }));
+    }
+    if listed.is_empty() {
+        return console.line(match entries.is_empty() {
+            true => "The catalog has no categories yet: synchronize once to bring the list.",
+            false => "There is no such product or classification.",
+        });
+    }
+    let width = |entry: &CategoryEntry| entry.depth as usize * 2 + entry.title.chars().count();
+    let widest = listed.iter().map(|entry| width(entry)).max().unwrap_or(0);
+    let mut heading = "";
+    for entry in listed {
+        let part = match entry.kind.as_str() {
+            "UpdateClassification" => "Classifications",
+            _ => "Products",
+        };
+        if part != heading {
+            heading = part;
+            console.line(part)?;
+        }
+        let mark = match entry.choice() {
+            Choice::Chosen => "[x]",
+            Choice::Included => "[+]",
+            Choice::NotChosen | Choice::Unspecified => "[ ]",
+        };
+        let indent = "  ".repeat(entry.depth as usize);
+        let filler = " ".repeat(widest - width(entry));
+        let (title, id) = (harmless(&entry.title), harmless(&entry.id));
+        let line = format!("  {mark} {indent}{title}{filler}  {id}");
+        if console.colour && entry.choice() == Choice::Chosen {
+            console.line(line.bold())?;
+        } else {
+            console.line(line)?;
+        }
+    }
+    Ok(())
+}
+
+fn category(entry: &CategoryEntry) -> Value {
+    let choice = match entry.choice() {
+        Choice::Chosen => "chosen",
+        Choice::Included => "included",
+        Choice::NotChosen | Choice::Unspecified => "not-chosen",
+    };
+    json!({
+        "id": entry.id, "title": entry.title, "kind": entry.kind, "depth": entry.depth,
+        "choice": choice,
+    })
 }
 
 /// Prints when a schedule starts synchronizations.

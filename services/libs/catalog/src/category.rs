@@ -1,6 +1,7 @@
 //! The tree of categories: company, product family, product; and the classifications beside it.
 
 use crate::document::{CategoryFlags, CategoryType, Update, UpdateType};
+use crate::header::RevisionHeader;
 use crate::{RevisionId, UpdateId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +34,21 @@ impl Category {
             title: update.title(language).to_owned(),
             flags: update.category.unwrap_or_default(),
             parents: update.category_clauses().flatten().copied().collect(),
+        })
+    }
+
+    /// The category of a header, which does not tell its flags; `None` where it is of something else.
+    pub fn from_header(id: RevisionId, header: RevisionHeader) -> Option<Self> {
+        let kind = match header.update_type {
+            UpdateType::Category(kind) => kind,
+            UpdateType::Software | UpdateType::Driver | UpdateType::Detectoid => return None,
+        };
+        Some(Self {
+            id,
+            kind,
+            title: header.title,
+            flags: CategoryFlags::default(),
+            parents: header.categories,
         })
     }
 }

@@ -87,6 +87,14 @@ impl RevisionHeader {
         }
     }
 
+    /// Whether it belongs to the configuration half of a synchronization: categories and detectoids.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self.update_type,
+            UpdateType::Category(_) | UpdateType::Detectoid
+        )
+    }
+
     /// The header's bytes. The same header always has the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let guid = |id: &UpdateId| id.0.as_bytes().to_vec();

@@ -1,6 +1,7 @@
 //! Which updates a choice of categories and classifications selects, and what they need.
 
 use crate::category::CategoryTree;
+use crate::document::CategoryType;
 use crate::relations::{Relations, RelationsIndex};
 use crate::{RevisionId, UpdateId};
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 ///
 /// An update is selected when it belongs to at least one of the categories and to at least one of
 /// the classifications (WSUS-PROTOCOL section 3.3), so either list being empty selects nothing.
-/// A company or family selects everything below it.
+/// A company or family selects everything below it, and whatever appears there later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Companies, families and products.
@@ -18,18 +19,48 @@ pub struct Selection {
     pub classifications: BTreeSet<UpdateId>,
 }
 
-impl Selection {
-    /// The selection with everything below its categories written out, which is what
+/// A selection against the categories that are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// What of the selection is known, with everything below its categories written out: what
     /// [`Selection::matches`] and upstream servers work with.
-    pub fn expanded(&self, tree: &CategoryTree) -> Self {
-        let below = self.categories.iter().flat_map(|&id| tree.descendants(id));
-        Self {
-            categories: self.categories.iter().copied().chain(below).collect(),
-            classifications: self.classifications.clone(),
+    pub selection: Selection,
+    /// What of it is not known, or stands in the wrong list.
+    pub unknown: BTreeSet<UpdateId>,
+}
+
+impl Selection {
+    /// The selection against the categories of `tree`. Resolve it again when the tree has grown.
+    pub fn resolve(&self, tree: &CategoryTree) -> Resolved {
+        let is_classification = |id: UpdateId| {
+            let known = tree.get(id);
+            known.map(|category| category.kind == CategoryType::UpdateClassification)
+        };
+        let mut resolved = Resolved::default();
+        for &id in &self.categories {
+            if is_classification(id) == Some(false) {
+                let below = tree.descendants(id).into_iter();
+                resolved.selection.categories.extend(below.chain([id]));
+            } else {
+                resolved.unknown.insert(id);
+            }
         }
+        for &id in &self.classifications {
+            if is_classification(id) == Some(true) {
+                resolved.selection.classifications.insert(id);
+            } else {
+                resolved.unknown.insert(id);
+            }
+        }
+        resolved
     }
 
-    /// Whether an update that belongs to `categories` is selected. Expand the selection first.
+    /// Whether nothing can be selected.
+    pub fn is_nothing(&self) -> bool {
+        self.categories.is_empty() || self.classifications.is_empty()
+    }
+
+    /// Whether an update that belongs to `categories` is selected. Resolve the selection first.
     pub fn matches(&self, categories: &[UpdateId]) -> bool {
         let any = |chosen: &BTreeSet<UpdateId>| categories.iter().any(|id| chosen.contains(id));
         any(&self.categories) && any(&self.classifications)
@@ -37,11 +68,11 @@ impl Selection {
 
     /// Every revision that is selected and everything that those need.
     pub fn select(&self, tree: &CategoryTree, index: &RelationsIndex<'_>) -> Closure {
-        let expanded = self.expanded(tree);
+        let selection = self.resolve(tree).selection;
         let matched = index
             .entries()
             .iter()
-            .filter(|entry| expanded.matches(&entry.categories));
+            .filter(|entry| selection.matches(&entry.categories));
         close(index, matched.map(|entry| entry.id))
     }
 }
@@ -104,7 +135,7 @@ fn reach<'a>(
 mod tests {
     use super::*;
     use crate::category::Category;
-    use crate::document::{CategoryFlags, CategoryType};
+    use crate::document::CategoryFlags;
     use proptest::prelude::*;
 
     const COMPANY: u128 = 1;
@@ -199,6 +230,80 @@ mod tests {
         assert!(selected(&[], &[SECURITY]).revisions.is_empty());
     }
 
+    /// A tree of companies, families and products in which each stands below one of those before it, or
+    /// below none, and beside it two classifications.
+    fn grown(parents: &[Option<usize>]) -> Vec<Category> {
+        let products = parents.iter().enumerate().map(|(number, parent)| Category {
+            id: revision(1000 + number as u128),
+            kind: CategoryType::Product,
+            title: number.to_string(),
+            flags: CategoryFlags::default(),
+            parents: parent
+                .map(|parent| id(1000 + (parent % number.max(1)) as u128))
+                .into_iter()
+                .collect(),
+        });
+        let classifications = [1, 2].map(|number| Category {
+            id: revision(number),
+            kind: CategoryType::UpdateClassification,
+            title: number.to_string(),
+            flags: CategoryFlags::default(),
+            parents: vec![],
+        });
+        products.chain(classifications).collect()
+    }
+
+    fn of(categories: &[u128], classifications: &[u128]) -> Selection {
+        Selection {
+            categories: categories.iter().copied().map(id).collect(),
+            classifications: classifications.iter().copied().map(id).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_or_stands_in_the_wrong_list_is_named_and_selects_nothing() {
+        let resolved = of(&[PRODUCT, SECURITY, 77], &[SECURITY, FAMILY]).resolve(&tree());
+        assert_eq!(resolved.unknown, [SECURITY, 77, FAMILY].map(id).into());
+        assert_eq!(resolved.selection, of(&[PRODUCT], &[SECURITY]));
+        assert!(
+            of(&[77], &[SECURITY])
+                .resolve(&tree())
+                .selection
+                .is_nothing()
+        );
+    }
+
+    #[test]
+    fn a_product_that_appears_later_below_a_chosen_family_is_chosen() {
+        let chosen = of(&[COMPANY], &[SECURITY]);
+        let categories = |tree: &CategoryTree| -> Vec<Category> { tree.iter().cloned().collect() };
+        let mut later = categories(&tree());
+        later.push(Category {
+            id: revision(8),
+            kind: CategoryType::Product,
+            title: "later".into(),
+            flags: CategoryFlags::default(),
+            parents: vec![id(FAMILY)],
+        });
+        let update = [id(8), id(SECURITY)];
+        assert!(!chosen.resolve(&tree()).selection.matches(&update));
+        assert!(
+            chosen
+                .resolve(&CategoryTree::new(later))
+                .selection
+                .matches(&update)
+        );
+    }
+
+    #[test]
+    fn an_update_of_several_products_belongs_to_each() {
+        let update = [id(SECURITY), id(PRODUCT), id(OTHER_PRODUCT)];
+        for product in [PRODUCT, OTHER_PRODUCT] {
+            let resolved = of(&[product], &[SECURITY]).resolve(&tree());
+            assert!(resolved.selection.matches(&update));
+        }
+    }
+
     #[test]
     fn a_bundle_member_that_does_not_exist_is_named() {
         let entries = [entry(1, &[], &[], &[2])];
@@ -216,6 +321,68 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn choosing_a_parent_is_choosing_all_below_it_and_itself(
+            parents in proptest::collection::vec(proptest::option::of(0usize..20), 1..20),
+            chosen in 0usize..20,
+            update in proptest::collection::vec(0u128..22, 0..4),
+        ) {
+            let tree = CategoryTree::new(grown(&parents));
+            let chosen = 1000 + (chosen % parents.len()) as u128;
+            let parent = of(&[chosen], &[1]).resolve(&tree).selection;
+            let mut each: BTreeSet<UpdateId> = tree.descendants(id(chosen));
+            each.insert(id(chosen));
+            let below = Selection { categories: each, ..of(&[], &[1]) };
+            prop_assert_eq!(&parent, &below.resolve(&tree).selection);
+            let one_by_one: BTreeSet<UpdateId> = below
+                .categories
+                .iter()
+                .flat_map(|&one| {
+                    let one = Selection { categories: [one].into(), ..of(&[], &[1]) };
+                    one.resolve(&tree).selection.categories
+                })
+                .collect();
+            prop_assert_eq!(&parent.categories, &one_by_one);
+            let update: Vec<UpdateId> = update.into_iter().map(|n| id(1000 + n)).chain([id(1)]).collect();
+            let any = below.categories.iter().any(|category| update.contains(category));
+            prop_assert_eq!(parent.matches(&update), any);
+        }
+
+        #[test]
+        fn choosing_children_never_chooses_what_stands_above_or_beside_them(
+            parents in proptest::collection::vec(proptest::option::of(0usize..20), 2..20),
+            chosen in 0usize..20,
+        ) {
+            let tree = CategoryTree::new(grown(&parents));
+            let chosen = id(1000 + (chosen % parents.len()) as u128);
+            let selection = Selection { categories: [chosen].into(), ..of(&[], &[1]) };
+            let resolved = selection.resolve(&tree).selection;
+            for above in tree.ancestors(chosen) {
+                prop_assert!(!resolved.categories.contains(&above));
+                prop_assert!(!resolved.matches(&[above, id(1)]));
+            }
+            for category in &resolved.categories {
+                prop_assert!(*category == chosen || tree.ancestors(*category).contains(&chosen));
+            }
+        }
+
+        #[test]
+        fn what_appears_below_a_choice_later_joins_it_and_takes_nothing_away(
+            parents in proptest::collection::vec(proptest::option::of(0usize..20), 2..20),
+            chosen in 0usize..20,
+        ) {
+            let all = grown(&parents);
+            let last = &all[parents.len() - 1];
+            let before = CategoryTree::new(all.iter().filter(|c| c.id != last.id).cloned());
+            let after = CategoryTree::new(all.iter().cloned());
+            let chosen = id(1000 + (chosen % (parents.len() - 1)) as u128);
+            let selection = Selection { categories: [chosen].into(), ..of(&[], &[1]) };
+            let (old, new) = (selection.resolve(&before).selection, selection.resolve(&after).selection);
+            prop_assert!(old.categories.is_subset(&new.categories));
+            let joined = new.categories.contains(&last.id.update_id);
+            prop_assert_eq!(joined, after.ancestors(last.id.update_id).contains(&chosen));
+        }
+
         #[test]
         fn a_closure_is_closed_and_closing_it_again_changes_nothing(
             edges in proptest::collection::vec((0u128..20, 0u128..24, any::<bool>()), 0..60),

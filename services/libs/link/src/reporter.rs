@@ -4,6 +4,7 @@ use crate::VERSION;
 use crate::site::Site;
 use catalog::SiteCode;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use sync::{EngineState, State};
 use tokio_util::sync::CancellationToken;
@@ -16,13 +17,13 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// Reports are kept in the database no more often than this, so that a restart shows the last known state.
 const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What a report says that does not change while the process runs.
-#[derive(Debug, Clone)]
+/// Where the site stands, as a report says it.
+#[derive(Clone)]
 pub struct Place {
     /// Code of the parent; empty at a top-level site.
     pub parent: String,
-    /// Where the catalog comes from, for people.
-    pub upstream: String,
+    /// Where the catalog comes from, for people. Settings may change it.
+    pub upstream: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// Makes the site's report whenever its engine or its catalog moved, until `stop` is told.
@@ -74,7 +75,7 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
                 .unwrap_or_default(),
             next_attempt: state.next_attempt.map(from_timestamp),
             reported: Some(from_timestamp(now)),
-            upstream: place.upstream.clone(),
+            upstream: (place.upstream)(),
             connected: true,
             target_position: state.target,
             statement: statement

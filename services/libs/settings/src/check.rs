@@ -178,6 +178,13 @@ fn check_source(found: &mut Findings, source: &Source) {
             "it is not http:// or https:// with a host, and a port where it is not 80 or 443; no user, no path",
         );
     }
+    let requests = source.parallel_requests;
+    let why = format!("{requests} requests: use 1 to 16");
+    found.unless(
+        (1..=16).contains(&requests),
+        "source.parallel-requests",
+        why,
+    );
     if let Some(pem) = &source.ca_pem {
         let fine = pem.len() <= MOST_CA_BYTES && pem.contains("-----BEGIN CERTIFICATE-----");
         found.unless(

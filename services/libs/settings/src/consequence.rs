@@ -16,8 +16,9 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
                 "The top-level site is disconnected: the catalog is kept, and grows by imported packages only."
             }
             SynchronizeAction::MicrosoftUpdate | SynchronizeAction::UpstreamServer => {
-                "The catalog is kept. The next synchronization compares it whole with the new source; \
-                 updates that the new source does not have stay until then, and are removed by that run."
+                "The catalog is kept. The next synchronization compares it whole with the new source, and \
+                 removes what that does not have, unless it is more than a tenth of the catalog: then it \
+                 stays, and the log says so."
             }
         });
     }

@@ -51,7 +51,7 @@ pub enum SynchronizeAction {
 }
 
 /// The synchronization source of a top-level site. A child's is always its parent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Source {
     /// Microsoft Update, an upstream server, or none.
@@ -60,8 +60,24 @@ pub struct Source {
     pub url: Option<String>,
     /// Certificate authority of the upstream server, in PEM, besides those of the system.
     pub ca_pem: Option<String>,
+    /// Requests to the source at the same time.
+    #[schemars(range(min = 1, max = 16))]
+    pub parallel_requests: u8,
     /// Which reporting events are taken from downstream servers that send them.
     pub reporting_events: ReportingEvents,
+}
+
+impl Default for Source {
+    /// Disconnected.
+    fn default() -> Self {
+        Self {
+            action: SynchronizeAction::DoNotSynchronize,
+            url: None,
+            ca_pem: None,
+            parallel_requests: 4,
+            reporting_events: ReportingEvents::None,
+        }
+    }
 }
 
 /// Which reporting events are accepted from downstream servers and clients.

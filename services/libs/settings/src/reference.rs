@@ -55,6 +55,7 @@ const NAMES: &[(&str, &str, &str)] = &[
         "PEM, 64 KiB at most",
         "trusted root certificates of the server",
     ),
+    ("source.parallel-requests", "", "-"),
     (
         "source.reporting-events",
         "",

@@ -101,6 +101,26 @@ impl Read<'_> {
         rows.iter().map(revision_of).collect()
     }
 
+    /// The same with their documents.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn applied_documents_after(
+        &mut self,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<RevisionRow>, Error> {
+        let rows = self
+            .connection()
+            .fetch(
+                "select position, key, header, document from item where superseded_by is null \
+                 and digest is not null and position > $1 order by position limit $2",
+                vec![int(after), i64::from(most).into()],
+            )
+            .await?;
+        rows.iter().map(revision_of).collect()
+    }
+
     /// All revisions of an update, the newest first, with their documents when asked for.
     ///
     /// # Errors

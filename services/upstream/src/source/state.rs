@@ -4,7 +4,7 @@ use super::Published;
 use super::content::{self, Addresses};
 use crate::generator::{Generator, Recipe};
 use catalog::category::CategoryTree;
-use catalog::document::{self, Update};
+use catalog::document::{self, CategoryType, Update};
 use catalog::relations::Relations;
 use catalog::{RevisionId, UpdateId, codec};
 use jiff::{SignedDuration, Timestamp};
@@ -154,11 +154,7 @@ impl State {
         categories.dedup();
         let membership = Membership {
             categories,
-            classifications: self
-                .tree
-                .classification_among(named())
-                .into_iter()
-                .collect(),
+            classifications: named().filter(|id| self.is_classification(*id)).collect(),
         };
         if let Some(&number) = self.membership_of.get(&membership) {
             return number;
@@ -167,6 +163,11 @@ impl State {
         self.memberships.push(membership.clone());
         self.membership_of.insert(membership, number);
         number
+    }
+
+    fn is_classification(&self, id: UpdateId) -> bool {
+        let known = self.tree.get(id);
+        known.is_some_and(|category| category.kind == CategoryType::UpdateClassification)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,0 +1,219 @@
+//! Products and classifications for people: by title, as a tree, and what a changed choice would do.
+
+use super::Admin;
+use catalog::UpdateId;
+use catalog::category::{Category, CategoryTree};
+use catalog::document::CategoryType;
+use settings::Settings;
+use settings::change::Change;
+use std::collections::BTreeSet;
+use sync::Failure;
+use tonic::Status;
+use wire::v1::{Assignments, CategoryEntry, Choice, ListCategoriesResponse, ProductsPreview};
+
+/// Endings of the names of settings that hold categories.
+const LISTS: [&str; 2] = [".products", ".classifications"];
+/// Categories stand no deeper: there are companies, families and products.
+const DEEPEST: u32 = 16;
+/// Titles that an ambiguous one is told with.
+const MOST_SHOWN: usize = 5;
+
+fn unreadable(failure: Failure) -> Status {
+    tracing::error!(error = %failure.message, "the categories cannot be read");
+    Status::internal("the site's database failed; its journal says more")
+}
+
+impl Admin {
+    async fn category_tree(&self) -> Result<CategoryTree, Status> {
+        self.upstream.categories().await.map_err(unreadable)
+    }
+
+    /// Every category in the order of the tree, with what is chosen of it.
+    pub(super) async fn categories(&self) -> Result<ListCategoriesResponse, Status> {
+        let tree = self.category_tree().await?;
+        let settings = self.settings.watch().borrow().clone();
+        let mut listing = Listing {
+            tree: &tree,
+            settings: &settings,
+            entries: Vec::new(),
+            shown: BTreeSet::new(),
+        };
+        let mut top: Vec<&Category> = tree
+            .top()
+            .filter(|category| category.kind != CategoryType::UpdateClassification)
+            .collect();
+        top.sort_by_key(|category| category.title.to_lowercase());
+        for category in top {
+            listing.add(category, 0, settings.products.everything);
+        }
+        let mut classifications = tree.classifications();
+        classifications.sort_by_key(|category| category.title.to_lowercase());
+        for category in classifications {
+            listing.add(category, 0, settings.products.everything);
+        }
+        Ok(ListCategoriesResponse {
+            categories: listing.entries,
+        })
+    }
+
+    /// The changes with identifiers in place of the titles of products and classifications.
+    pub(super) async fn by_identifier(
+        &self,
+        assignments: Assignments,
+    ) -> Result<Assignments, Status> {
+        let is_list = |text: &String| {
+            let name = text.split('=').next().unwrap_or_default();
+            let name = name.trim_end_matches(['+', '-', ' ']);
+            LISTS.iter().any(|list| name.ends_with(list))
+        };
+        if !assignments.set.iter().any(is_list) {
+            return Ok(assignments);
+        }
+        let tree = self.category_tree().await?;
+        let set: Result<Vec<String>, Status> = assignments
+            .set
+            .into_iter()
+            .map(|text| {
+                if is_list(&text) {
+                    identified(&text, &tree)
+                } else {
+                    Ok(text)
+                }
+            })
+            .collect();
+        Ok(Assignments {
+            set: set?,
+            reset: assignments.reset,
+        })
+    }
+
+    /// What a changed choice would do, asked of the source; where it cannot be asked, that is one of the
+    /// consequences.
+    pub(super) async fn preview(
+        &self,
+        changes: &[Change],
+        settings: &Settings,
+        consequences: &mut Vec<String>,
+    ) -> Option<ProductsPreview> {
+        if !changes
+            .iter()
+            .any(|change| change.name.starts_with("products."))
+        {
+            return None;
+        }
+        match self.upstream.preview(&settings.products).await {
+            Ok(preview) => {
+                consequences.push(format!(
+                    "The source has {} updates for the new choice that are not here; {} that are here are \
+                     no longer kept up to date.",
+                    preview.adds, preview.no_longer_kept_up
+                ));
+                let unknown = preview.categories_unknown.iter();
+                Some(ProductsPreview {
+                    adds: preview.adds,
+                    no_longer_kept_up: preview.no_longer_kept_up,
+                    unknown: unknown.map(UpdateId::to_string).collect(),
+                })
+            }
+            Err(failure) => {
+                consequences.push(format!(
+                    "How many updates that adds is not known: {}.",
+                    failure.message
+                ));
+                None
+            }
+        }
+    }
+}
+
+/// A change with identifiers in place of titles.
+fn identified(text: &str, tree: &CategoryTree) -> Result<String, Status> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Ok(text.to_owned());
+    };
+    let value = value.trim();
+    let titles: Vec<String> = match serde_json::from_str::<Vec<String>>(value) {
+        Ok(titles) => titles,
+        Err(_) if value.is_empty() => return Ok(text.to_owned()),
+        Err(_) => vec![value.trim_matches('"').to_owned()],
+    };
+    let ids: Result<Vec<String>, Status> =
+        titles.iter().map(|title| identifier(title, tree)).collect();
+    let ids = serde_json::Value::from(ids?);
+    Ok(format!("{name}={ids}"))
+}
+
+/// The identifier of a category that is named by it, or by its title.
+fn identifier(named: &str, tree: &CategoryTree) -> Result<String, Status> {
+    if named.parse::<UpdateId>().is_ok() {
+        return Ok(named.to_owned());
+    }
+    let named_so: Vec<&Category> = tree
+        .iter()
+        .filter(|category| category.title.eq_ignore_ascii_case(named.trim()))
+        .collect();
+    match named_so[..] {
+        [one] => Ok(one.id.update_id.to_string()),
+        [] => Err(Status::invalid_argument(format!(
+            "the catalog has no product or classification {}: see headwater settings products",
+            catalog::Problem::new(format_args!("{named:?}"))
+        ))),
+        ref several => {
+            let told: Vec<String> = several
+                .iter()
+                .take(MOST_SHOWN)
+                .map(|category| {
+                    let path = tree.path(category.id.update_id);
+                    let path: Vec<&str> = path.iter().map(|c| c.title.as_str()).collect();
+                    format!("{} ({})", category.id.update_id, path.join(" / "))
+                })
+                .collect();
+            Err(Status::invalid_argument(format!(
+                "several categories have the title {named}: name one by its GUID: {}",
+                told.join(", ")
+            )))
+        }
+    }
+}
+
+struct Listing<'a> {
+    tree: &'a CategoryTree,
+    settings: &'a Settings,
+    entries: Vec<CategoryEntry>,
+    /// Categories may stand below themselves.
+    shown: BTreeSet<UpdateId>,
+}
+
+impl Listing<'_> {
+    fn add(&mut self, category: &Category, depth: u32, included: bool) {
+        let id = category.id.update_id;
+        if depth > DEEPEST || !self.shown.insert(id) {
+            return;
+        }
+        let products = &self.settings.products;
+        let chosen = match category.kind {
+            CategoryType::UpdateClassification => products.classifications.contains(&id),
+            CategoryType::Company | CategoryType::ProductFamily | CategoryType::Product => {
+                products.products.contains(&id)
+            }
+        };
+        let choice = match (chosen, included) {
+            (true, _) => Choice::Chosen,
+            (false, true) => Choice::Included,
+            (false, false) => Choice::NotChosen,
+        };
+        self.entries.push(CategoryEntry {
+            id: id.to_string(),
+            title: category.title.clone(),
+            kind: format!("{:?}", category.kind),
+            depth,
+            choice: choice.into(),
+        });
+        let tree = self.tree;
+        let mut below: Vec<&Category> = tree.children(id).collect();
+        below.sort_by_key(|category| category.title.to_lowercase());
+        for category in below {
+            self.add(category, depth + 1, included || chosen);
+        }
+    }
+}

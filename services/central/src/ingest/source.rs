@@ -1,0 +1,201 @@
+//! Where the catalog comes from: the settings in force, with what the process decides itself, and the client
+//! that speaks to it.
+
+use super::{ACCOUNT, ANCHORS, ORIGIN, SOURCE, WsusUpstream, failed};
+use secrecy::{ExposeSecret as _, SecretString};
+use settings::document::SynchronizeAction;
+use std::sync::{Arc, PoisonError};
+use sync::Failure;
+use uuid::Uuid;
+use wsus::client::{Client, ClientOptions, ClientSettings, Proxy, ProxyCredentials};
+
+/// Microsoft Update for servers (WSUS-PROTOCOL section 1).
+pub const MICROSOFT_UPDATE: &str = "https://sws.update.microsoft.com";
+/// Name of the secret that the proxy's user signs in with.
+pub const PROXY_PASSWORD: &str = "proxy.password";
+
+/// Where to, and how.
+pub(super) struct Target {
+    pub(super) url: String,
+    ca_pem: Option<Vec<u8>>,
+    parallel: usize,
+    proxy: Option<Proxy>,
+}
+
+/// A client, and what it was made of.
+pub(super) struct Made {
+    fingerprint: blake3::Hash,
+    client: Client,
+}
+
+impl Target {
+    /// Equal for targets that one client serves. Says nothing about the password.
+    fn fingerprint(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        part(self.url.as_bytes());
+        part(self.ca_pem.as_deref().unwrap_or_default());
+        part(&self.parallel.to_le_bytes());
+        if let Some(proxy) = &self.proxy {
+            part(format!("{proxy:?}").as_bytes());
+            if let Some(credentials) = &proxy.credentials {
+                part(credentials.password.expose_secret().as_bytes());
+            }
+        }
+        hasher.finalize()
+    }
+}
+
+impl WsusUpstream {
+    /// URL of the source; none for a disconnected site.
+    pub(super) fn url(&self) -> Option<String> {
+        if let Some(source) = &self.source {
+            return Some(source.url.clone());
+        }
+        let settings = self.settings.borrow();
+        match settings.source.action {
+            SynchronizeAction::MicrosoftUpdate => Some(MICROSOFT_UPDATE.to_owned()),
+            SynchronizeAction::UpstreamServer => settings.source.url.clone(),
+            SynchronizeAction::DoNotSynchronize => None,
+        }
+    }
+
+    /// Whether there is a source.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.url().is_none()
+    }
+
+    async fn target(&self) -> Result<Target, Failure> {
+        let Some(url) = self.url() else {
+            return Err(Failure::message(
+                ORIGIN,
+                "this site has no synchronization source: set source.action (headwater settings set), or \
+                 import a package",
+            ));
+        };
+        let settings = Arc::clone(&self.settings.borrow());
+        let (ca_pem, parallel) = match &self.source {
+            Some(source) => (source.ca_file_pem.clone(), source.parallel),
+            None => {
+                let pem = settings.source.ca_pem.as_ref();
+                let pem = pem.map(|pem| pem.clone().into_bytes());
+                (pem, settings.source.parallel_requests.into())
+            }
+        };
+        let proxy = match &settings.proxy.host {
+            None => None,
+            Some(host) => Some(Proxy {
+                host: host.clone(),
+                port: settings.proxy.port,
+                credentials: match &settings.proxy.user {
+                    None => None,
+                    Some(user) => Some(ProxyCredentials {
+                        user: user.clone(),
+                        domain: settings.proxy.domain.clone(),
+                        password: self.proxy_password(user).await?,
+                    }),
+                },
+                allow_basic_authentication: settings.proxy.allow_basic_authentication,
+            }),
+        };
+        Ok(Target {
+            url,
+            ca_pem,
+            parallel,
+            proxy,
+        })
+    }
+
+    async fn proxy_password(&self, user: &str) -> Result<SecretString, Failure> {
+        let sealed = self.store.read().await?.secret(PROXY_PASSWORD).await?;
+        let Some(sealed) = sealed else {
+            return Err(Failure::message(
+                ORIGIN,
+                format!(
+                    "the proxy's user {user} has no password: set it (headwater settings password)"
+                ),
+            ));
+        };
+        self.sealer.open(PROXY_PASSWORD, &sealed).map_err(|error| {
+            Failure::message(ORIGIN, format!("the password of the proxy: {error}"))
+        })
+    }
+
+    /// The client. Anchors that are not of this source are forgotten.
+    pub(super) async fn prepare(&self) -> Result<Client, Failure> {
+        let target = self.target().await?;
+        let client = self.client_for(&target).await?;
+        let mut tx = self.store.begin().await?;
+        if tx.state(SOURCE).await?.as_deref() != Some(target.url.as_bytes()) {
+            for anchor in ANCHORS {
+                tx.remove_state(anchor).await?;
+            }
+            tx.put_state(SOURCE, target.url.as_bytes()).await?;
+        }
+        if tx.positions().epoch.is_nil() {
+            tx.start_epoch(self.ambient.new_id()).await?;
+        }
+        tx.commit().await?;
+        Ok(client)
+    }
+
+    /// A client of the source.
+    pub(super) async fn client(&self) -> Result<Client, Failure> {
+        let target = self.target().await?;
+        self.client_for(&target).await
+    }
+
+    async fn client_for(&self, target: &Target) -> Result<Client, Failure> {
+        let fingerprint = target.fingerprint();
+        // Holds one value that is replaced whole.
+        let held = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = held()
+            .as_ref()
+            .filter(|made| made.fingerprint == fingerprint)
+        {
+            return Ok(made.client.clone());
+        }
+        let account_guid = self.account().await?;
+        let ambient = self.ambient.clone();
+        let settings = ClientSettings {
+            url: target.url.clone(),
+            account_name: format!("{}.headwater.invalid", self.site).to_lowercase(),
+            account_guid,
+            ca_file_pem: target.ca_pem.clone(),
+            proxy: target.proxy.clone(),
+            timeout: ClientSettings::TIMEOUT,
+            parallel_requests: target.parallel,
+            clock: Arc::new(move || ambient.now()),
+        };
+        let options = ClientOptions {
+            exchange: self
+                .source
+                .as_ref()
+                .and_then(|source| source.exchange.clone()),
+            ..ClientOptions::default()
+        };
+        let client = Client::with_options(settings, options).map_err(|error| failed(&error))?;
+        let made = Made {
+            fingerprint,
+            client: client.clone(),
+        };
+        *held() = Some(made);
+        Ok(client)
+    }
+
+    /// The account under which this site asks: the same for ever.
+    async fn account(&self) -> Result<Uuid, Failure> {
+        let mut tx = self.store.begin().await?;
+        let held = tx.state(ACCOUNT).await?;
+        if let Some(account) = held.and_then(|id| Uuid::from_slice(&id).ok()) {
+            return Ok(account);
+        }
+        let account = self.ambient.new_id();
+        tx.put_state(ACCOUNT, *account.as_bytes()).await?;
+        tx.commit().await?;
+        Ok(account)
+    }
+}

@@ -1,0 +1,8 @@
+//! The ingest of a top-level site, against sources that misbehave as real ones do, and with everything or
+//! a part of their catalogs chosen.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod documents;
+mod fixture;
+mod selection;
+mod source;
