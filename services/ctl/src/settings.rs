@@ -40,7 +40,7 @@ pub struct Command {
 enum Action {
     /// Show every setting, or those whose names begin like this
     Show {
-        /// Beginning of the names, such as supersedence or proxy.host
+        /// Beginning of the names, such as schedule or proxy.host
         #[arg(value_name = "NAME")]
         name: Option<String>,
         /// An earlier version
@@ -56,8 +56,8 @@ enum Action {
     /// Change settings: NAME=VALUE, and for lists NAME+=VALUE and NAME-=VALUE
     #[command(after_help = "\
 Examples:
-  headwater settings set supersedence.feature-updates=6 supersedence.other-updates=1
-  headwater settings set products.classifications+=ebfc1fc5-71a4-4f7b-9aca-3b9a503104a0
+  headwater settings set source.action=upstream-server source.url=https://wsus.example.org:8531
+  headwater settings set products.classifications+=Drivers
   headwater settings set proxy.host=proxy.example.org proxy.port=3128 --dry-run
   headwater settings set proxy.host=          # an optional setting is given up with nothing")]
     Set {
@@ -69,7 +69,7 @@ Examples:
     },
     /// Give settings their defaults back: one, or all below a name
     Reset {
-        /// Names, such as proxy or sites.SE1
+        /// Names, such as proxy or schedule.when
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
         #[command(flatten)]

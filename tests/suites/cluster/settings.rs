@@ -18,17 +18,17 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
     assert_eq!(before["version"], 0);
 
     // All of a change happens, or nothing of it.
-    settings(&["set", "supersedence.other-updates=1", "proxy.port=0"]).refused("use 1 to 65535");
-    let tried = settings(&["set", "supersedence.other-updates=1", "--dry-run"]).good();
+    settings(&["set", "source.parallel-requests=1", "proxy.port=0"]).refused("use 1 to 65535");
+    let tried = settings(&["set", "source.parallel-requests=1", "--dry-run"]).good();
     assert!(
-        tried.contains("3 → 1") && tried.contains("Nothing was changed"),
+        tried.contains("4 → 1") && tried.contains("Nothing was changed"),
         "{tried}"
     );
     assert_eq!(settings(&["show", "--json"]).json(), before);
 
     let made = settings(&[
         "set",
-        "supersedence.other-updates=1",
+        "source.parallel-requests=1",
         "proxy.host=proxy.example",
     ])
     .good();
@@ -36,10 +36,10 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
         made.contains("Version 1 of the settings is in force"),
         "{made}"
     );
-    settings(&["set", "supersedence.other-updates=2", "--expect", "7"])
+    settings(&["set", "source.parallel-requests=2", "--expect", "7"])
         .refused("version 1 is in force, and not version 7");
-    settings(&["set", "supersedence.other-updates=2"]).good();
-    let shown = settings(&["show", "supersedence.other-updates", "--json"]).json();
+    settings(&["set", "source.parallel-requests=2"]).good();
+    let shown = settings(&["show", "source.parallel-requests", "--json"]).json();
     assert_eq!(shown["settings"], 2);
 
     // A document that was taken out can be put in again, and an earlier version comes back.
@@ -61,7 +61,7 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
     assert_eq!(numbers, [Some(4), Some(3), Some(2), Some(1)]);
     assert_eq!(versions["versions"][0]["changes"][0]["new"], 2);
     let told = hierarchy.message(CENTRAL, 9023, &["version 4"]).await;
-    assert!(told.contains("supersedence.other-updates: 1 → 2"), "{told}");
+    assert!(told.contains("source.parallel-requests: 1 → 2"), "{told}");
 
     // It is all there after a restart.
     let held = settings(&["show", "--json"]).json();

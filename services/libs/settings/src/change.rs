@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 /// Assignments in one change at most.
 pub const MOST_ASSIGNMENTS: usize = 1_000;
-/// Parts of a name at most: `approvals.rules.NAME.products` has four.
+/// Parts of a name at most: `schedule.when.monthly-by-weekday.at` has four.
 const MOST_PARTS: usize = 8;
 
 /// A change of one setting, as people type it: `NAME=VALUE`, and for lists `NAME+=VALUE` and

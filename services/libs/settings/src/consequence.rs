@@ -28,19 +28,5 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
              no longer kept up to date.",
         );
     }
-    if changed("languages.summary-details") {
-        told.push("Titles and descriptions in a language that was taken out are shown in English.");
-    }
-    if changed("supersedence.") {
-        told.push(
-            "Superseded updates are judged anew at the next synchronization; an update that no longer \
-             counts as expired is shown again.",
-        );
-    }
-    if changed("approvals.rules.") {
-        told.push(
-            "Rules act on updates that arrive from now on; what was approved stays approved.",
-        );
-    }
     told.into_iter().map(str::to_owned).collect()
 }

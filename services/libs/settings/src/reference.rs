@@ -1,34 +1,16 @@
 //! The reference of all settings: what `docs/settings.md` and `headwater settings schema` show. Meanings and
 //! limits come from the document's own types; a table here adds the names that WSUS and Configuration Manager
-//! have for them, and where each may be made.
+//! have for them.
 
 use crate::change::plain;
 use crate::document::Settings;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Where a setting may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// At the top-level site; it holds for the whole hierarchy.
-    Hierarchy,
-    /// At the top-level site, for the site that is named.
-    Site,
-}
-
-impl Place {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Hierarchy => "top-level site, for all",
-            Self::Site => "top-level site, for one site",
-        }
-    }
-}
-
 /// A setting as the reference shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name; `<site>` and `<rule>` stand for names that people give.
+    /// Its name.
     pub name: String,
     /// What it means.
     pub meaning: String,
@@ -36,8 +18,6 @@ pub struct Entry {
     pub default: String,
     /// Which values it takes.
     pub limits: String,
-    /// Where it may be made.
-    pub place: Place,
     /// What WSUS or Configuration Manager calls it.
     pub answers_to: &'static str,
 }
@@ -56,11 +36,6 @@ const NAMES: &[(&str, &str, &str)] = &[
         "trusted root certificates of the server",
     ),
     ("source.parallel-requests", "", "-"),
-    (
-        "source.reporting-events",
-        "",
-        "WSUS reporting events; `ReportingEvent`",
-    ),
     (
         "proxy.host",
         "a name or an address",
@@ -82,11 +57,6 @@ const NAMES: &[(&str, &str, &str)] = &[
         "",
         "Allow basic authentication (password is sent in cleartext)",
     ),
-    (
-        "proxy.use-for-content",
-        "",
-        "Use a proxy server when downloading content",
-    ),
     ("products.everything", "", "-"),
     (
         "products.products",
@@ -97,107 +67,6 @@ const NAMES: &[(&str, &str, &str)] = &[
         "products.classifications",
         "GUIDs of categories, 5,000 at most",
         "Classifications",
-    ),
-    (
-        "languages.summary-details",
-        "",
-        "Languages: Summary details",
-    ),
-    (
-        "languages.update-files",
-        "",
-        "Languages: Software update file; WSUS: Update Languages",
-    ),
-    (
-        "supersedence.feature-updates",
-        "",
-        "Supersedence rules; `ImmediatelyExpireSupersedenceForFeature`, `WaitMonthForFeature`",
-    ),
-    (
-        "supersedence.other-updates",
-        "",
-        "Supersedence rules; `ImmediatelyExpireSupersedence`, `WaitMonth`",
-    ),
-    (
-        "approvals.approve-new-revisions",
-        "",
-        "Automatic Approvals, Advanced: approve new revisions of approved updates",
-    ),
-    (
-        "approvals.decline-expired",
-        "",
-        "Automatic Approvals, Advanced: decline updates when a new revision causes them to expire",
-    ),
-    (
-        "approvals.rules.<rule>.enabled",
-        "",
-        "Automatic Approvals: update rules",
-    ),
-    (
-        "approvals.rules.<rule>.approval",
-        "",
-        "Automatic Approvals: Approve the update for",
-    ),
-    (
-        "approvals.rules.<rule>.classifications",
-        "GUIDs of categories",
-        "When an update is in a specific classification",
-    ),
-    (
-        "approvals.rules.<rule>.products",
-        "GUIDs of categories",
-        "When an update is in a specific product",
-    ),
-    (
-        "approvals.rules.<rule>.title",
-        "1 to 255 characters",
-        "automatic deployment rules: Title",
-    ),
-    (
-        "approvals.rules.<rule>.deadline-days",
-        "",
-        "Set a deadline for the approval",
-    ),
-    (
-        "cleanup.decline-expired",
-        "",
-        "Server Cleanup: Expired updates; Decline expired updates in WSUS",
-    ),
-    (
-        "cleanup.decline-superseded",
-        "",
-        "Server Cleanup: Superseded updates",
-    ),
-    (
-        "cleanup.remove-unused-revisions",
-        "",
-        "Server Cleanup: Unused updates and update revisions; Remove obsolete updates",
-    ),
-    (
-        "cleanup.days",
-        "",
-        "the 30 days of the Server Cleanup Wizard; Updates Cleanup Age",
-    ),
-    ("cleanup.history-days", "", "-"),
-    (
-        "failures.alert",
-        "",
-        "Alert when synchronization fails on any site; `EnableSyncFailureAlert`",
-    ),
-    (
-        "failures.switch-source-after",
-        "",
-        "- (a dead source is not failed over there)",
-    ),
-    (
-        "sites.<site>.replica",
-        "",
-        "WSUS: This server is a replica of the upstream server",
-    ),
-    (
-        "sites.<site>.update-files",
-        "",
-        "Languages: Software update file, at a child site",
     ),
     (
         "schedule.when",
@@ -239,15 +108,7 @@ pub fn entries() -> Vec<Entry> {
             .iter()
             .find(|(held, _, _)| held == name)
             .expect("the table names settings of the document");
-        let example = name
-            .replace("<rule>", "default-detection")
-            .replace("<site>", "SE1");
-        let default = match (defaults.get(&example), *name) {
-            (_, name) if name.contains("<rule>") => default_of_rule(name),
-            (Some(value), _) => plain(value),
-            (None, name) if name.contains("<site>") => default_of_site(name),
-            (None, _) => "-".to_owned(),
-        };
+        let default = defaults.get(*name).map_or_else(|| "-".to_owned(), plain);
         entries.push(Entry {
             name: (*name).to_owned(),
             meaning: meaning.clone(),
@@ -257,29 +118,10 @@ pub fn entries() -> Vec<Entry> {
             } else {
                 (*limits).to_owned()
             },
-            place: if name.starts_with("sites.") {
-                Place::Site
-            } else {
-                Place::Hierarchy
-            },
             answers_to,
         });
     }
     entries
-}
-
-fn default_of_rule(name: &str) -> String {
-    default_in(name, crate::document::ApprovalRule::default())
-}
-
-fn default_of_site(name: &str) -> String {
-    default_in(name, crate::document::SiteSettings::default())
-}
-
-fn default_in(name: &str, defaults: impl serde::Serialize) -> String {
-    let defaults = serde_json::to_value(defaults).unwrap_or_default();
-    let last = name.rsplit('.').next().unwrap_or_default();
-    defaults.get(last).map_or_else(|| "-".to_owned(), plain)
 }
 
 /// Collects name, meaning and limits of everything below a part of the schema.
@@ -295,11 +137,6 @@ fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String,
             };
             walk(root, part, &name, found);
         }
-        return;
-    }
-    if let Some(values) = object.get("additionalProperties").filter(|v| v.is_object()) {
-        let named = if name == "sites" { "<site>" } else { "<rule>" };
-        walk(root, values, &format!("{name}.{named}"), found);
         return;
     }
     let meaning = part
@@ -353,23 +190,22 @@ fn limits(object: &Value) -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Settings of a hierarchy\n\n\
-         Made with `headwater settings set NAME=VALUE` at the top-level site, or by `headwater settings import \
+         All are made at the top-level site and hold for the whole hierarchy: with `headwater settings set NAME=VALUE` at the top-level site, or by `headwater settings import \
          FILE`. The same names serve TOML, JSON, the command line and the RPC. This page is printed by \
          `headwater settings reference`.\n\n\
-         | setting | meaning | default | values | where | WSUS or Configuration Manager |\n\
-         |---|---|---|---|---|---|\n",
+         | setting | meaning | default | values | WSUS or Configuration Manager |\n\
+         |---|---|---|---|---|\n",
     );
     for entry in entries() {
         let cell = |text: &str| text.replace('|', "\\|");
         let default = entry.default.replace(", ", ",<br>");
         writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} |",
             entry.name,
             cell(&entry.meaning),
             cell(&default),
             cell(&entry.limits),
-            entry.place.words(),
             cell(entry.answers_to),
         )
         .expect("a text takes everything");

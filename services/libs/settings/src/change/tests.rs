@@ -1,4 +1,5 @@
 use super::*;
+use crate::schedule::When;
 use catalog::well_known::{CRITICAL_UPDATES, DRIVERS, SECURITY_UPDATES};
 use proptest::prelude::*;
 
@@ -19,22 +20,18 @@ fn refused(change: &str, part: &str) {
 #[test]
 fn a_setting_is_changed_by_its_name() {
     let settings = changed(&[
-        "supersedence.feature-updates=6",
+        "source.parallel-requests=6",
         "proxy.host=proxy.example",
         "proxy.user=123",
         "source.action=upstream-server",
-        "sites.SE1.replica=false",
-        "approvals.rules.pilot.title=*Preview*",
+        "schedule.when={\"cron\": \"0 3 * * *\"}",
     ])
     .unwrap();
-    assert_eq!(settings.supersedence.feature_updates, 6);
+    assert_eq!(settings.source.parallel_requests, 6);
     assert_eq!(settings.proxy.host.as_deref(), Some("proxy.example"));
     // What reads as a number is text where text belongs.
     assert_eq!(settings.proxy.user.as_deref(), Some("123"));
-    assert!(!settings.sites[&"SE1".parse().unwrap()].replica);
-    let rule = &settings.approvals.rules["pilot"];
-    assert_eq!(rule.title.as_deref(), Some("*Preview*"));
-    assert!(rule.enabled);
+    assert_eq!(settings.schedule.when, When::Cron("0 3 * * *".to_owned()));
 }
 
 #[test]
@@ -58,7 +55,6 @@ fn what_there_is_not_is_refused_by_name() {
     refused("=1", "NAME=VALUE");
     refused("proxy.port=99999", "the setting proxy.port");
     refused("proxy.port.more=1", "no such setting");
-    refused("sites.se1.replica=true", "site code");
     refused("products.products+=windows", "GUID");
     refused("a.b.c.d.e.f.g.h.i.j=1", "no such setting");
 }
@@ -70,12 +66,13 @@ fn an_optional_setting_is_given_up_with_nothing() {
 }
 
 #[test]
-fn a_reset_brings_the_default_back_and_takes_out_what_has_none() {
-    let settings = changed(&["proxy.port=8080", "sites.SE1.replica=false"]).unwrap();
-    let reset = [Assignment::reset("proxy"), Assignment::reset("sites.SE1")];
+fn a_reset_brings_the_default_back() {
+    let cron = "schedule.when={\"cron\": \"0 3 * * *\"}";
+    let settings = changed(&["proxy.port=8080", cron]).unwrap();
+    let reset = [Assignment::reset("proxy"), Assignment::reset("schedule")];
     assert_eq!(settings.with(&reset).unwrap(), Settings::default());
-    let unknown = settings.with(&[Assignment::reset("sites.SE2")]);
-    assert!(unknown.unwrap_err().to_string().contains("sites.SE2"));
+    let unknown = settings.with(&[Assignment::reset("proxy.hots")]);
+    assert!(unknown.unwrap_err().to_string().contains("proxy.hots"));
 }
 
 #[test]
@@ -85,7 +82,7 @@ fn a_difference_names_what_changed_and_nothing_else() {
         "proxy.port=8080",
         &format!("products.classifications+={}", DRIVERS.id),
         &format!("products.classifications-={}", SECURITY_UPDATES.id),
-        "sites.SE1.replica=false",
+        "proxy.host=proxy.example",
     ])
     .unwrap();
     let told: Vec<String> = difference(&old, &new)
@@ -99,9 +96,8 @@ fn a_difference_names_what_changed_and_nothing_else() {
                 "products.classifications: -{} +{}",
                 SECURITY_UPDATES.id, DRIVERS.id
             ),
+            "proxy.host: - → proxy.example".to_owned(),
             "proxy.port: 80 → 8080".to_owned(),
-            "sites.SE1.replica: - → false".to_owned(),
-            "sites.SE1.update-files: - → all".to_owned(),
         ]
     );
     assert_eq!(difference(&new, &new), []);
@@ -117,11 +113,11 @@ proptest! {
     }
 
     #[test]
-    fn what_was_written_is_read_again(port: u16, months in 0u8..100, replica: bool) {
+    fn what_was_written_is_read_again(port: u16, requests: u8, basic: bool) {
         let settings = changed(&[
             &format!("proxy.port={port}"),
-            &format!("supersedence.other-updates={months}"),
-            &format!("sites.PR1.replica={replica}"),
+            &format!("source.parallel-requests={requests}"),
+            &format!("proxy.allow-basic-authentication={basic}"),
         ]).unwrap();
         prop_assert_eq!(Settings::from_json(&settings.to_json()).unwrap(), settings);
     }
