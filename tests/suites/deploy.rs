@@ -40,6 +40,11 @@ fn check(name: &str, load: impl Fn(PathBuf) -> anyhow::Result<()>) {
         )
         .unwrap();
         std::fs::write(directory.path().join("microsoft-root-2011.pem"), "").unwrap();
+        std::fs::copy(
+            deploy("first-settings.toml"),
+            directory.path().join("first-settings.toml"),
+        )
+        .unwrap();
         let path = directory.path().join(name);
         std::fs::write(&path, &text).unwrap();
         if let Err(error) = load(path) {
@@ -60,6 +65,19 @@ fn the_settings_file_of_a_central_site_loads() {
         };
         central::Settings::load(command).map(drop)
     });
+}
+
+#[test]
+fn the_first_settings_make_sense() {
+    let file = deploy("first-settings.toml");
+    let first: settings::Settings = daemon::config::read(&file).unwrap();
+    first.check().unwrap();
+    assert!(
+        first
+            .schedule
+            .describe()
+            .contains("second Tuesday plus 1 day")
+    );
 }
 
 #[test]

@@ -138,7 +138,11 @@ impl Settings {
         let first = command
             .first_settings
             .or_else(|| settings::resolve(file.first_settings.as_ref(), &command.site))
-            .map(|path| daemon::config::read(&path))
+            .map(|path| {
+                let first: ::settings::Settings = daemon::config::read(&path)?;
+                first.check()?;
+                anyhow::Ok(first)
+            })
             .transpose()
             .context("the setting first-settings")?;
         let validity = |name, flag: Option<Period>, file: Option<Period>, default| {

@@ -30,7 +30,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Run a site", &["central", "agent", "site", "upstream"]),
     (
         "Synchronize and look",
-        &["sync", "status", "log", "message", "update"],
+        &["sync", "status", "settings", "log", "message", "update"],
     ),
     ("Set up your shell", &["completions", "help"]),
 ];

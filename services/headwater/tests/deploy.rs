@@ -40,6 +40,7 @@ fn everything_set(name: &str) -> (tempfile::TempDir, PathBuf) {
         ("database-url", "postgres://u:p@h/d\n"),
         ("microsoft-root-2011.pem", "pem\n"),
         ("join-token", "hwj1.x\n"),
+        ("first-settings.toml", "[products]\neverything = true\n"),
     ] {
         std::fs::write(dir.path().join(file), content).unwrap();
     }

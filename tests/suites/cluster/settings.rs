@@ -1,7 +1,23 @@
 //! The settings of a hierarchy, as an administrator meets them: changed, refused, looked up, gone back to.
 
-use testkit::Hierarchy;
-use testkit::hierarchy::CENTRAL;
+use crate::documents::generate;
+use ctl::connection::question;
+use testkit::hierarchy::{CENTRAL, UPSTREAM};
+use testkit::patience::LONG;
+use testkit::tinyproxy::{Rules, Tinyproxy};
+use testkit::{Hierarchy, until};
+use wire::v1::SetSecretRequest;
+
+/// Changes settings of a hierarchy.
+struct Settings<'a>(&'a Hierarchy);
+
+impl Settings<'_> {
+    fn set(&self, assignments: &[&str]) {
+        let arguments = ["settings", "set"].iter().chain(assignments);
+        let arguments: Vec<&str> = arguments.copied().collect();
+        self.0.run(&arguments).good();
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_changed_whole_and_every_version_is_kept() {
@@ -15,7 +31,8 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
         hierarchy.run(&arguments)
     };
     let before = settings(&["show", "--json"]).json();
-    assert_eq!(before["version"], 0);
+    // The first one came with the hierarchy.
+    assert_eq!(before["version"], 1);
 
     // All of a change happens, or nothing of it.
     settings(&["set", "source.parallel-requests=1", "proxy.port=0"]).refused("use 1 to 65535");
@@ -33,23 +50,23 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
     ])
     .good();
     assert!(
-        made.contains("Version 1 of the settings is in force"),
+        made.contains("Version 2 of the settings is in force"),
         "{made}"
     );
     settings(&["set", "source.parallel-requests=2", "--expect", "7"])
-        .refused("version 1 is in force, and not version 7");
+        .refused("version 2 is in force, and not version 7");
     settings(&["set", "source.parallel-requests=2"]).good();
     let shown = settings(&["show", "source.parallel-requests", "--json"]).json();
     assert_eq!(shown["settings"], 2);
 
     // A document that was taken out can be put in again, and an earlier version comes back.
-    let document = settings(&["show", "--version", "1", "--toml"]).good();
+    let document = settings(&["show", "--version", "2", "--toml"]).good();
     let file = hierarchy.folder().join("settings.toml");
     std::fs::write(&file, document).unwrap();
     settings(&["import", file.to_str().unwrap()]).good();
-    let nothing = settings(&["rollback", "1"]).good();
+    let nothing = settings(&["rollback", "2"]).good();
     assert!(nothing.contains("Nothing changes"), "{nothing}");
-    settings(&["rollback", "2"]).good();
+    settings(&["rollback", "3"]).good();
     settings(&["rollback", "9"]).refused("there is no version 9");
     let versions = settings(&["history", "--json"]).json();
     let numbers: Vec<_> = versions["versions"]
@@ -58,9 +75,9 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
         .iter()
         .map(|v| v["version"].as_u64())
         .collect();
-    assert_eq!(numbers, [Some(4), Some(3), Some(2), Some(1)]);
+    assert_eq!(numbers, [Some(5), Some(4), Some(3), Some(2), Some(1)]);
     assert_eq!(versions["versions"][0]["changes"][0]["new"], 2);
-    let told = hierarchy.message(CENTRAL, 9023, &["version 4"]).await;
+    let told = hierarchy.message(CENTRAL, 9023, &["version 5"]).await;
     assert!(told.contains("source.parallel-requests: 1 → 2"), "{told}");
 
     // It is all there after a restart.
@@ -73,11 +90,108 @@ async fn settings_are_changed_whole_and_every_version_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_process_decides_is_not_changed_over_its_head() {
     let mut hierarchy = Hierarchy::new();
-    hierarchy.upstream(crate::documents::generate(10)).await;
+    hierarchy.upstream(generate(10)).await;
     hierarchy.central().await;
     hierarchy
         .run(&["settings", "set", "source.action=microsoft-update"])
         .refused("decided by upstream on its command line");
     let shown = hierarchy.run(&["settings", "show", "source"]).good();
     assert!(shown.contains("decided by the process"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_behind_a_proxy_is_set_while_the_site_runs() {
+    let Some(proxy) = Tinyproxy::start(&Rules::user("anna", "hunter2")).await else {
+        return;
+    };
+    let mut hierarchy = Hierarchy::new();
+    hierarchy.central().await;
+    hierarchy.upstream(generate(50)).await;
+    let fails = |why: &str| {
+        let run = hierarchy.run(&["sync", "start", "--wait"]);
+        assert!(!run.status.success());
+        assert!(run.output.contains(why), "{}", run.output);
+    };
+    fails("no synchronization source: set source.action");
+
+    let url = format!("source.url={}", hierarchy.url(UPSTREAM));
+    let address = proxy.address();
+    let (host, port) = (
+        format!("proxy.host={}", address.ip()),
+        format!("proxy.port={}", address.port()),
+    );
+    Settings(&hierarchy).set(&["source.action=upstream-server", &url, &host, &port]);
+    fails("asks for a user; set proxy.user and the password");
+    Settings(&hierarchy).set(&["proxy.user=anna", "proxy.allow-basic-authentication=true"]);
+    fails("headwater settings password");
+    for (secret, refused) in [("hunter3", true), ("hunter2", false)] {
+        let secret = SetSecretRequest {
+            name: "proxy.password".to_owned(),
+            secret: secret.to_owned(),
+        };
+        let client = hierarchy.client().await.unwrap();
+        client
+            .settings()
+            .set_secret(question(secret))
+            .await
+            .unwrap();
+        if refused {
+            fails("refuses the user anna");
+        } else {
+            hierarchy.run(&["sync", "start", "--wait"]).good();
+        }
+    }
+    assert!(!proxy.requests().is_empty());
+    assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 50);
+    // Nobody can read it, and nobody wrote it down.
+    let shown = hierarchy.run(&["settings", "show", "proxy"]).good();
+    assert!(shown.contains("set (sealed)"), "{shown}");
+    hierarchy.stop_all().await;
+    let folder = hierarchy.data_dir(CENTRAL);
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let told = bytes.windows(7).any(|part| part == b"hunter2");
+            assert!(!told, "{}", entry.path().display());
+        }
+    }
+    assert!(!hierarchy.log(CENTRAL).contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schedule_synchronizes_and_is_made_up_for_after_a_restart() {
+    let mut hierarchy = Hierarchy::new();
+    hierarchy.upstream(generate(10)).await;
+    hierarchy.central().await;
+    let scheduled = |hierarchy: &Hierarchy| {
+        let log = hierarchy.log(CENTRAL);
+        log.matches("Wakeup for scheduled regular sync").count()
+    };
+    // Every second.
+    Settings(&hierarchy).set(&[r#"schedule.when={"cron":"* * * * * *"}"#]);
+    let next = hierarchy.run(&["settings", "schedule", "-n", "2"]).good();
+    assert_eq!(next.lines().count(), 3, "{next}");
+    until("two runs by the schedule", LONG, || async {
+        let runs = scheduled(&hierarchy);
+        (runs >= 2)
+            .then_some(())
+            .ok_or_else(|| format!("{runs} runs"))
+    })
+    .await;
+    assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 0);
+
+    // A time that passes while the site is away.
+    hierarchy.stop(CENTRAL).await;
+    let before = scheduled(&hierarchy);
+    hierarchy.start(CENTRAL).await;
+    until("a run after the start", LONG, || async {
+        let runs = scheduled(&hierarchy);
+        (runs > before)
+            .then_some(())
+            .ok_or_else(|| format!("{runs} runs"))
+    })
+    .await;
+    Settings(&hierarchy).set(&["schedule.when=off"]);
+    let off = hierarchy.run(&["settings", "schedule"]).good();
+    assert_eq!(off.lines().count(), 1, "{off}");
 }

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 const CONNECTION_BYTES: u64 = 16 * 1024;
 /// Bytes of talk in a simulated second, at most.
 const TALK_BYTES: u64 = 4 * 1024;
+/// Milliseconds between two clocks, at most.
+const CLOCKS_DIFFER: i64 = 6_000;
 /// Changes in a batch of the simulation, and one for good measure.
 const BATCH: u64 = 26;
 
@@ -79,6 +81,7 @@ pub const AT_REST: &[Check] = &[
     check(2, "every site has the root of its parent", roots_are_one),
     check(4, "no status message was lost or doubled", messages_arrived),
     check(4, "nothing is left in a passing state", nothing_is_stuck),
+    check(8, "the schedule was kept", schedule_was_kept),
 ];
 
 /// When everything has come to rest.
@@ -346,6 +349,21 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
                 site.code
             ));
         }
+    }
+    Ok(())
+}
+
+/// A time of the schedule that was missed is made up for, so it takes no longer than coming to rest.
+fn schedule_was_kept(world: &mut World, sites: &Sites) -> Outcome {
+    let Some(at) = world.shared.scheduled() else {
+        return Ok(());
+    };
+    let started = sites
+        .get(&world.plan.central)
+        .map_or(0, |site| site.last_start);
+    // Clocks differ by some seconds.
+    if started + CLOCKS_DIFFER < at.as_millisecond() {
+        return Err(format!("the last run began at {started}, and not at {at}"));
     }
     Ok(())
 }

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub outbox: i64,
     /// Runs that have not ended.
     pub unfinished: i64,
+    /// When the newest run began, in milliseconds since 1970; 0 before the first.
+    pub last_start: i64,
     /// Runs that completed.
     pub completed: i64,
     /// Runs that failed, those among them that the process did not survive.
@@ -106,6 +108,7 @@ impl Databases {
                 database,
             )
             .await,
+            last_start: count("select coalesce(max(started), 0) from sync_run", database).await,
             failed: count(
                 "select count(*) from sync_run where state = 'Failed'",
                 database,

@@ -138,6 +138,13 @@ impl Plan {
             let things = something(random, central, &sites);
             work.extend(things.into_iter().map(|thing| (at, thing)));
         }
+        // Seeds that found something stay what they were.
+        if seed.is_multiple_of(5) {
+            let random = &mut StdRng::seed_from_u64(seed.wrapping_add(1));
+            let at = seconds(random, 5..FAULTS_UNTIL / 2);
+            let after = random.random_range(10..40);
+            work.push((at, Work::Person(Wish::Schedule { after })));
+        }
         work.sort_by_key(|(at, _)| *at);
         let mut hosts = vec![crate::software::host_of(central)];
         hosts.extend(sites.iter().map(|site| crate::software::host_of(site.code)));

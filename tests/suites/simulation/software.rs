@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use trust::AccessToken;
 use trust::tls::{self, ServerTrust};
+use wire::v1::change_settings_request::To;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
+use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{CreateJoinTokenRequest, RemoveSiteRequest, StartSyncRequest, VerifySiteRequest};
 
@@ -62,6 +64,11 @@ pub enum Wish {
         /// Whether everything is compared.
         full: bool,
     },
+    /// Synchronize once by the schedule.
+    Schedule {
+        /// Seconds from the moment when that is done.
+        after: i64,
+    },
     /// Have a site compare every row with its parent's.
     Verify {
         /// The site.
@@ -81,7 +88,7 @@ impl Wish {
             Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
                 Some(*site)
             }
-            Self::Sync { .. } => None,
+            Self::Sync { .. } | Self::Schedule { .. } => None,
         }
     }
 }
@@ -111,6 +118,8 @@ struct Board {
     incarnations: BTreeMap<String, u64>,
     wishes: VecDeque<Wish>,
     places: BTreeMap<SiteCode, Place>,
+    /// When the schedule starts a run.
+    scheduled: Option<Timestamp>,
     /// Every site that a site ever belonged to.
     parents: BTreeMap<SiteCode, BTreeSet<SiteCode>>,
     stopping: BTreeMap<String, CancellationToken>,
@@ -194,6 +203,11 @@ impl Shared {
         let board = self.board();
         let places = board.places.iter();
         places.map(|(site, place)| (*site, place.parent)).collect()
+    }
+
+    /// When the schedule starts a run, by the clock of who made it.
+    pub fn scheduled(&self) -> Option<Timestamp> {
+        self.board().scheduled
     }
 
     /// Every site that a site ever belonged to.
@@ -425,6 +439,21 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
             client.start_sync(StartSyncRequest { full }).await?;
+        }
+        Wish::Schedule { after } => {
+            let at = host.ambient(0).now() + jiff::SignedDuration::from_secs(after);
+            // Second, minute, hour, day, month, any weekday.
+            let cron = at.strftime("%-S %-M %-H %-d %-m *");
+            let request = ChangeSettingsRequest {
+                to: Some(To::Assignments(Assignments {
+                    set: vec![format!(r#"schedule.when={{"cron":"{cron}"}}"#)],
+                    reset: Vec::new(),
+                })),
+                ..ChangeSettingsRequest::default()
+            };
+            let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
+            client.change_settings(request).await?;
+            shared.board().scheduled = Some(at);
         }
         Wish::Verify { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
