@@ -3,6 +3,7 @@
 use crate::glue::{Host, Network, SimulatedHttp};
 use crate::mood::Mood;
 use catalog::{SiteCode, SiteKind};
+use jiff::Timestamp;
 use link::dial;
 use link::settings::SiteSettings;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +22,10 @@ use wire::v1::change_settings_request::To;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
-use wire::v1::{CreateJoinTokenRequest, RemoveSiteRequest, StartSyncRequest, VerifySiteRequest};
+use wire::v1::{
+    Assignments, ChangeSettingsRequest, CreateJoinTokenRequest, RemoveSiteRequest,
+    StartSyncRequest, VerifySiteRequest,
+};
 
 /// Port of every site.
 pub const PORT: u16 = 8540;

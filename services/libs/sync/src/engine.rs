@@ -294,7 +294,13 @@ impl<U: Upstream> Engine<U> {
             let mut tx = store.begin().await?;
             tx.put_run(&run).await?;
             tx.commit().await?;
-            newest = Some(run);
+            // One that was begun before the newest was made up for by that.
+            if newest
+                .as_ref()
+                .is_none_or(|newest| newest.started <= run.started)
+            {
+                newest = Some(run);
+            }
         }
         if let Some(run) = newest
             && run.state == State::FAILED
