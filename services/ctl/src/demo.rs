@@ -176,7 +176,7 @@ async fn start_all(
     say(format!("Starting {} sites ...", plan.sites.len() + 1));
     let data_dir = children.data_dir(plan::TOP);
     let settings = data_dir.with_extension("toml");
-    std::fs::write(&settings, "[products]\neverything = true\n")
+    std::fs::write(&settings, ::settings::document::EVERYTHING)
         .context("the settings of the hierarchy")?;
     let arguments = [
         "central",

@@ -10,6 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
+/// measurements.
+pub const EVERYTHING: &str = "[products]\neverything = true\n";
+
 /// The settings of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

@@ -20,8 +20,6 @@ use tempfile::TempDir;
 pub const UPSTREAM: &str = "upstream";
 /// The code of the central site.
 pub const CENTRAL: &str = "CAS";
-/// First settings of a hierarchy: what is synchronized is not what most tests are about.
-const EVERYTHING: &str = "[products]\neverything = true\n";
 /// Settings of every site: what is tried again is so soon.
 const SETTINGS: &str = "retry-first = '500ms'\nretry-most = '2s'\n";
 
@@ -183,7 +181,7 @@ impl Hierarchy {
     /// The same, launched in a way of its own.
     pub async fn central_with(&mut self, adapt: impl FnOnce(Launch) -> Launch) {
         let everything = self.folder().join("everything.toml");
-        std::fs::write(&everything, EVERYTHING).expect("a settings file");
+        std::fs::write(&everything, settings::document::EVERYTHING).expect("a settings file");
         let mut launch = self
             .site_launch("central", CENTRAL)
             .with("--first-settings")

@@ -95,6 +95,10 @@ impl Hierarchy {
         let mut arguments = words(&["central", "--site-code", TOP, "--listen", "127.0.0.1:0"]);
         arguments.extend(words(&["--upstream", &url, "--data-dir"]));
         arguments.push(data_dir.as_os_str());
+        let everything = dir.join("everything.toml");
+        std::fs::write(&everything, settings::document::EVERYTHING)?;
+        arguments.extend(words(&["--first-settings"]));
+        arguments.push(everything.as_os_str());
         let mut central = Process::start(TOP, dir, program, &arguments, &[])?;
         let address = central.address().await?;
         let client = Client::connect(&Target::load(Chosen::default(), &data_dir)?).await?;
