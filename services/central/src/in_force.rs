@@ -1,9 +1,11 @@
 //! The settings in force: the newest version of the document, what the process itself decides laid over it.
 
+use crate::ingest::proxy_of;
 use daemon::Ambient;
 use jiff::Timestamp;
 use journal::status_message::MAX_INSERT;
 use journal::{Journal, StatusId};
+use secrecy::SecretString;
 use settings::Settings;
 use settings::change::{Change, difference};
 use settings::document::SynchronizeAction;
@@ -110,7 +112,12 @@ impl Fixed {
     /// Names of the settings that it decides.
     pub fn names(&self) -> &'static [&'static str] {
         match self.upstream {
-            Some(_) => &["source.action", "source.url"],
+            Some(_) => &[
+                "source.action",
+                "source.url",
+                "source.ca-pem",
+                "source.parallel-requests",
+            ],
             None => &[],
         }
     }
@@ -159,6 +166,7 @@ impl InForce {
         let held = this.version(None).await?;
         match first {
             Some(first) if held.number == 0 => {
+                this.tell(first.clone());
                 this.change(FIRST, 0, false, |_| Ok(first)).await?;
             }
             Some(_) | None => this.tell(held.settings),
@@ -177,8 +185,26 @@ impl InForce {
     }
 
     fn tell(&self, settings: Settings) {
-        self.settings
-            .send_replace(Arc::new(self.fixed.over(settings)));
+        let settings = self.fixed.over(settings);
+        self.settings.send_if_modified(|held| {
+            let news = **held != settings;
+            if news {
+                *held = Arc::new(settings);
+            }
+            news
+        });
+    }
+
+    /// Looks whether the database holds other settings than are told here, as after a commit whose answer
+    /// was lost, or when another process changed them. When the version in force was made.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn refresh(&self) -> Result<Option<Timestamp>, Error> {
+        let _turn = self.changing.lock().await;
+        let held = self.version(None).await?;
+        self.tell(held.settings);
+        Ok(held.time)
     }
 
     /// A version, or the one in force.
@@ -227,6 +253,11 @@ impl InForce {
         settings
             .check()
             .map_err(|error| Error::Refused(error.to_string()))?;
+        if let Some(proxy) = proxy_of(&settings.proxy, SecretString::default()) {
+            proxy
+                .check()
+                .map_err(|error| Error::Refused(error.to_string()))?;
+        }
         let changes = difference(&held.settings, &settings);
         let fixed = |change: &&Change| self.fixed.names().contains(&change.name.as_str());
         if let Some(change) = changes.iter().find(fixed) {
@@ -275,11 +306,18 @@ impl InForce {
     }
 }
 
+/// Longest form of one change in a status message, in characters: a list or a certificate may be long.
+const MOST_CHANGE: usize = 200;
+
 /// The changes in one text that fits into a status message.
 fn in_words(changes: &[Change]) -> String {
     let mut text = String::new();
     for (number, change) in changes.iter().enumerate() {
-        let change = change.to_string();
+        let whole = change.to_string();
+        let mut change: String = whole.chars().take(MOST_CHANGE).collect();
+        if change.len() < whole.len() {
+            change.push('…');
+        }
         if text.len() + change.len() + 40 > MAX_INSERT {
             text.push_str(&format!(" and {} more", changes.len() - number));
             return text;

@@ -19,6 +19,7 @@ mod unlisted;
 
 pub use preview::Preview;
 pub use source::{MICROSOFT_UPDATE, PROXY_PASSWORD};
+pub(crate) use source::{proxy_of, sealed_name};
 
 use crate::publish::Publisher;
 use crate::restore::Evidence;
@@ -58,6 +59,8 @@ const ACCOUNT: &str = "wsus-account";
 const CONFIG_ANCHOR: &str = "wsus-config-anchor";
 const CATEGORY_ANCHOR: &str = "wsus-category-anchor";
 const UPDATE_ANCHOR: &str = "wsus-update-anchor";
+/// Set while no run has completed with a source that took another one's place.
+const NEW_SOURCE: &str = "wsus-new-source";
 /// What was chosen when that anchor was handed out.
 const UPDATE_CHOICE: &str = "wsus-update-choice";
 /// All that stands for what the source has told already.
@@ -110,11 +113,6 @@ impl WsusUpstream {
         self.restored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is chosen now.
-    fn products(&self) -> Products {
-        self.settings.borrow().products.clone()
-    }
-
     /// The anchor for updates with what it covers; `None` where either is not known.
     async fn covered(&self) -> Result<Option<Covered>, Failure> {
         let choice = self.store.read().await?.state(UPDATE_CHOICE).await?;
@@ -141,12 +139,27 @@ impl WsusUpstream {
 }
 
 fn failed(error: &wsus::client::Error) -> Failure {
-    Failure::message(ORIGIN, with_causes(error))
+    use wsus::client::{Error, ProxyTrouble};
+    let failure = Failure::message(ORIGIN, with_causes(error));
+    // A user who is refused again and again is locked out.
+    let locks_out = |trouble: &ProxyTrouble| {
+        matches!(
+            trouble,
+            ProxyTrouble::AsksForUser | ProxyTrouble::RefusesUser { .. }
+        )
+    };
+    let refused = matches!(error, Error::ProxyRefused(_))
+        || matches!(error, Error::Proxy { trouble, .. } if locks_out(trouble));
+    if refused {
+        failure.until_asked()
+    } else {
+        failure
+    }
 }
 
 impl Upstream for WsusUpstream {
     fn name(&self) -> String {
-        let url = self.url();
+        let url = self.url(&self.settings.borrow());
         url.unwrap_or_else(|| "none (disconnected)".to_owned())
     }
 
@@ -155,20 +168,20 @@ impl Upstream for WsusUpstream {
     }
 
     async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
-        let products = self.products();
+        let settings = Arc::clone(&self.settings.borrow());
         run.enter(Phase::Connecting);
         self.begin_anew(run).await?;
         if run.verify() {
             self.verify(run).await?;
         }
         self.want_what_is_bundled().await?;
-        let client = self.prepare().await?;
+        let client = self.prepare(&settings).await?;
         let full = run.full() || run.verify();
         let ingest = Ingest {
             upstream: self,
             client: &client,
             run,
-            products: &products,
+            products: &settings.products,
             aside: Mutex::default(),
         };
         match ingest.run(full).await {
@@ -252,7 +265,7 @@ impl Ingest<'_> {
             None => phrases::full_run(),
         });
 
-        let retried = match full {
+        let retried = match full && self.products.asks_for_updates() {
             true => self.want_quarantined().await?,
             false => HashSet::new(),
         };
@@ -285,7 +298,12 @@ impl Ingest<'_> {
             categories: all_categories,
             updates: updates.as_ref().is_some_and(|updates| updates.complete),
         };
-        if complete.any() && upstream.store.positions().verified > 0 {
+        // A source that took another one's place takes nothing away in its first run.
+        let new_source = upstream.anchor(NEW_SOURCE).await?.is_some();
+        if new_source {
+            self.run
+                .line("The synchronization source is a new one: nothing is removed in this run");
+        } else if complete.any() && upstream.store.positions().verified > 0 {
             let of_updates = updates.iter().flat_map(|updates| &updates.list.revisions);
             let listed = categories.revisions.iter().chain(of_updates);
             let listed = listed.map(|id| id.update_id).collect();
@@ -300,6 +318,7 @@ impl Ingest<'_> {
         tx.put_state(CATEGORY_ANCHOR, categories.anchor.as_bytes())
             .await?;
         // Where no update was asked for, the last anchor goes on standing for what it covers.
+        tx.remove_state(NEW_SOURCE).await?;
         if let Some(updates) = updates {
             tx.put_state(UPDATE_ANCHOR, updates.list.anchor.as_bytes())
                 .await?;

@@ -4,8 +4,8 @@
 use crate::in_force::InForce;
 use daemon::Ambient;
 use jiff::Timestamp;
-use settings::Settings;
-use std::sync::Arc;
+use settings::document::SynchronizeAction;
+use settings::schedule::Schedule;
 use std::time::Duration;
 use store::Store;
 use sync::{EngineHandle, Request, Trigger};
@@ -31,17 +31,24 @@ pub struct Scheduler {
     pub seed: u64,
 }
 
+/// What is remembered from one look to the next.
+#[derive(Default)]
+struct Seen {
+    /// The schedule, and since when its times count.
+    schedule: Option<(Schedule, Timestamp)>,
+    /// When a run was asked for last; the history may not know of it yet.
+    asked: Option<Timestamp>,
+}
+
 impl Scheduler {
     /// Starts runs until `stop` is told.
     pub async fn keep(self, stop: CancellationToken) {
         let mut settings = self.settings.watch();
-        // Runs that were asked for, and of which the history may not know yet.
-        let mut asked = None;
+        let mut seen = Seen::default();
         loop {
-            let current = Arc::clone(&settings.borrow_and_update());
-            let wait = match self.look(&current, asked).await {
-                Ok(Look::Due(now)) => {
-                    asked = Some(now);
+            settings.mark_unchanged();
+            let wait = match self.look(&mut seen).await {
+                Ok(Look::Due) => {
                     self.engine.request(Request {
                         // Finds what the source withdrew, too (DESIGN section 4).
                         full: true,
@@ -63,32 +70,132 @@ impl Scheduler {
         }
     }
 
-    async fn look(
-        &self,
-        settings: &Settings,
-        asked: Option<Timestamp>,
-    ) -> Result<Look, crate::in_force::Error> {
-        let schedule = &settings.schedule;
+    async fn look(&self, seen: &mut Seen) -> Result<Look, crate::in_force::Error> {
+        let version = self.settings.refresh().await?;
         let now = self.ambient.now();
-        let version = self.settings.version(None).await?;
-        // Nothing was missed before anybody made a schedule.
-        let created = version.time.unwrap_or(now);
+        let settings = self.settings.watch().borrow().clone();
+        if settings.source.action == SynchronizeAction::DoNotSynchronize {
+            // There is nothing to synchronize from, and nothing was missed.
+            seen.schedule = None;
+            return Ok(Look::Wait(LOOK));
+        }
+        let since = match seen.schedule.take() {
+            Some((schedule, since)) if schedule == settings.schedule => since,
+            // Times that passed before anybody made the schedule were not missed.
+            Some(_) => now,
+            None => version.unwrap_or(now),
+        };
+        seen.schedule = Some((settings.schedule.clone(), since));
         let newest = self.store.read().await?.runs(1).await?;
         let started = newest.first().map(|run| run.started);
-        let last_start = started.max(asked);
-        if schedule.is_due(last_start, created, now, self.seed) {
-            return Ok(Look::Due(now));
+        let look = decide(
+            &settings.schedule,
+            since,
+            [started, seen.asked],
+            now,
+            self.seed,
+        );
+        if matches!(look, Look::Due) {
+            seen.asked = Some(now);
         }
-        let next = schedule.next_after(now, self.seed);
-        let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
-        Ok(Look::Wait(wait.map_or(LOOK, |wait| wait.min(LOOK))))
+        Ok(look)
     }
 }
 
 /// What a look at the clock and the schedule came to.
+#[derive(Debug, PartialEq, Eq)]
 enum Look {
-    /// A run has to start, as of this time.
-    Due(Timestamp),
+    /// A run has to start.
+    Due,
     /// Look again after this time at the latest.
     Wait(Duration),
+}
+
+/// What there is to do `now`, where the schedule counts `since` and runs began at `starts`. A time from the
+/// future says that the clock was wrong when it was written down: it counts for nothing.
+fn decide(
+    schedule: &Schedule,
+    since: Timestamp,
+    starts: [Option<Timestamp>; 2],
+    now: Timestamp,
+    seed: u64,
+) -> Look {
+    let starts = starts.into_iter().flatten();
+    let last_start = starts.filter(|start| *start <= now).max();
+    if schedule.is_due(last_start, since.min(now), now, seed) {
+        return Look::Due;
+    }
+    let next = schedule.next_after(now, seed);
+    let wait = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
+    Look::Wait(wait.map_or(LOOK, |wait| wait.min(LOOK)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::schedule::When;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn nightly() -> Schedule {
+        Schedule {
+            when: When::Cron("0 3 * * *".to_owned()),
+            ..Schedule::default()
+        }
+    }
+
+    #[test]
+    fn a_night_that_was_missed_is_made_up_for_once() {
+        let made = at("2026-11-01T12:00:00Z");
+        let before = Some(at("2026-11-18T03:00:00Z"));
+        // The machine was off for two nights.
+        let now = at("2026-11-20T08:00:00Z");
+        let look = |starts| decide(&nightly(), made, starts, now, 1);
+        assert_eq!(look([before, None]), Look::Due);
+        assert_eq!(look([before, Some(now)]), Look::Wait(LOOK));
+        assert_eq!(look([Some(now), None]), Look::Wait(LOOK));
+        // A run by hand after the time is as good.
+        let by_hand = Some(at("2026-11-20T07:00:00Z"));
+        assert_eq!(look([by_hand, None]), Look::Wait(LOOK));
+    }
+
+    #[test]
+    fn times_before_the_schedule_was_made_were_not_missed() {
+        let made = at("2026-11-20T07:00:00Z");
+        let now = at("2026-11-20T08:00:00Z");
+        assert_eq!(
+            decide(&nightly(), made, [None, None], now, 1),
+            Look::Wait(LOOK)
+        );
+        let night = at("2026-11-21T03:00:00Z");
+        assert_eq!(decide(&nightly(), made, [None, None], night, 1), Look::Due);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_no_schedule_from_running() {
+        let ahead = Some(at("2099-01-01T00:00:00Z"));
+        let made = at("2099-01-01T00:00:00Z");
+        let asked = Some(at("2026-11-20T03:00:00Z"));
+        let look = |now| decide(&nightly(), made, [ahead, asked], at(now), 1);
+        assert_eq!(look("2026-11-20T08:00:00Z"), Look::Wait(LOOK));
+        let made = at("2026-11-01T12:00:00Z");
+        let look = |now| decide(&nightly(), made, [ahead, asked], at(now), 1);
+        assert_eq!(look("2026-11-21T03:00:00Z"), Look::Due);
+    }
+
+    #[test]
+    fn the_next_time_is_not_slept_through() {
+        let made = at("2026-11-01T12:00:00Z");
+        let last = Some(at("2026-11-20T03:00:00Z"));
+        let look = decide(
+            &nightly(),
+            made,
+            [last, None],
+            at("2026-11-21T02:59:50Z"),
+            1,
+        );
+        assert_eq!(look, Look::Wait(Duration::from_secs(10)));
+    }
 }

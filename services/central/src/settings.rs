@@ -19,7 +19,7 @@ pub struct Command {
     /// What every site has.
     #[command(flatten)]
     pub site: SiteFlags,
-    /// Synchronization source: URL of Microsoft Update or a WSUS server; without it the site is disconnected
+    /// Synchronization source: URL of Microsoft Update or a WSUS server; without it the settings decide
     #[arg(long, env = "HEADWATER_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// PEM file with the certificate authority of the synchronization source; Microsoft Update needs
@@ -67,7 +67,7 @@ pub struct Settings {
     pub site_code: SiteCode,
     /// Address to listen on.
     pub listen: SocketAddr,
-    /// The synchronization source; none for a disconnected site.
+    /// The synchronization source, where the process decides it and not the settings of the hierarchy.
     pub upstream: Option<Upstream>,
     /// Settings of the hierarchy when it is new.
     pub first: Option<::settings::Settings>,
@@ -122,14 +122,20 @@ impl Settings {
                     .with_context(|| format!("the setting upstream-ca-file, {}", path.display()))
             })
             .transpose()?;
-        let parallel = command
-            .upstream_parallel
-            .or(file.upstream_parallel)
-            .unwrap_or(DEFAULT_PARALLEL);
+        let parallel = command.upstream_parallel.or(file.upstream_parallel);
+        let given_parallel = parallel.is_some();
+        let parallel = parallel.unwrap_or(DEFAULT_PARALLEL);
         if !PARALLEL.contains(&parallel) {
             bail!("the setting upstream-parallel is {parallel}: use 1 to 16");
         }
-        let upstream = command.upstream.or(file.upstream).map(|url| Upstream {
+        let upstream = command.upstream.or(file.upstream);
+        if upstream.is_none() && (ca_file_pem.is_some() || given_parallel) {
+            bail!(
+                "the settings upstream-ca-file and upstream-parallel belong to upstream, which is not set: \
+                 use source.ca-pem and source.parallel-requests (headwater settings set)"
+            );
+        }
+        let upstream = upstream.map(|url| Upstream {
             url,
             ca_file_pem,
             parallel,

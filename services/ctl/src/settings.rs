@@ -25,7 +25,7 @@ const PROXY_PASSWORD: &str = "proxy.password";
 /// Largest settings file, in bytes.
 const MOST_FILE: u64 = 1 << 20;
 /// Versions that can be asked for at once.
-const MOST_VERSIONS: i64 = 1_000;
+const MOST_VERSIONS: i64 = 100;
 
 /// The settings of the hierarchy.
 #[derive(Debug, clap::Args)]

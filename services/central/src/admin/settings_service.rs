@@ -4,7 +4,7 @@ mod categories;
 
 use super::{Admin, internal};
 use crate::in_force::{Error, Version};
-use crate::ingest::PROXY_PASSWORD;
+use crate::ingest::{PROXY_PASSWORD, sealed_name};
 use journal::StatusId;
 use secrecy::SecretString;
 use settings::Settings;
@@ -22,7 +22,10 @@ use wire::v1::{
 };
 
 /// Versions that are listed at once.
-const MOST_VERSIONS: u32 = 1_000;
+const MOST_VERSIONS: u32 = 100;
+/// Largest document, in bytes, and longest list of changes.
+const MOST_DOCUMENT: usize = 1 << 20;
+const MOST_CHANGES: usize = 200;
 
 fn told(error: Error) -> Status {
     let text = error.to_string();
@@ -61,6 +64,26 @@ fn asked(to: &To, held: &Settings, earlier: Option<Settings>) -> Result<Settings
             held.with(&all).map_err(refused)
         }
     }
+}
+
+/// Refuses what is larger than anybody means, before any work is done for it.
+fn within_bounds(to: &To) -> Result<(), Status> {
+    let fine = match to {
+        To::Document(document) => document.len() <= MOST_DOCUMENT,
+        To::Assignments(assignments) => {
+            let all = assignments.set.iter().chain(&assignments.reset);
+            let bytes: usize = all.map(String::len).sum();
+            let changes = assignments.set.len() + assignments.reset.len();
+            changes <= MOST_CHANGES && bytes <= MOST_DOCUMENT
+        }
+        To::Version(_) => true,
+    };
+    if fine {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!(
+        "that is too much at once: {MOST_CHANGES} changes, and 1 MiB, at most"
+    )))
 }
 
 #[tonic::async_trait]
@@ -105,6 +128,7 @@ impl SettingsService for Admin {
         let to = request
             .to
             .ok_or_else(|| Status::invalid_argument("say what the settings are to be"))?;
+        within_bounds(&to)?;
         let earlier = match to {
             To::Version(number) => Some(
                 self.settings
@@ -193,21 +217,37 @@ impl SettingsService for Admin {
         let sealed = if given_up {
             None
         } else {
-            let sealed = self.sealer.seal(&name, &secret);
+            let held = self
+                .settings
+                .version(None)
+                .await
+                .map_err(told)?
+                .settings
+                .proxy;
+            let Some(place) = sealed_name(&held) else {
+                return Err(Status::failed_precondition(
+                    "a password is kept for one proxy and one user: set proxy.host and proxy.user first",
+                ));
+            };
+            let sealed = self.sealer.seal(&place, &secret);
             Some(sealed.map_err(|error| Status::invalid_argument(error.to_string()))?)
         };
-        let stored = async {
-            let mut tx = self.site.store.begin().await?;
-            tx.put_secret(&name, sealed.as_deref()).await?;
-            tx.commit().await
+        let site = self.site.clone();
+        let keep = async move {
+            let stored = async {
+                let mut tx = site.store.begin().await?;
+                tx.put_secret(&name, sealed.as_deref()).await?;
+                tx.commit().await
+            };
+            stored.await.map_err(internal)?;
+            let done = if given_up { "given up" } else { "set" };
+            let inserts = vec![name, done.to_owned(), caller.name];
+            site.journal
+                .record(StatusId::SecretChanged, None, inserts)
+                .await;
+            Ok(())
         };
-        stored.await.map_err(internal)?;
-        let done = if given_up { "given up" } else { "set" };
-        let inserts = vec![name, done.to_owned(), caller.name];
-        self.site
-            .journal
-            .record(StatusId::SecretChanged, None, inserts)
-            .await;
+        self.admission.to_the_end(keep).await?;
         Ok(Response::new(SetSecretResponse {}))
     }
 }

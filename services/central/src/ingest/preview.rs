@@ -32,7 +32,8 @@ impl WsusUpstream {
     /// When this site has no source, or the source or the database fails.
     pub async fn preview(&self, products: &Products) -> Result<Preview, Failure> {
         let client = self.client().await?;
-        let (old, _) = self.choice(&self.products()).await?;
+        let held = self.settings.borrow().products.clone();
+        let (old, _) = self.choice(&held).await?;
         let (new, unknown) = self.choice(products).await?;
         let adds = match new.filter(None) {
             None => 0,

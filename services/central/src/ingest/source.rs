@@ -1,8 +1,9 @@
 //! Where the catalog comes from: the settings in force, with what the process decides itself, and the client
 //! that speaks to it.
 
-use super::{ACCOUNT, ANCHORS, ORIGIN, SOURCE, WsusUpstream, failed};
+use super::{ACCOUNT, ANCHORS, NEW_SOURCE, ORIGIN, SOURCE, WsusUpstream, failed};
 use secrecy::{ExposeSecret as _, SecretString};
+use settings::Settings;
 use settings::document::SynchronizeAction;
 use std::sync::{Arc, PoisonError};
 use sync::Failure;
@@ -49,13 +50,42 @@ impl Target {
     }
 }
 
+/// The proxy that settings describe, with the password of its user.
+pub(crate) fn proxy_of(
+    settings: &settings::document::Proxy,
+    password: SecretString,
+) -> Option<Proxy> {
+    let credentials = settings.user.as_ref().map(|user| ProxyCredentials {
+        user: user.clone(),
+        domain: settings.domain.clone(),
+        password,
+    });
+    Some(Proxy {
+        host: settings.host.clone()?,
+        port: settings.port,
+        credentials,
+        allow_basic_authentication: settings.allow_basic_authentication,
+    })
+}
+
+/// The name under which the password of a proxy's user is sealed: it opens for this proxy and this user, and
+/// goes to no other one.
+pub(crate) fn sealed_name(proxy: &settings::document::Proxy) -> Option<String> {
+    let domain = proxy.domain.as_deref().unwrap_or_default();
+    Some(format!(
+        "{PROXY_PASSWORD} {}:{} {domain}\\{}",
+        proxy.host.as_ref()?,
+        proxy.port,
+        proxy.user.as_ref()?,
+    ))
+}
+
 impl WsusUpstream {
     /// URL of the source; none for a disconnected site.
-    pub(super) fn url(&self) -> Option<String> {
+    pub(super) fn url(&self, settings: &Settings) -> Option<String> {
         if let Some(source) = &self.source {
             return Some(source.url.clone());
         }
-        let settings = self.settings.borrow();
         match settings.source.action {
             SynchronizeAction::MicrosoftUpdate => Some(MICROSOFT_UPDATE.to_owned()),
             SynchronizeAction::UpstreamServer => settings.source.url.clone(),
@@ -65,18 +95,18 @@ impl WsusUpstream {
 
     /// Whether there is a source.
     pub(crate) fn is_disconnected(&self) -> bool {
-        self.url().is_none()
+        self.url(&self.settings.borrow()).is_none()
     }
 
-    async fn target(&self) -> Result<Target, Failure> {
-        let Some(url) = self.url() else {
+    async fn target(&self, settings: &Settings) -> Result<Target, Failure> {
+        let Some(url) = self.url(settings) else {
             return Err(Failure::message(
                 ORIGIN,
                 "this site has no synchronization source: set source.action (headwater settings set), or \
                  import a package",
-            ));
+            )
+            .until_asked());
         };
-        let settings = Arc::clone(&self.settings.borrow());
         let (ca_pem, parallel) = match &self.source {
             Some(source) => (source.ca_file_pem.clone(), source.parallel),
             None => {
@@ -85,55 +115,47 @@ impl WsusUpstream {
                 (pem, settings.source.parallel_requests.into())
             }
         };
-        let proxy = match &settings.proxy.host {
-            None => None,
-            Some(host) => Some(Proxy {
-                host: host.clone(),
-                port: settings.proxy.port,
-                credentials: match &settings.proxy.user {
-                    None => None,
-                    Some(user) => Some(ProxyCredentials {
-                        user: user.clone(),
-                        domain: settings.proxy.domain.clone(),
-                        password: self.proxy_password(user).await?,
-                    }),
-                },
-                allow_basic_authentication: settings.proxy.allow_basic_authentication,
-            }),
+        let password = match sealed_name(&settings.proxy) {
+            Some(name) => self.proxy_password(&name).await?,
+            None => SecretString::default(),
         };
         Ok(Target {
             url,
             ca_pem,
             parallel,
-            proxy,
+            proxy: proxy_of(&settings.proxy, password),
         })
     }
 
-    async fn proxy_password(&self, user: &str) -> Result<SecretString, Failure> {
+    async fn proxy_password(&self, name: &str) -> Result<SecretString, Failure> {
         let sealed = self.store.read().await?.secret(PROXY_PASSWORD).await?;
-        let Some(sealed) = sealed else {
-            return Err(Failure::message(
+        // One that was set for another proxy or another user does not open.
+        let opened = sealed.and_then(|sealed| self.sealer.open(name, &sealed).ok());
+        opened.ok_or_else(|| {
+            Failure::message(
                 ORIGIN,
-                format!(
-                    "the proxy's user {user} has no password: set it (headwater settings password)"
-                ),
-            ));
-        };
-        self.sealer.open(PROXY_PASSWORD, &sealed).map_err(|error| {
-            Failure::message(ORIGIN, format!("the password of the proxy: {error}"))
+                "the proxy's user has no password, or it was set for another proxy or user: set it \
+                 (headwater settings password)",
+            )
+            .until_asked()
         })
     }
 
     /// The client. Anchors that are not of this source are forgotten.
-    pub(super) async fn prepare(&self) -> Result<Client, Failure> {
-        let target = self.target().await?;
+    pub(super) async fn prepare(&self, settings: &Settings) -> Result<Client, Failure> {
+        let target = self.target(settings).await?;
         let client = self.client_for(&target).await?;
+        let source = target.url.trim_end_matches('/').to_lowercase();
         let mut tx = self.store.begin().await?;
-        if tx.state(SOURCE).await?.as_deref() != Some(target.url.as_bytes()) {
+        let before = tx.state(SOURCE).await?;
+        if before.as_deref() != Some(source.as_bytes()) {
             for anchor in ANCHORS {
                 tx.remove_state(anchor).await?;
             }
-            tx.put_state(SOURCE, target.url.as_bytes()).await?;
+            tx.put_state(SOURCE, source.as_bytes()).await?;
+            if before.is_some() {
+                tx.put_state(NEW_SOURCE, *b"1").await?;
+            }
         }
         if tx.positions().epoch.is_nil() {
             tx.start_epoch(self.ambient.new_id()).await?;
@@ -144,7 +166,8 @@ impl WsusUpstream {
 
     /// A client of the source.
     pub(super) async fn client(&self) -> Result<Client, Failure> {
-        let target = self.target().await?;
+        let settings = Arc::clone(&self.settings.borrow());
+        let target = self.target(&settings).await?;
         self.client_for(&target).await
     }
 

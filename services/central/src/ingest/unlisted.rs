@@ -46,6 +46,8 @@ impl Complete {
 /// A revision that the lists leave out.
 struct Unlisted {
     id: RevisionId,
+    /// Whether it is a category or detectoid, which have a list of their own.
+    is_configuration: bool,
     /// What it bundles, and once that was looked up, what it requires.
     needs: Vec<UpdateId>,
 }
@@ -62,7 +64,8 @@ impl Ingest<'_> {
         let store = &self.upstream.store;
         let mut kept = HashSet::new();
         let mut unlisted = Vec::new();
-        let mut spoken_of = 0_usize;
+        // Updates, and categories with detectoids: each has its own list.
+        let mut spoken_of = [0_usize; 2];
         let mut after = 0;
         loop {
             // Also what this run brought: its bundles are no less bundles.
@@ -76,11 +79,16 @@ impl Ingest<'_> {
                     .map_err(|error| Failure::message(ORIGIN, error.to_string()))?;
                 let id = row.id;
                 let is_spoken_of = complete.speak_of(&header, choice);
-                spoken_of += usize::from(is_spoken_of);
+                let is_configuration = header.is_configuration();
+                spoken_of[usize::from(is_configuration)] += usize::from(is_spoken_of);
                 let members = header.bundled.into_iter().map(|id| id.update_id);
                 if is_spoken_of && !listed.contains(&id.update_id) {
                     let needs = members.collect();
-                    unlisted.push(Unlisted { id, needs });
+                    unlisted.push(Unlisted {
+                        id,
+                        is_configuration,
+                        needs,
+                    });
                 } else {
                     kept.extend(members);
                 }
@@ -91,14 +99,35 @@ impl Ingest<'_> {
         if unlisted.is_empty() {
             return Ok(());
         }
-        if unlisted.len() > ALWAYS_REMOVABLE
-            && unlisted.len() * 100 > spoken_of * MOST_REMOVED_PERCENT
-        {
-            self.run.line(format!(
-                "Warning: the upstream server no longer lists {} of {spoken_of} revisions; nothing is \
-                 removed, because that is more than {MOST_REMOVED_PERCENT} % of the catalog",
-                unlisted.len(),
-            ));
+        for (is_configuration, spoken_of) in [false, true].into_iter().zip(spoken_of) {
+            let of_this = |unlisted: &Unlisted| unlisted.is_configuration == is_configuration;
+            let missing = unlisted.iter().filter(|unlisted| of_this(unlisted)).count();
+            let few =
+                missing <= ALWAYS_REMOVABLE || missing * 100 <= spoken_of * MOST_REMOVED_PERCENT;
+            // A list with nothing of what is held is no list.
+            if few && missing < spoken_of.max(1) {
+                continue;
+            }
+            if missing > 0 {
+                let what = if is_configuration {
+                    "categories"
+                } else {
+                    "updates"
+                };
+                self.run.line(format!(
+                    "Warning: the upstream server no longer lists {missing} of {spoken_of} {what}; none of \
+                     them is removed, because that is more than {MOST_REMOVED_PERCENT} %, or all there are"
+                ));
+                kept.extend(
+                    unlisted
+                        .iter()
+                        .filter(|unlisted| of_this(unlisted))
+                        .map(|unlisted| unlisted.id.update_id),
+                );
+            }
+        }
+        keep(&mut unlisted, &mut kept);
+        if unlisted.is_empty() {
             return Ok(());
         }
         self.keep_required(&mut unlisted).await?;
@@ -107,13 +136,13 @@ impl Ingest<'_> {
         }
         let unlisted = unlisted.into_iter().map(|unlisted| unlisted.id);
         let keys: Vec<ItemKey> = unlisted.map(ItemKey::Revision).collect();
+        self.upstream.forget_categories().await;
         let mut removed = 0;
         for chunk in keys.chunks(REVISIONS_PER_COMMIT) {
             let mut tx = store.begin().await?;
             removed += tx.remove(chunk, self.upstream.ambient.now()).await?;
             tx.commit().await?;
         }
-        self.upstream.forget_categories().await;
         self.run.count(|counts| counts.removed += removed);
         self.run.line(format!(
             "Removed {removed} revisions that the upstream server no longer lists"
@@ -139,11 +168,15 @@ impl Ingest<'_> {
             let Some(last) = rows.last() else { break };
             after = last.position;
             for row in rows {
-                // A row that is damaged names nothing; verifying the site finds it.
                 let text = codec::decompress(&row.document).ok();
                 let Some(update) = text.and_then(|text| document::parse(&text).ok()) else {
-                    tracing::warn!(id = %row.id, "a stored document cannot be read");
-                    continue;
+                    // Nobody knows what it requires; verifying the site finds it.
+                    self.run.line(format!(
+                        "Warning: the stored document of {} cannot be read; nothing is removed",
+                        row.id
+                    ));
+                    unlisted.clear();
+                    return Ok(());
                 };
                 let required = update.prerequisite_ids();
                 let required = required.filter(|id| candidates.contains(id));

@@ -27,6 +27,9 @@ pub(super) fn show(
     let document: Value = serde_json::from_str(&answer.document).context("the site's settings")?;
     if console.json {
         let part = name.and_then(|name| name.split('.').try_fold(&document, |v, part| v.get(part)));
+        if let (Some(name), None) = (name, part) {
+            anyhow::bail!("there is no setting {}", harmless(name));
+        }
         let settings = part.unwrap_or(&document);
         return console.json_line(&json!({
             "version": answer.version, "settings": settings, "secrets": answer.secrets,
@@ -47,10 +50,10 @@ pub(super) fn show(
         .filter(|(held, value)| begins(held) && (!changed || defaults.get(held) != Some(value)))
         .collect();
     if listed.is_empty() {
-        return console.line(match name {
-            Some(name) if !changed => format!("There is no setting {}.", harmless(name)),
-            _ => "All settings are the defaults.".to_owned(),
-        });
+        if let Some(name) = name.filter(|_| !changed) {
+            anyhow::bail!("there is no setting {}", harmless(name));
+        }
+        return console.line("All settings are the defaults.");
     }
     let width = listed.keys().map(|name| name.chars().count()).max();
     let width = width.unwrap_or(0);
@@ -58,11 +61,13 @@ pub(super) fn show(
         let by_process = answer.fixed.contains(held);
         let is_default = defaults.get(held) == Some(value);
         let mark = match (by_process, is_default) {
-            (true, _) => "  (decided by the process)",
-            (false, true) => "",
+            (true, _) | (false, true) => "",
             (false, false) => "  *",
         };
-        let value = cut(&plain(value));
+        let value = match by_process {
+            true => "decided by the process: see upstream in its settings".to_owned(),
+            false => cut(&plain(value)),
+        };
         let line = format!("{held:width$}  {}{mark}", harmless(&value));
         if console.colour && mark == "  *" {
             console.line(line.bold())?;

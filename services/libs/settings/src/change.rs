@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 /// Assignments in one change at most.
 pub const MOST_ASSIGNMENTS: usize = 1_000;
+/// The setting of which only one part can be there.
+const FORM: &[&str] = &["schedule", "when"];
 /// Parts of a name at most: `schedule.when.monthly-by-weekday.at` has four.
 const MOST_PARTS: usize = 8;
 
@@ -162,7 +164,14 @@ impl Assignment {
             return Err(self.refused("there is no such setting"));
         }
         let mut place = &mut document;
-        for part in path {
+        for (depth, part) in path.iter().chain([last]).enumerate() {
+            // A form of the schedule takes the place of another.
+            if path.get(..depth) == Some(FORM) && place.get(*part).is_none() {
+                *place = Value::Object(Map::new());
+            }
+            if depth == path.len() {
+                break;
+            }
             let Value::Object(fields) = place else {
                 return Err(self.refused("there is no such setting"));
             };
@@ -232,12 +241,6 @@ impl Settings {
             settings = assignment.apply(&settings)?;
         }
         Ok(settings)
-    }
-
-    /// The value of a setting, or of all below a name.
-    pub fn get(&self, name: &str) -> Option<Value> {
-        let document = to_value(self).ok()?;
-        at(&document, name).cloned()
     }
 
     /// Every setting by its name.

@@ -16,15 +16,14 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
                 "The top-level site is disconnected: the catalog is kept, and grows by imported packages only."
             }
             SynchronizeAction::MicrosoftUpdate | SynchronizeAction::UpstreamServer => {
-                "The catalog is kept. The next synchronization compares it whole with the new source, and \
-                 removes what that does not have, unless it is more than a tenth of the catalog: then it \
-                 stays, and the log says so."
+                "The catalog is kept. The next synchronization asks the new source for everything and removes \
+                 nothing; full ones after that remove what the new source does not have, if that is little."
             }
         });
     }
     if changed("products.") {
         told.push(
-            "The next synchronization asks for the new choice whole. What is no longer chosen is kept, and \
+            "The next synchronization asks for what is newly chosen. What is no longer chosen is kept, and \
              no longer kept up to date.",
         );
     }

@@ -96,6 +96,13 @@ impl Default for Proxy {
     }
 }
 
+impl Products {
+    /// Whether any update can be chosen: both lists say something, or everything is.
+    pub fn asks_for_updates(&self) -> bool {
+        self.everything || !(self.products.is_empty() || self.classifications.is_empty())
+    }
+}
+
 /// Products and classifications that are synchronized. A choice stays open to what appears later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

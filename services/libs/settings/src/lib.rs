@@ -1,8 +1,8 @@
 //! What an administrator chooses about synchronization: one typed document for the whole hierarchy, its
-//! defaults, its limits, and where each setting may be made.
+//! defaults and its limits.
 //!
-//! Everything here is pure: values in, values out. The document is kept by `store`, travels in the log of the
-//! catalog, and is acted upon by `central` and `agent`. Secrets are not part of it.
+//! Everything here is pure: values in, values out. The document is kept by `store` and acted upon by `central`.
+//! Secrets are not part of it.
 
 pub mod change;
 pub mod check;

@@ -190,7 +190,7 @@ fn limits(object: &Value) -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Settings of a hierarchy\n\n\
-         All are made at the top-level site and hold for the whole hierarchy: with `headwater settings set NAME=VALUE` at the top-level site, or by `headwater settings import \
+         All are made at the top-level site and hold for the whole hierarchy: with `headwater settings set NAME=VALUE`, or by `headwater settings import \
          FILE`. The same names serve TOML, JSON, the command line and the RPC. This page is printed by \
          `headwater settings reference`.\n\n\
          | setting | meaning | default | values | WSUS or Configuration Manager |\n\

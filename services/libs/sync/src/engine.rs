@@ -492,7 +492,7 @@ impl<U: Upstream> Engine<U> {
                 let error = failure.message;
                 self.end(State::Failed { at, error }, self.store.positions().verified)
                     .await;
-                false
+                failure.until_asked
             }
             None => {
                 self.shared

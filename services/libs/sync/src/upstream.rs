@@ -35,6 +35,8 @@ pub struct Failure {
     pub origin: &'static str,
     /// A status message of its own, besides the one that the run failed.
     pub status: Option<(StatusId, Vec<String>)>,
+    /// Whether trying again by itself does harm, or cannot help before a person did something.
+    pub until_asked: bool,
 }
 
 impl Failure {
@@ -44,6 +46,7 @@ impl Failure {
             message: with_causes(error),
             origin,
             status: None,
+            until_asked: false,
         }
     }
 
@@ -53,7 +56,14 @@ impl Failure {
             message: message.into(),
             origin,
             status: None,
+            until_asked: false,
         }
+    }
+
+    /// The failure, not tried again before somebody asks, or the schedule does.
+    pub fn until_asked(mut self) -> Self {
+        self.until_asked = true;
+        self
     }
 
     /// The failure with a status message of its own.

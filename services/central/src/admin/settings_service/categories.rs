@@ -101,6 +101,17 @@ impl Admin {
         {
             return None;
         }
+        let elsewhere = |change: &Change| {
+            change.name.starts_with("source.") || change.name.starts_with("proxy.")
+        };
+        if changes.iter().any(elsewhere) {
+            consequences.push(
+                "How many updates that adds is not known: the source changes too, and only the one in force \
+                 can be asked."
+                    .to_owned(),
+            );
+            return None;
+        }
         match self.upstream.preview(&settings.products).await {
             Ok(preview) => {
                 consequences.push(format!(
@@ -108,6 +119,13 @@ impl Admin {
                      no longer kept up to date.",
                     preview.adds, preview.no_longer_kept_up
                 ));
+                if !preview.categories_unknown.is_empty() {
+                    consequences.push(format!(
+                        "{} of the chosen categories are not in the catalog, or in the wrong list; nothing is \
+                         asked for in their name until they are.",
+                        preview.categories_unknown.len()
+                    ));
+                }
                 let unknown = preview.categories_unknown.iter();
                 Some(ProductsPreview {
                     adds: preview.adds,
@@ -132,30 +150,42 @@ fn identified(text: &str, tree: &CategoryTree) -> Result<String, Status> {
         return Ok(text.to_owned());
     };
     let value = value.trim();
+    let classifications = name.contains(LISTS[1]);
     let titles: Vec<String> = match serde_json::from_str::<Vec<String>>(value) {
         Ok(titles) => titles,
         Err(_) if value.is_empty() => return Ok(text.to_owned()),
         Err(_) => vec![value.trim_matches('"').to_owned()],
     };
-    let ids: Result<Vec<String>, Status> =
-        titles.iter().map(|title| identifier(title, tree)).collect();
+    let ids: Result<Vec<String>, Status> = titles
+        .iter()
+        .map(|title| identifier(title, classifications, tree))
+        .collect();
     let ids = serde_json::Value::from(ids?);
     Ok(format!("{name}={ids}"))
 }
 
 /// The identifier of a category that is named by it, or by its title.
-fn identifier(named: &str, tree: &CategoryTree) -> Result<String, Status> {
+fn identifier(named: &str, classifications: bool, tree: &CategoryTree) -> Result<String, Status> {
     if named.parse::<UpdateId>().is_ok() {
         return Ok(named.to_owned());
     }
     let named_so: Vec<&Category> = tree
         .iter()
-        .filter(|category| category.title.eq_ignore_ascii_case(named.trim()))
+        .filter(|category| {
+            let is_classification = category.kind == CategoryType::UpdateClassification;
+            is_classification == classifications
+                && category.title.eq_ignore_ascii_case(named.trim())
+        })
         .collect();
     match named_so[..] {
         [one] => Ok(one.id.update_id.to_string()),
         [] => Err(Status::invalid_argument(format!(
-            "the catalog has no product or classification {}: see headwater settings products",
+            "the catalog has no {} {}: see headwater settings products",
+            if classifications {
+                "classification"
+            } else {
+                "product"
+            },
             catalog::Problem::new(format_args!("{named:?}"))
         ))),
         ref several => {

@@ -60,6 +60,25 @@ fn what_there_is_not_is_refused_by_name() {
 }
 
 #[test]
+fn a_form_of_the_schedule_takes_the_place_of_another() {
+    let cron = "schedule.when.cron=0 3 * * *";
+    let settings = changed(&["schedule.when.daily.times=4", cron]).unwrap();
+    assert_eq!(settings.schedule.when, When::Cron("0 3 * * *".to_owned()));
+    let daily = [
+        "schedule.when.daily.first=03:00",
+        "schedule.when.daily.times=4",
+    ];
+    let When::Daily(daily) = changed(&[&[cron][..], &daily[..]].concat())
+        .unwrap()
+        .schedule
+        .when
+    else {
+        panic!("not daily");
+    };
+    assert_eq!((daily.first.hour(), daily.times), (3, 4));
+}
+
+#[test]
 fn an_optional_setting_is_given_up_with_nothing() {
     let settings = changed(&["proxy.host=proxy.example", "proxy.host="]).unwrap();
     assert_eq!(settings.proxy.host, None);

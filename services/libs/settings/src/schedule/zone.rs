@@ -11,12 +11,15 @@ pub(super) struct Zone(TimeZone);
 impl Zone {
     /// The zone of an IANA name: as the machine knows it, or as this program was built with.
     pub(super) fn named(name: &str) -> Result<Self, Error> {
-        TimeZone::get(name)
-            .ok()
+        // Nothing is named at such length.
+        let known = name.len() <= 100;
+        known
+            .then(|| TimeZone::get(name).ok())
+            .flatten()
             .filter(|zone| !zone.is_unknown())
             .map(Self)
             .ok_or_else(|| Error::UnknownZone {
-                name: name.to_owned(),
+                name: catalog::Problem::new(name).to_string(),
             })
     }
 

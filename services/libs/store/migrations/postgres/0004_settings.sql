@@ -1,4 +1,4 @@
--- Every version of the settings of the hierarchy; the newest is in force.
+-- Versions of the settings of the hierarchy; the newest is in force.
 create table settings_version (
     version  bigint primary key,
     time     bigint not null,      -- milliseconds since 1970

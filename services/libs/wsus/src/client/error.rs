@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// The CA file in the settings.
     #[error(
-        "the setting upstream-ca-file names a file that holds no usable PEM certificates: {reason}"
+        "the setting upstream-ca-file (or source.ca-pem) holds no usable PEM certificates: {reason}"
     )]
     CaFile {
         /// What is wrong with it.
@@ -48,7 +48,7 @@ pub enum Error {
          that is not trusted here; Microsoft Update's endpoint chains to \"Microsoft Root Certificate \
          Authority 2011\", which operating systems other than Windows do not know: save that certificate \
          (or that of the authority of your WSUS server, or of a proxy that looks into TLS) as PEM and name \
-         the file in the setting upstream-ca-file"
+         the file in the setting upstream-ca-file, or put it into source.ca-pem"
     )]
     UnknownIssuer {
         /// The operation.
