@@ -141,11 +141,26 @@ async fn a_source_behind_a_proxy_is_set_while_the_site_runs() {
             hierarchy.run(&["sync", "start", "--wait"]).good();
         }
     }
+    // A password is for one proxy and one user.
+    Settings(&hierarchy).set(&["proxy.domain=corp"]);
+    fails("set for another proxy or user");
+    Settings(&hierarchy).set(&["proxy.domain="]);
+    hierarchy.run(&["sync", "start", "--wait"]).good();
     assert!(!proxy.requests().is_empty());
     assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 50);
     // Nobody can read it, and nobody wrote it down.
     let shown = hierarchy.run(&["settings", "show", "proxy"]).good();
     assert!(shown.contains("set (sealed)"), "{shown}");
+    // Another source takes nothing away in its first run, however little it has.
+    let held = hierarchy.site(CENTRAL).await.unwrap().verified_position;
+    let mut other = Hierarchy::new();
+    other.upstream(generate(5)).await;
+    let url = format!("source.url={}", other.url(UPSTREAM));
+    Settings(&hierarchy).set(&[&url, "proxy.host=", "proxy.user="]);
+    hierarchy.run(&["sync", "start", "--wait"]).good();
+    let log = hierarchy.log(CENTRAL);
+    assert!(log.contains("nothing is removed in this run"), "{log}");
+    assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position >= held);
     hierarchy.stop_all().await;
     let folder = hierarchy.data_dir(CENTRAL);
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -238,6 +238,23 @@ async fn what_something_kept_requires_is_not_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_categories_without_any_update_takes_no_update_away() {
+    let documents = Documents::of(&source()).await;
+    let choice = of(&[product("Windows 11")], &[SECURITY_UPDATES.id]);
+    let site = choosing(source(), choice.clone()).await;
+    site.complete(false).await;
+    let all = chosen(&documents, &choice);
+    check(&held(&site).await, &all);
+    for id in selected(&documents, &choice) {
+        let members = documents.0[&id].bundles.iter().chain([&id]);
+        site.moods().unlisted.extend(members.map(|id| id.update_id));
+    }
+    site.complete(true).await;
+    check(&held(&site).await, &all);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_a_source_that_lists_more_than_was_asked_for_only_what_is_chosen_is_kept() {
     let documents = Documents::of(&source()).await;
     let choice = of(&[FAMILY_WINDOWS.id], &[UPDATES.id]);
