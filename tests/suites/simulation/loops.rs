@@ -33,6 +33,8 @@ pub enum Flow {
     Renewal,
     /// A child compares its catalog with its parent's, and takes over what it lost.
     Repair,
+    /// The settings change: a schedule is made, and starts a run.
+    Settings,
 }
 
 /// How commits fail.
@@ -55,7 +57,7 @@ impl Flow {
     /// The site whose commits fail.
     fn site(self) -> SiteCode {
         code(match self {
-            Self::Sync => crate::plan::CENTRAL,
+            Self::Sync | Self::Settings => crate::plan::CENTRAL,
             Self::Pull | Self::Join | Self::Renewal | Self::Repair => PRIMARY,
         })
     }
@@ -71,12 +73,12 @@ impl Flow {
         ];
         let certificates = match self {
             Self::Renewal => VALIDITY,
-            Self::Sync | Self::Pull | Self::Join | Self::Repair => 100 * VALIDITY,
+            Self::Sync | Self::Pull | Self::Join | Self::Repair | Self::Settings => 100 * VALIDITY,
         };
         let mut world = World::new(Plan::quiet(sites.clone(), certificates));
         let invited = match self {
             Self::Join => &sites[..1],
-            Self::Sync | Self::Pull | Self::Renewal | Self::Repair => &sites[..],
+            Self::Sync | Self::Pull | Self::Renewal | Self::Repair | Self::Settings => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
@@ -93,6 +95,10 @@ impl Flow {
                 run::expect_a_run(world);
                 world.work(Work::Publish(60));
                 world.work(Work::Person(Wish::Sync { full: false }));
+            }
+            Self::Settings => {
+                run::expect_a_run(world);
+                world.work(Work::Person(Wish::Schedule { after: 2 }));
             }
             Self::Join => {
                 let secondary = world.plan.sites[1];

@@ -165,3 +165,8 @@ fn a_repair_survives_the_failure_of_every_commit() {
 fn a_renewal_survives_the_failure_of_every_commit() {
     check_flow(Flow::Renewal);
 }
+
+#[test]
+fn a_change_of_settings_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Settings);
+}
