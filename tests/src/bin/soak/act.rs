@@ -228,7 +228,9 @@ impl Field {
                 let Some(site) = reports.get(code) else {
                     return Some(format!("{code} has no report"));
                 };
-                let state = site.run.as_ref().map_or("", |run| run.state.as_str());
+                // A process that found its site current when it started had no reason to run.
+                let run = site.run.as_ref();
+                let state = run.map_or("Completed", |run| run.state.as_str());
                 let same = (site.verified_position, &site.root, &site.epoch)
                     == (central.verified_position, &central.root, &central.epoch);
                 let current = same && site.connected && state == "Completed";
