@@ -174,7 +174,7 @@ async fn a_source_behind_a_proxy_is_set_while_the_site_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schedule_synchronizes_and_is_made_up_for_after_a_restart() {
+async fn the_schedule_synchronizes_before_and_after_a_restart() {
     let mut hierarchy = Hierarchy::new();
     hierarchy.upstream(generate(10)).await;
     hierarchy.central().await;
@@ -195,7 +195,6 @@ async fn the_schedule_synchronizes_and_is_made_up_for_after_a_restart() {
     .await;
     assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 0);
 
-    // A time that passes while the site is away.
     hierarchy.stop(CENTRAL).await;
     let before = scheduled(&hierarchy);
     hierarchy.start(CENTRAL).await;

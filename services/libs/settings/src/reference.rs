@@ -9,17 +9,17 @@ use std::fmt::Write as _;
 
 /// A setting as the reference shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+struct Entry {
     /// Its name.
-    pub name: String,
+    name: String,
     /// What it means.
-    pub meaning: String,
+    meaning: String,
     /// What it is unless it was set.
-    pub default: String,
+    default: String,
     /// Which values it takes.
-    pub limits: String,
+    limits: String,
     /// What WSUS or Configuration Manager calls it.
-    pub answers_to: &'static str,
+    answers_to: &'static str,
 }
 
 /// Setting, limits that its type does not tell (empty: those of the type), and its name elsewhere.
@@ -97,7 +97,7 @@ pub fn schema() -> Value {
 ///
 /// # Panics
 /// When the table above and the document do not name the same settings. A test sees to it.
-pub fn entries() -> Vec<Entry> {
+fn entries() -> Vec<Entry> {
     let schema = schema();
     let mut found = Vec::new();
     walk(&schema, &schema, "", &mut found);

@@ -83,22 +83,7 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
-        let (others, end) = keys_beside_revisions();
-        let rows = self
-            .connection()
-            .fetch(
-                "select position, key, header, null from item where superseded_by is null \
-                 and digest is not null and position > $1 and (key < $3 or key >= $4) \
-                 order by position limit $2",
-                vec![
-                    int(after),
-                    i64::from(most).into(),
-                    others.to_vec().into(),
-                    end.to_vec().into(),
-                ],
-            )
-            .await?;
-        rows.iter().map(revision_of).collect()
+        self.applied_after("null", after, most).await
     }
 
     /// The same with their documents.
@@ -110,13 +95,24 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
+        self.applied_after("document", after, most).await
+    }
+
+    async fn applied_after(
+        &mut self,
+        document: &'static str,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<RevisionRow>, Error> {
         let (others, end) = keys_beside_revisions();
         let rows = self
             .connection()
             .fetch(
-                "select position, key, header, document from item where superseded_by is null \
-                 and digest is not null and position > $1 and (key < $3 or key >= $4) \
-                 order by position limit $2",
+                format!(
+                    "select position, key, header, {document} from item where superseded_by is null \
+                     and digest is not null and position > $1 and (key < $3 or key >= $4) \
+                     order by position limit $2"
+                ),
                 vec![
                     int(after),
                     i64::from(most).into(),
