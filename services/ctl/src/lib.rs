@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod console;
 pub mod demo;
+pub mod doctor;
 pub mod follow;
 pub mod hierarchy;
 pub mod log;
@@ -39,6 +40,8 @@ pub enum Verb {
     Settings(settings::Command),
     /// Look at the updates of the catalog
     Update(update::Command),
+    /// Check what has to be right outside of Headwater: the policies of clients
+    Doctor(doctor::Command),
     /// Start a whole hierarchy on this machine, synchronize it and watch
     Demo(demo::Command),
 }
@@ -58,6 +61,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Site(command) => site::execute(command).await,
         Verb::Settings(command) => settings::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
+        Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,
     }
 }

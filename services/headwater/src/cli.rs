@@ -25,13 +25,14 @@ default. On the central site's machine the verbs need none of this: they use the
 its data directory, which its owner alone may read.";
 
 /// The groups of the help, in the order in which a person needs them. Every verb is in one of them.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Try it", &["demo"]),
     ("Run a site", &["central", "agent", "site", "upstream"]),
     (
         "Synchronize and look",
         &["sync", "status", "settings", "log", "message", "update"],
     ),
+    ("Look around it", &["doctor"]),
     ("Set up your shell", &["completions", "help"]),
 ];
 
@@ -191,6 +192,7 @@ mod tests {
             "message list --site SE1 --json",
             "update list cumulative --classification x --product y --type software --limit 7",
             "update show e6cf1350-c01b-414d-a61f-263d14d133b4.200 --document",
+            "doctor clients https://wsus:8531 --installed-by windows --check client.reg --json",
             "completions bash",
             "demo --once --updates 100 --primaries 1 --secondaries 0 --keep --json",
         ] {

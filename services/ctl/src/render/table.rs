@@ -3,6 +3,7 @@
 use super::View;
 use super::text::{ago, ahead, clock, count, duration, short_digest};
 use crate::console::harmless;
+use crate::doctor::policy::{Policy, Verdict};
 use crate::hierarchy::{Behind, Hierarchy, State, present_error, time};
 use comfy_table::LineStyle;
 use comfy_table::presets::NOTHING;
@@ -129,6 +130,47 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
             Cell::new(or_nothing(&update.publication_state)),
             Cell::new(id),
         ]);
+    }
+    finished(table)
+}
+
+/// One row a policy; with verdicts, what a client has.
+pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) -> String {
+    let mut names = vec!["Value", "Has to be", "Group policy", "State"];
+    if verdicts.is_some() {
+        names.push("This client");
+    }
+    let mut table = table(view, &names);
+    for (index, policy) in policies.iter().enumerate() {
+        let missing = if policy.may_be_missing {
+            " or missing"
+        } else {
+            ""
+        };
+        let mut row = vec![
+            Cell::new(format!("{}\\{}", policy.key, policy.name)),
+            Cell::new(format!(
+                "{} {}{missing}",
+                policy.value.type_name(),
+                policy.value
+            )),
+            Cell::new(policy.policy),
+            Cell::new(&policy.state),
+        ];
+        if let Some(verdict) = verdicts.and_then(|verdicts| verdicts.get(index)) {
+            let text = match verdict {
+                Verdict::Good => "good".to_owned(),
+                Verdict::Missing => "missing".to_owned(),
+                Verdict::Other(data) => format!("is {}", harmless(&data.to_string())),
+            };
+            let colour = if verdict.is_good() {
+                Color::Green
+            } else {
+                Color::Red
+            };
+            row.push(coloured(Cell::new(text), Some(colour), view));
+        }
+        table.add_row(row);
     }
     finished(table)
 }
