@@ -116,6 +116,8 @@ impl Fixed {
                 "source.action",
                 "source.url",
                 "source.ca-pem",
+                "source.user",
+                "source.domain",
                 "source.parallel-requests",
             ],
             None => &[],

@@ -18,8 +18,8 @@ mod source;
 mod unlisted;
 
 pub use preview::Preview;
-pub use source::{MICROSOFT_UPDATE, PROXY_PASSWORD};
-pub(crate) use source::{proxy_of, sealed_name};
+pub use source::MICROSOFT_UPDATE;
+pub(crate) use source::proxy_of;
 
 use crate::publish::Publisher;
 use crate::restore::Evidence;
@@ -148,8 +148,10 @@ fn failed(error: &wsus::client::Error) -> Failure {
             ProxyTrouble::AsksForUser | ProxyTrouble::RefusesUser { .. }
         )
     };
-    let refused = matches!(error, Error::ProxyRefused(_))
-        || matches!(error, Error::Proxy { trouble, .. } if locks_out(trouble));
+    let refused = matches!(
+        error,
+        Error::ProxyRefused(_) | Error::AccountRefused(_) | Error::SignIn { .. }
+    ) || matches!(error, Error::Proxy { trouble, .. } if locks_out(trouble));
     if refused {
         failure.until_asked()
     } else {

@@ -11,6 +11,7 @@ pub mod publish;
 pub mod restore;
 pub mod run;
 pub mod schedule;
+pub mod secrets;
 pub mod settings;
 mod verify;
 

@@ -20,8 +20,31 @@ use wire::v1::{
     SetSecretRequest, SettingChange,
 };
 
-/// The only secret that settings refer to.
-const PROXY_PASSWORD: &str = "proxy.password";
+/// Whose password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum PasswordOf {
+    /// Of the proxy's user (proxy.user)
+    #[default]
+    Proxy,
+    /// Of the connection account at the upstream server (source.user)
+    Source,
+}
+
+impl PasswordOf {
+    fn secret(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy.password",
+            Self::Source => "source.password",
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Proxy => "password of the proxy's user",
+            Self::Source => "password of the connection account",
+        }
+    }
+}
 /// Largest settings file, in bytes.
 const MOST_FILE: u64 = 1 << 20;
 /// Versions that can be asked for at once.
@@ -126,8 +149,12 @@ Choose by title where that is unique, else by GUID; --dry-run asks the source ho
               value_parser = clap::value_parser!(u32).range(1..=MOST_VERSIONS))]
         count: u32,
     },
-    /// Set the password of the proxy's user: asked for, or read from standard input
+    /// Set the password of the proxy's user or of the connection account: asked for, or read from standard
+    /// input
     Password {
+        /// Whose
+        #[arg(value_enum, value_name = "WHOSE", default_value_t)]
+        of: PasswordOf,
         /// Give it up
         #[arg(long)]
         clear: bool,
@@ -236,20 +263,19 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let times: Vec<_> = times.take(count as usize).collect();
             show::schedule(&console, &settings.schedule, &times)?;
         }
-        Action::Password { clear } => {
-            let secret = if clear { String::new() } else { password()? };
+        Action::Password { of, clear } => {
+            let secret = if clear { String::new() } else { password(of)? };
             let request = question(SetSecretRequest {
-                name: PROXY_PASSWORD.to_owned(),
+                name: of.secret().to_owned(),
                 secret,
             });
             let answer = client.settings().set_secret(request).await;
             answer.map_err(|status| explain(status, &client.server, "setting the password"))?;
             let done = if clear { "given up" } else { "set" };
             if console.json {
-                console
-                    .json_line(&serde_json::json!({ "secret": PROXY_PASSWORD, "done": done }))?;
+                console.json_line(&serde_json::json!({ "secret": of.secret(), "done": done }))?;
             } else {
-                console.line(format!("The password of the proxy's user was {done}."))?;
+                console.line(format!("The {} was {done}.", of.words()))?;
             }
         }
         Action::Schema | Action::Reference => {}
@@ -376,9 +402,9 @@ async fn diff(
 }
 
 /// A password: typed unseen at a terminal, else the first line of standard input.
-fn password() -> anyhow::Result<String> {
+fn password(of: PasswordOf) -> anyhow::Result<String> {
     let password = if io::stdin().is_terminal() {
-        rpassword::prompt_password("Password of the proxy's user: ").context("the terminal")?
+        rpassword::prompt_password(format!("The {}: ", of.words())).context("the terminal")?
     } else {
         let mut line = String::new();
         io::stdin()

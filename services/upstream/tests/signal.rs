@@ -37,6 +37,7 @@ async fn sigusr1_publishes_one_change() {
         account_name: "wsus.example".to_owned(),
         account_guid: Uuid::from_u128(7),
         ca_file_pem: None,
+        account: None,
         proxy: None,
         timeout: ClientSettings::TIMEOUT,
         parallel_requests: 1,

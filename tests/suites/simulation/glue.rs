@@ -327,6 +327,7 @@ async fn exchange(host: Host, request: http::Request<Vec<u8>>) -> Result<Answer,
     let body = answer.into_body();
     Ok(Answer {
         status,
+        challenges: Vec::new(),
         announced: body.size_hint().exact(),
         body: stream::unfold(body, |mut body| async move {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));

@@ -4,7 +4,7 @@ mod categories;
 
 use super::{Admin, internal};
 use crate::in_force::{Error, Version};
-use crate::ingest::{PROXY_PASSWORD, sealed_name};
+use crate::secrets::{NoSuchSecret, Secret};
 use journal::StatusId;
 use secrecy::SecretString;
 use settings::Settings;
@@ -95,20 +95,23 @@ impl SettingsService for Admin {
         self.authorize(&request, Role::Viewer).await?;
         let number = Some(request.get_ref().version).filter(|number| *number != 0);
         let version = self.settings.version(number).await.map_err(told)?;
-        let password = async {
+        let secrets = async {
             let mut read = self.site.store.read().await?;
-            read.secret(PROXY_PASSWORD).await
+            let mut held = Vec::new();
+            for secret in Secret::ALL {
+                if read.secret(secret.name()).await?.is_some() {
+                    held.push(secret.name().to_owned());
+                }
+            }
+            Ok(held)
         };
-        let password = password.await.map_err(internal)?;
+        let secrets = secrets.await.map_err(internal)?;
         Ok(Response::new(GetSettingsResponse {
             version: version.number,
             time: version.time.map(convert::from_timestamp),
             who: version.who,
             document: version.settings.to_json(),
-            secrets: password
-                .map(|_| PROXY_PASSWORD.to_owned())
-                .into_iter()
-                .collect(),
+            secrets,
             fixed: self
                 .settings
                 .fixed()
@@ -207,27 +210,17 @@ impl SettingsService for Admin {
     ) -> Result<Response<SetSecretResponse>, Status> {
         let caller = self.authorize(&request, Role::Administrator).await?;
         let SetSecretRequest { name, secret } = request.into_inner();
-        if name != PROXY_PASSWORD {
-            return Err(Status::not_found(format!(
-                "there is no secret of this name: the only one is {PROXY_PASSWORD}"
-            )));
-        }
+        let kind: Secret = name
+            .parse()
+            .map_err(|error: NoSuchSecret| Status::not_found(error.to_string()))?;
         let secret = SecretString::from(secret);
         let given_up = secrecy::ExposeSecret::expose_secret(&secret).is_empty();
         let sealed = if given_up {
             None
         } else {
-            let held = self
-                .settings
-                .version(None)
-                .await
-                .map_err(told)?
-                .settings
-                .proxy;
-            let Some(place) = sealed_name(&held) else {
-                return Err(Status::failed_precondition(
-                    "a password is kept for one proxy and one user: set proxy.host and proxy.user first",
-                ));
+            let held = self.settings.version(None).await.map_err(told)?;
+            let Some(place) = kind.place(&held.settings) else {
+                return Err(Status::failed_precondition(kind.needs()));
             };
             let sealed = self.sealer.seal(&place, &secret);
             Some(sealed.map_err(|error| Status::invalid_argument(error.to_string()))?)

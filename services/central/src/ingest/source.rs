@@ -2,24 +2,23 @@
 //! that speaks to it.
 
 use super::{ACCOUNT, ANCHORS, NEW_SOURCE, ORIGIN, SOURCE, WsusUpstream, failed};
+use crate::secrets::Secret;
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::Settings;
 use settings::document::SynchronizeAction;
 use std::sync::{Arc, PoisonError};
 use sync::Failure;
 use uuid::Uuid;
-use wsus::client::{Client, ClientOptions, ClientSettings, Proxy, ProxyCredentials};
+use wsus::client::{Client, ClientOptions, ClientSettings, Credentials, Proxy};
 
 /// Microsoft Update for servers (WSUS-PROTOCOL section 1).
 pub const MICROSOFT_UPDATE: &str = "https://sws.update.microsoft.com";
-/// Name of the secret that the proxy's user signs in with.
-pub const PROXY_PASSWORD: &str = "proxy.password";
-
 /// Where to, and how.
 pub(super) struct Target {
     pub(super) url: String,
     ca_pem: Option<Vec<u8>>,
     parallel: usize,
+    account: Option<Credentials>,
     proxy: Option<Proxy>,
 }
 
@@ -40,11 +39,13 @@ impl Target {
         part(self.url.as_bytes());
         part(self.ca_pem.as_deref().unwrap_or_default());
         part(&self.parallel.to_le_bytes());
-        if let Some(proxy) = &self.proxy {
-            part(format!("{proxy:?}").as_bytes());
-            if let Some(credentials) = &proxy.credentials {
-                part(credentials.password.expose_secret().as_bytes());
-            }
+        part(format!("{:?} {:?}", self.account, self.proxy).as_bytes());
+        let of_proxy = self
+            .proxy
+            .as_ref()
+            .and_then(|proxy| proxy.credentials.as_ref());
+        for credentials in [self.account.as_ref(), of_proxy].into_iter().flatten() {
+            part(credentials.password.expose_secret().as_bytes());
         }
         hasher.finalize()
     }
@@ -55,7 +56,7 @@ pub(crate) fn proxy_of(
     settings: &settings::document::Proxy,
     password: SecretString,
 ) -> Option<Proxy> {
-    let credentials = settings.user.as_ref().map(|user| ProxyCredentials {
+    let credentials = settings.user.as_ref().map(|user| Credentials {
         user: user.clone(),
         domain: settings.domain.clone(),
         password,
@@ -66,18 +67,6 @@ pub(crate) fn proxy_of(
         credentials,
         allow_basic_authentication: settings.allow_basic_authentication,
     })
-}
-
-/// The name under which the password of a proxy's user is sealed: it opens for this proxy and this user, and
-/// goes to no other one.
-pub(crate) fn sealed_name(proxy: &settings::document::Proxy) -> Option<String> {
-    let domain = proxy.domain.as_deref().unwrap_or_default();
-    Some(format!(
-        "{PROXY_PASSWORD} {}:{} {domain}\\{}",
-        proxy.host.as_ref()?,
-        proxy.port,
-        proxy.user.as_ref()?,
-    ))
 }
 
 impl WsusUpstream {
@@ -115,30 +104,34 @@ impl WsusUpstream {
                 (pem, settings.source.parallel_requests.into())
             }
         };
-        let password = match sealed_name(&settings.proxy) {
-            Some(name) => self.proxy_password(&name).await?,
-            None => SecretString::default(),
+        let password = self.secret(Secret::ProxyPassword, settings).await?;
+        let account = match &settings.source.user {
+            // The account is the document's, and so has to be the server.
+            Some(user) if self.source.is_none() => Some(Credentials {
+                user: user.clone(),
+                domain: settings.source.domain.clone(),
+                password: self.secret(Secret::SourcePassword, settings).await?,
+            }),
+            Some(_) | None => None,
         };
         Ok(Target {
             url,
             ca_pem,
             parallel,
+            account,
             proxy: proxy_of(&settings.proxy, password),
         })
     }
 
-    async fn proxy_password(&self, name: &str) -> Result<SecretString, Failure> {
-        let sealed = self.store.read().await?.secret(PROXY_PASSWORD).await?;
-        // One that was set for another proxy or another user does not open.
-        let opened = sealed.and_then(|sealed| self.sealer.open(name, &sealed).ok());
-        opened.ok_or_else(|| {
-            Failure::message(
-                ORIGIN,
-                "the proxy's user has no password, or it was set for another proxy or user: set it \
-                 (headwater settings password)",
-            )
-            .until_asked()
-        })
+    /// A secret; empty where the settings do not ask for it.
+    async fn secret(&self, secret: Secret, settings: &Settings) -> Result<SecretString, Failure> {
+        let Some(place) = secret.place(settings) else {
+            return Ok(SecretString::default());
+        };
+        let sealed = self.store.read().await?.secret(secret.name()).await?;
+        // One that was set for another place does not open.
+        let opened = sealed.and_then(|sealed| self.sealer.open(&place, &sealed).ok());
+        opened.ok_or_else(|| Failure::message(ORIGIN, secret.missing()).until_asked())
     }
 
     /// The client. Anchors that are not of this source are forgotten.
@@ -188,6 +181,7 @@ impl WsusUpstream {
             account_name: format!("{}.headwater.invalid", self.site).to_lowercase(),
             account_guid,
             ca_file_pem: target.ca_pem.clone(),
+            account: target.account.clone(),
             proxy: target.proxy.clone(),
             timeout: ClientSettings::TIMEOUT,
             parallel_requests: target.parallel,

@@ -75,10 +75,12 @@ pub(super) fn show(
             console.line(line)?;
         }
     }
-    if begins("proxy.password") && !changed {
-        let set = answer.secrets.iter().any(|held| held == "proxy.password");
-        let set = if set { "set (sealed)" } else { "not set" };
-        console.line(format!("{:width$}  {set}", "proxy.password"))?;
+    for secret in ["proxy.password", "source.password"] {
+        if begins(secret) && !changed {
+            let set = answer.secrets.iter().any(|held| held == secret);
+            let set = if set { "set (sealed)" } else { "not set" };
+            console.line(format!("{secret:width$}  {set}"))?;
+        }
     }
     let stands = match answer.version {
         0 => "These are the defaults; nobody changed anything yet.".to_owned(),

@@ -94,6 +94,26 @@ fn check_source(found: &mut Findings, source: &Source) {
             "it is not http:// or https:// with a host, and a port where it is not 80 or 443; no user, no path",
         );
     }
+    let is_encrypted =
+        needed && (source.url.as_ref()).is_some_and(|url| url.starts_with("https://"));
+    found.unless(
+        source.user.is_none() || is_encrypted,
+        "source.user",
+        "a connection account signs in to an upstream server with an https:// address only: its password is \
+         not sent in the clear, and Microsoft Update asks for none",
+    );
+    found.unless(
+        source.domain.is_none() || source.user.is_some(),
+        "source.domain",
+        "a domain is nothing without a user: set source.user",
+    );
+    check_names(
+        found,
+        [
+            ("source.user", &source.user),
+            ("source.domain", &source.domain),
+        ],
+    );
     let requests = source.parallel_requests;
     let why = format!("{requests} requests: use 1 to 16");
     found.unless(
@@ -162,7 +182,15 @@ fn check_proxy(found: &mut Findings, proxy: &Proxy) {
         "signing in otherwise (NTLM, Negotiate) is not supported, and the password is not sent in the \
          clear unasked: set it to true, or take proxy.user out",
     );
-    for (name, text) in [("proxy.user", &proxy.user), ("proxy.domain", &proxy.domain)] {
+    check_names(
+        found,
+        [("proxy.user", &proxy.user), ("proxy.domain", &proxy.domain)],
+    );
+}
+
+/// Checks the names that somebody signs in with.
+fn check_names(found: &mut Findings, names: [(&str, &Option<String>); 2]) {
+    for (name, text) in names {
         let fine = text.as_ref().is_none_or(|text| {
             !text.is_empty() && text.len() <= MOST_TEXT && !text.chars().any(char::is_control)
         });
@@ -239,6 +267,24 @@ mod tests {
             );
         }
         refused(&["source.ca-pem=hello"], "source.ca-pem", "PEM");
+    }
+
+    #[test]
+    fn a_connection_account_signs_in_over_tls_only() {
+        let https = [
+            "source.action=upstream-server",
+            "source.url=https://wsus:8531",
+            "source.user=anna",
+        ];
+        assert_eq!(with(&https).check(), Ok(()));
+        let http = [https[0], "source.url=http://wsus:8530", https[2]];
+        refused(&http, "source.user", "not sent in the clear");
+        refused(
+            &["source.action=microsoft-update", https[2]],
+            "source.user",
+            "asks for none",
+        );
+        refused(&["source.domain=corp"], "source.domain", "without a user");
     }
 
     #[test]

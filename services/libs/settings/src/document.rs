@@ -51,6 +51,11 @@ pub struct Source {
     pub url: Option<String>,
     /// Certificate authority of the upstream server, in PEM, besides those of the system.
     pub ca_pem: Option<String>,
+    /// Connection account at the upstream server, which then has to be an https one; none: anonymous. Its
+    /// password is kept apart, sealed.
+    pub user: Option<String>,
+    /// Domain of the connection account.
+    pub domain: Option<String>,
     /// Requests to the source at the same time.
     #[schemars(range(min = 1, max = 16))]
     pub parallel_requests: u8,
@@ -63,6 +68,8 @@ impl Default for Source {
             action: SynchronizeAction::DoNotSynchronize,
             url: None,
             ca_pem: None,
+            user: None,
+            domain: None,
             parallel_requests: 4,
         }
     }

@@ -35,6 +35,16 @@ const NAMES: &[(&str, &str, &str)] = &[
         "PEM, 64 KiB at most",
         "trusted root certificates of the server",
     ),
+    (
+        "source.user",
+        "1 to 255 characters; https only",
+        "WSUS server connection account",
+    ),
+    (
+        "source.domain",
+        "1 to 255 characters",
+        "WSUS server connection account: domain",
+    ),
     ("source.parallel-requests", "", "-"),
     (
         "proxy.host",

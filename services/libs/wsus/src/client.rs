@@ -3,6 +3,8 @@
 //! The client opens a session when it needs one and renews it by itself. Single calls are methods;
 //! [`Client::fetch`] gets any number of update documents in parallel batches.
 
+mod account;
+mod credentials;
 mod error;
 mod exchange;
 mod fetch;
@@ -11,11 +13,13 @@ mod retry;
 mod session;
 mod transport;
 
+pub use account::{AccountRefusal, SignInTrouble};
+pub use credentials::Credentials;
 pub use error::Error;
 pub use exchange::{Answer, Exchange, ExchangeError, Trouble};
 pub use fetch::{Fetched, MAX_REFUSED_IN_A_ROW, Refusal};
 pub use proxy::trouble::ProxyTrouble;
-pub use proxy::{Proxy, ProxyCredentials, ProxyRefusal};
+pub use proxy::{Proxy, ProxyRefusal};
 pub use retry::{Backoff, MAX_ATTEMPTS};
 pub use transport::MAX_RESPONSE_BYTES;
 
@@ -52,6 +56,8 @@ pub struct ClientSettings {
     pub account_guid: Uuid,
     /// Certificates, in PEM, to trust besides those of the system.
     pub ca_file_pem: Option<Vec<u8>>,
+    /// Account to sign in with at the upstream server, which then has to be an https one; none: as anybody.
+    pub account: Option<Credentials>,
     /// Proxy to reach the upstream server through; none: straight. The environment is not asked.
     pub proxy: Option<Proxy>,
     /// How long the server may be silent, before and within an answer;

@@ -33,6 +33,7 @@ async fn check<F: Future<Output = ()>>(
         account_name: "wsus.example".to_owned(),
         account_guid: Uuid::from_u128(0x1234),
         ca_file_pem: None,
+        account: None,
         proxy: None,
         timeout: ClientSettings::TIMEOUT,
         parallel_requests: 2,

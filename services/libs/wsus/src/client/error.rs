@@ -1,6 +1,7 @@
 //! What can go wrong between a downstream and an upstream server, in words for the person who has to
 //! mend it.
 
+use super::account::{AccountRefusal, SignInTrouble};
 use super::exchange::{ExchangeError, Trouble};
 use super::proxy::ProxyRefusal;
 use super::proxy::trouble::ProxyTrouble;
@@ -34,6 +35,19 @@ pub enum Error {
     /// The proxy in the settings.
     #[error(transparent)]
     ProxyRefused(#[from] ProxyRefusal),
+    /// The connection account in the settings.
+    #[error(transparent)]
+    AccountRefused(#[from] AccountRefusal),
+    /// The server does not let this server in.
+    #[error("{operation} at {url} failed: the server {trouble}")]
+    SignIn {
+        /// The operation.
+        operation: Operation,
+        /// The address called.
+        url: String,
+        /// What it wants.
+        trouble: SignInTrouble,
+    },
     /// The certificates of the system.
     #[error("the connection to {url} cannot be prepared: {reason}")]
     Setup {
@@ -228,6 +242,8 @@ impl Error {
             Self::Url { .. }
             | Self::CaFile { .. }
             | Self::ProxyRefused(_)
+            | Self::AccountRefused(_)
+            | Self::SignIn { .. }
             | Self::Setup { .. }
             | Self::UnknownIssuer { .. }
             | Self::ServerChanged { .. }
@@ -331,7 +347,7 @@ fn perhaps(proxy: Option<&str>) -> String {
 fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         301..=308 => "the server redirects to another address; give that one instead",
-        401 | 403 => {
+        403 => {
             "the server does not let this account in; a WSUS server may be locked to chosen downstream \
              servers in IIS"
         }

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
 use reqwest::Certificate;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub trait Exchange: std::fmt::Debug + Send + Sync + 'static {
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
+    /// How the server lets one sign in (`WWW-Authenticate`), where it does not let this one in.
+    pub challenges: Vec<String>,
     /// The length of its body, where the server announced one.
     pub announced: Option<u64>,
     /// Its body, as it comes in.
@@ -191,8 +194,11 @@ impl Exchange for Http {
                 let cause = format!("HTTP status {status}");
                 return Err(ExchangeError::new(Trouble::Broken, cause).at_proxy(trouble));
             }
+            let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+            let challenges = challenges.filter_map(|value| value.to_str().ok());
             Ok(Answer {
                 status,
+                challenges: challenges.map(str::to_owned).collect(),
                 announced: answer.content_length(),
                 body: answer.bytes_stream().map_err(Into::into).boxed(),
             })

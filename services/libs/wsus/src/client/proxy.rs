@@ -12,11 +12,9 @@
 mod probe;
 pub(super) mod trouble;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use super::credentials::{Credentials, Unfit};
 use http::HeaderValue;
 use reqwest::Url;
-use secrecy::{ExposeSecret as _, SecretString, zeroize::Zeroizing};
 use std::net::Ipv6Addr;
 
 /// A proxy for the connection to the upstream server.
@@ -27,21 +25,10 @@ pub struct Proxy {
     /// Its port.
     pub port: u16,
     /// Who signs in to it; nobody, where it asks for nobody.
-    pub credentials: Option<ProxyCredentials>,
+    pub credentials: Option<Credentials>,
     /// Whether the password may go to the proxy as it is. Without this, credentials are refused and not
     /// left out.
     pub allow_basic_authentication: bool,
-}
-
-/// Who signs in to a proxy. `Debug` shows no password.
-#[derive(Debug, Clone)]
-pub struct ProxyCredentials {
-    /// Name of the user.
-    pub user: String,
-    /// Windows domain of the user, who then signs in as `DOMAIN\user`.
-    pub domain: Option<String>,
-    /// Password of the user.
-    pub password: SecretString,
 }
 
 /// Why a proxy cannot be used as it is set. Names the settings as administrators know them.
@@ -109,12 +96,13 @@ impl Proxy {
             authorization: None,
         };
         if let Some(credentials) = &self.credentials {
-            let user = credentials.user_id()?;
+            let unfit = |Unfit(reason)| ProxyRefusal::User { reason };
+            let user = credentials.user_id().map_err(unfit)?;
             if !self.allow_basic_authentication {
                 let proxy = way.address;
                 return Err(ProxyRefusal::BasicNotAllowed { proxy, user });
             }
-            way.authorization = Some(credentials.basic(&user)?);
+            way.authorization = Some(credentials.basic(&user).map_err(unfit)?);
             way.user = Some(user);
         }
         Ok(way)
@@ -142,48 +130,6 @@ impl Way {
             Some(authorization) => proxy.custom_http_auth(authorization.clone()),
             None => proxy,
         })
-    }
-}
-
-impl ProxyCredentials {
-    /// The user as the proxy knows it.
-    fn user_id(&self) -> Result<String, ProxyRefusal> {
-        let refuse = |reason| Err(ProxyRefusal::User { reason });
-        let domain = self.domain.as_deref().filter(|domain| !domain.is_empty());
-        if self.user.is_empty() {
-            return refuse("its name is empty");
-        }
-        if domain.is_some() && self.user.contains('\\') {
-            return refuse("its name holds a domain, and a domain is set besides");
-        }
-        let user = match domain {
-            Some(domain) => format!(r"{domain}\{}", self.user),
-            None => self.user.clone(),
-        };
-        if user.contains(':') {
-            return refuse(
-                "its name or its domain holds a colon, which basic authentication cannot say",
-            );
-        }
-        if user.contains(char::is_control) {
-            return refuse("its name or its domain holds a control character");
-        }
-        Ok(user)
-    }
-
-    /// The value of `Proxy-Authorization` (RFC 7617, in UTF-8).
-    fn basic(&self, user: &str) -> Result<HeaderValue, ProxyRefusal> {
-        let reason = "its password holds a control character, such as the end of a line";
-        let refuse = || ProxyRefusal::User { reason };
-        let password = self.password.expose_secret();
-        if password.contains(char::is_control) {
-            return Err(refuse());
-        }
-        let plain = Zeroizing::new(format!("{user}:{password}"));
-        let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(plain.as_bytes())));
-        let mut value = HeaderValue::from_str(&value).map_err(|_| refuse())?;
-        value.set_sensitive(true);
-        Ok(value)
     }
 }
 

@@ -1,10 +1,11 @@
 //! One request, one answer, over HTTP.
 
+use super::account::{Account, SignInTrouble};
 use super::exchange::{Exchange, ExchangeError, Http, HttpSettings, Trouble};
 use super::{ClientOptions, ClientSettings, Error};
 use crate::message::{DecodeError, Operation, Request, Response, SoapVersion};
 use futures::TryStreamExt as _;
-use http::header;
+use http::{StatusCode, header};
 use reqwest::Url;
 use std::sync::Arc;
 
@@ -28,11 +29,17 @@ pub(super) struct Transport {
     root: Url,
     /// Host and port of the proxy, where one is used.
     proxy: Option<String>,
+    /// Who signs in at the server, where somebody does.
+    account: Option<Account>,
 }
 
 impl Transport {
     pub fn new(settings: &ClientSettings, options: &ClientOptions) -> Result<Self, Error> {
         let root = root_of(&settings.url)?;
+        let account = match &settings.account {
+            Some(credentials) => Some(Account::new(credentials, &root)?),
+            None => None,
+        };
         let way = match &settings.proxy {
             Some(proxy) => Some(Arc::new(proxy.way()?)),
             None => None,
@@ -42,6 +49,7 @@ impl Transport {
                 exchange: Arc::clone(exchange),
                 root,
                 proxy: None,
+                account,
             });
         }
         let proxy = way.as_ref().map(|way| way.address.clone());
@@ -56,6 +64,7 @@ impl Transport {
             exchange,
             root,
             proxy,
+            account,
         })
     }
 
@@ -92,13 +101,25 @@ impl Transport {
         let address = url.as_str().to_owned();
         let proxy = self.proxy.as_deref();
         let failed = |source| Error::of_transport(operation, &address, proxy, source);
-        let request = http::Request::post(url.as_str())
+        let mut request = http::Request::post(url.as_str())
             .header(header::CONTENT_TYPE, version.content_type())
-            .header("SOAPAction", operation.soap_action())
+            .header("SOAPAction", operation.soap_action());
+        if let Some(account) = &self.account {
+            request = request.header(header::AUTHORIZATION, &account.authorization);
+        }
+        let request = request
             .body(body.into_bytes())
             .map_err(|error| failed(ExchangeError::new(Trouble::Broken, error)))?;
         let mut answer = self.exchange.send(request).await.map_err(failed)?;
         let status = answer.status;
+        if status == StatusCode::UNAUTHORIZED {
+            let user = self.account.as_ref().map(|account| account.user.as_str());
+            return Err(Error::SignIn {
+                operation,
+                url: address,
+                trouble: SignInTrouble::of(&answer.challenges, user),
+            });
+        }
         let limit = if status.is_success() {
             MAX_RESPONSE_BYTES
         } else {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use testkit::door::{sentence, unfit};
 use testkit::tinyproxy::{Rules, Tinyproxy};
 use tokio::task::JoinSet;
-use wsus::client::{Client, Error, MAX_ATTEMPTS, Proxy, ProxyCredentials, ProxyTrouble};
+use wsus::client::{Client, Credentials, Error, MAX_ATTEMPTS, Proxy, ProxyTrouble};
 
 const PASSWORD: &str = "hunter2";
 /// `jane:hunter2` and `CORP\jane:hunter2`, as they are sent.
@@ -87,7 +87,7 @@ fn at(address: SocketAddr) -> Proxy {
 
 fn signing_in(address: SocketAddr, user: &str, password: &str) -> Proxy {
     Proxy {
-        credentials: Some(ProxyCredentials {
+        credentials: Some(Credentials {
             user: user.to_owned(),
             domain: None,
             password: password.into(),

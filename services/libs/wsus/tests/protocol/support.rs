@@ -184,6 +184,7 @@ pub fn client_settings(url: &str, clock: &Clock) -> ClientSettings {
         account_name: "cas.example".into(),
         account_guid: Uuid::from_u128(0xC0FFEE),
         ca_file_pem: None,
+        account: None,
         proxy: None,
         timeout: ClientSettings::TIMEOUT,
         parallel_requests: 4,

@@ -1,4 +1,6 @@
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 fn proxy(host: &str) -> Proxy {
     Proxy {
@@ -11,7 +13,7 @@ fn proxy(host: &str) -> Proxy {
 
 fn signing_in(user: &str, domain: Option<&str>, password: &str) -> Proxy {
     Proxy {
-        credentials: Some(ProxyCredentials {
+        credentials: Some(Credentials {
             user: user.to_owned(),
             domain: domain.map(str::to_owned),
             password: password.into(),

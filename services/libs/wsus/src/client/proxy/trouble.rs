@@ -12,6 +12,7 @@
 //! | asks for a user, refuses the user, knows only NTLM or the like | no: it needs a person, and wrong passwords lock users out |
 //! | forbids the server (403), other answers, no HTTP | no: it needs a person |
 
+use super::super::credentials::schemes;
 use super::Way;
 use super::probe::{Heard, ask};
 use crate::client::exchange::{ExchangeError, Trouble};
@@ -238,20 +239,6 @@ fn is_own_answer(status: StatusCode, headers: &HeaderMap) -> bool {
     let server = headers.get(header::SERVER).map(HeaderValue::as_bytes);
     let server = String::from_utf8_lossy(server.unwrap_or_default()).to_lowercase();
     !headers.contains_key(header::VIA) && server.contains("proxy")
-}
-
-/// The names of the ways to sign in that challenges offer (RFC 9110 11.6), in their order.
-fn schemes(challenges: &[String]) -> Vec<&str> {
-    let mut schemes = Vec::new();
-    for part in challenges.iter().flat_map(|value| value.split(',')) {
-        // `Basic realm="x"` and `NTLM`, but not the second parameter of a challenge, `charset="UTF-8"`.
-        let name = part.trim().split([' ', '\t']).next().unwrap_or_default();
-        let is_token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !name.is_empty() && name.chars().all(is_token) && !schemes.contains(&name) {
-            schemes.push(name);
-        }
-    }
-    schemes
 }
 
 /// What the HTTP library says of a connection that did not come about, by its words: the errors themselves
