@@ -111,6 +111,7 @@ fn show_clients(clients: &Clients) -> anyhow::Result<ExitCode> {
         console.json_line(&shown)?;
     } else {
         let view = View::of_process(&console);
+        console.line(format!("Below {}:\n", policy::KEY))?;
         console.line(table::policies(&policies, verdicts.as_deref(), &view))?;
         if let Some(path) = &clients.check {
             let client = harmless(&path.display().to_string()).into_owned();

@@ -60,6 +60,14 @@ impl Verdict {
 }
 
 impl Policy {
+    /// Name of the value with the part of its key that is below [`KEY`].
+    pub fn short_name(&self) -> String {
+        let below = self.key.strip_prefix(KEY).unwrap_or(self.key);
+        format!("{below}\\{}", self.name)
+            .trim_start_matches('\\')
+            .to_owned()
+    }
+
     /// Compares with the values of a client.
     pub fn judge(&self, values: &Values) -> Verdict {
         match values.get(self.key, self.name) {

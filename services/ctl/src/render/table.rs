@@ -136,7 +136,7 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
 
 /// One row a policy; with verdicts, what a client has.
 pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) -> String {
-    let mut names = vec!["Value", "Has to be", "Group policy", "State"];
+    let mut names = vec!["Value", "Type", "Has to be", "Group policy", "State"];
     if verdicts.is_some() {
         names.push("This client");
     }
@@ -148,12 +148,9 @@ pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) 
             ""
         };
         let mut row = vec![
-            Cell::new(format!("{}\\{}", policy.key, policy.name)),
-            Cell::new(format!(
-                "{} {}{missing}",
-                policy.value.type_name(),
-                policy.value
-            )),
+            Cell::new(policy.short_name()),
+            Cell::new(policy.value.type_name()),
+            Cell::new(format!("{}{missing}", policy.value)),
             Cell::new(policy.policy),
             Cell::new(&policy.state),
         ];
@@ -172,7 +169,8 @@ pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) 
         }
         table.add_row(row);
     }
-    finished(table)
+    // Names and addresses are there to be copied.
+    folded(table, 80)
 }
 
 /// What a site does, in words.
@@ -333,7 +331,12 @@ fn table(view: &View, names: &[&str]) -> Table {
 }
 
 /// The text of a table. A column that has to be folded is folded between words.
-fn finished(mut table: Table) -> String {
+fn finished(table: Table) -> String {
+    folded(table, UNBROKEN)
+}
+
+/// The text of a table in which words of this length, in characters, are kept together.
+fn folded(mut table: Table, unbroken: usize) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, PADDING));
     }
@@ -350,7 +353,7 @@ fn finished(mut table: Table) -> String {
                 };
                 parts
                     .into_iter()
-                    .map(|word| word.chars().count().min(UNBROKEN))
+                    .map(|word| word.chars().count().min(unbroken))
                     .collect::<Vec<_>>()
             });
             let longest = words.max().and_then(|longest| u16::try_from(longest).ok());
