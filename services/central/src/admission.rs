@@ -31,16 +31,16 @@ impl CentralAdmission {
     /// one of `tasks`.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or there are sites in it that cannot be below a site of this kind.
     pub async fn load(
-        site: SiteCode,
+        site: (SiteCode, SiteKind),
         authority: Arc<Authority>,
         store: Store,
         journal: Journal,
         ambient: Ambient,
         certificate_validity: Duration,
         tasks: TaskTracker,
-    ) -> Result<Self, store::Error> {
+    ) -> anyhow::Result<Self> {
         let register = Register::load(
             site,
             authority,

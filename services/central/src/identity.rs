@@ -1,7 +1,7 @@
 //! What makes a site the top of its hierarchy: the authority's keys, its own certificate, and the
 //! administrator's credential, all in files that only their owner may read.
 
-use catalog::{SiteCode, SiteKind};
+use catalog::SiteCode;
 use daemon::Ambient;
 use daemon::secret_file;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -165,9 +165,6 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     }
     address
 }
-
-/// The kind of a site that is the top of its hierarchy.
-pub const KIND: SiteKind = SiteKind::Central;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use crate::admin::{Admin, Catalog};
 use crate::admission::CentralAdmission;
-use crate::identity::{self, Identity};
+use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
@@ -140,7 +140,7 @@ pub async fn run(
     .await?;
     let site = Site {
         code,
-        kind: identity::KIND,
+        kind: settings.site_kind,
         hierarchy: authority.hierarchy(),
         statement_key: authority.statement_key(),
         store: store.clone(),
@@ -155,7 +155,7 @@ pub async fn run(
     let tasks = TaskTracker::new();
     let admission = Arc::new(
         CentralAdmission::load(
-            code,
+            (code, settings.site_kind),
             Arc::clone(&authority),
             store.clone(),
             journal.clone(),

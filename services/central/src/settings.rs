@@ -1,7 +1,7 @@
 //! The settings of a central site: those of every site, and its own.
 
 use anyhow::{Context as _, bail};
-use catalog::SiteCode;
+use catalog::{SiteCode, SiteKind};
 use daemon::config::Period;
 use link::settings::{self, SiteFlags, SiteSettings};
 use std::net::SocketAddr;
@@ -13,12 +13,16 @@ use wsus::client::Exchange;
 /// Address to listen on unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8540";
 
-/// Run the central site: the top of a hierarchy.
+/// Run the central site, or a stand-alone primary site: the top of a hierarchy.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Command {
     /// What every site has.
     #[command(flatten)]
     pub site: SiteFlags,
+    /// Kind of the site: central, or primary for a stand-alone primary site, which has secondary sites only
+    /// [default: central]
+    #[arg(long, env = "HEADWATER_SITE_KIND", value_name = "KIND")]
+    pub site_kind: Option<SiteKind>,
     /// Synchronization source: URL of Microsoft Update or a WSUS server; without it the settings decide
     #[arg(long, env = "HEADWATER_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
@@ -65,6 +69,8 @@ pub struct Settings {
     pub site: SiteSettings,
     /// Code of the site.
     pub site_code: SiteCode,
+    /// Its kind: central, or primary for a stand-alone primary site.
+    pub site_kind: SiteKind,
     /// Address to listen on.
     pub listen: SocketAddr,
     /// The synchronization source, where the process decides it and not the settings of the hierarchy.
@@ -109,6 +115,17 @@ impl Settings {
         let Some(site_code) = site.site_code else {
             bail!("name the site with --site-code, for instance --site-code CAS");
         };
+        let in_file = file.site_kind.as_deref().map(str::parse).transpose();
+        let site_kind = command
+            .site_kind
+            .or(in_file.context("the setting site-kind")?)
+            .unwrap_or(SiteKind::Central);
+        if site_kind == SiteKind::Secondary {
+            bail!(
+                "the setting site-kind is secondary: a secondary site has a parent, start it with headwater \
+                 agent"
+            );
+        }
         let listen = match site.listen {
             Some(listen) => listen,
             None => DEFAULT_LISTEN.parse().context("the default address")?,
@@ -173,6 +190,7 @@ impl Settings {
             )?,
             site,
             site_code,
+            site_kind,
             listen,
             upstream,
             first,
@@ -199,6 +217,25 @@ mod tests {
         let settings = Settings::load(command).unwrap();
         assert!(settings.upstream.is_none());
         assert_eq!(settings.listen.to_string(), DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn a_top_level_site_is_central_or_primary() {
+        let of_kind = |site_kind| {
+            Settings::load(Command {
+                site: SiteFlags {
+                    site_code: Some("PR1".parse().unwrap()),
+                    ..SiteFlags::default()
+                },
+                site_kind,
+                ..Command::default()
+            })
+        };
+        assert_eq!(of_kind(None).unwrap().site_kind, SiteKind::Central);
+        let primary = of_kind(Some(SiteKind::Primary)).unwrap();
+        assert_eq!(primary.site_kind, SiteKind::Primary);
+        let error = of_kind(Some(SiteKind::Secondary)).unwrap_err().to_string();
+        assert!(error.contains("headwater agent"), "{error}");
     }
 
     #[test]

@@ -88,10 +88,9 @@ impl Hierarchy {
         self.sites.get(code)
     }
 
-    /// The top-level site: the central one, or else one without a parent.
+    /// The top-level site: the one without a parent.
     pub fn top(&self) -> Option<&SiteReport> {
-        let central = self.sites.values().find(|site| site.site_kind == "central");
-        central.or_else(|| self.sites.values().find(|site| site.parent.is_empty()))
+        self.sites.values().find(|site| site.parent.is_empty())
     }
 
     /// Whether a report is that of the top-level site.

@@ -53,7 +53,7 @@ pub struct Cli {
 /// The parts that run, and the verbs that people type.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run the central site, which synchronizes from Microsoft Update or a WSUS server
+    /// Run the top-level site, which synchronizes from Microsoft Update or a WSUS server
     Central(central::Command),
     /// Run a primary or secondary site below a parent
     Agent(agent::Command),

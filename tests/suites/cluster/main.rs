@@ -22,6 +22,8 @@ mod repair;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod stand_alone;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod three_tiers;

@@ -31,6 +31,7 @@ const FORMER_PARENTS: usize = 16;
 /// The sites of a hierarchy.
 pub(super) struct Register {
     site: SiteCode,
+    kind: SiteKind,
     authority: Arc<Authority>,
     store: Store,
     journal: Journal,
@@ -167,17 +168,28 @@ pub struct Removed {
 impl Register {
     /// The register of a hierarchy, with the sites that its database knows.
     pub(super) async fn load(
-        site: SiteCode,
+        (site, kind): (SiteCode, SiteKind),
         authority: Arc<Authority>,
         store: Store,
         journal: Journal,
         ambient: Ambient,
         certificate_validity: Duration,
-    ) -> Result<Self, store::Error> {
+    ) -> anyhow::Result<Self> {
         let rows = store.read().await?.sites().await?;
+        let misplaced =
+            |row: &&SiteRow| is_live(row) && row.parent == site && !row.kind.may_join_under(kind);
+        if let Some(row) = rows.iter().find(misplaced) {
+            anyhow::bail!(
+                "site {} below this site is a {} site, and this one was started as a {kind} site: start it \
+                 with the site-kind that it had",
+                row.code,
+                row.kind
+            );
+        }
         let sites = rows.into_iter().map(|row| (row.code, row)).collect();
         Ok(Self {
             site,
+            kind,
             authority,
             store,
             journal,
@@ -231,7 +243,7 @@ impl Register {
         site: SiteCode,
     ) -> Result<Option<SiteKind>, store::Error> {
         if site == self.site {
-            return Ok(Some(SiteKind::Central));
+            return Ok(Some(self.kind));
         }
         let row = tx.site(site).await?.filter(is_live);
         Ok(row.map(|row| row.kind))
@@ -264,7 +276,12 @@ impl Register {
         };
         if !kind.may_join_under(parent_kind) {
             return Err(malformed(format_args!(
-                "a {kind} site cannot be below {parent}, which is a {parent_kind} site"
+                "a {kind} site cannot be below {parent}, which is a {parent_kind} site: {}",
+                match parent_kind {
+                    SiteKind::Central => "below a central site there are primary sites",
+                    SiteKind::Primary => "below a primary site there are secondary sites",
+                    SiteKind::Secondary => "a secondary site has no sites below it",
+                }
             )));
         }
         if let Some(held) = tx.site(site).await.map_err(internal)?.filter(is_live)

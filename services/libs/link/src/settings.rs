@@ -126,6 +126,8 @@ pub struct SiteFile {
     retry_most: Option<Period>,
     max_log_size: Option<ByteSize>,
     telemetry: telemetry::Settings,
+    /// Top-level site: its kind.
+    pub site_kind: Option<String>,
     /// Central site: the synchronization source.
     pub upstream: Option<String>,
     /// Central site: its certificate authority.
@@ -171,6 +173,7 @@ impl SiteFile {
     pub fn refuse_central_keys(&self) -> anyhow::Result<()> {
         refuse(
             &[
+                ("site-kind", self.site_kind.is_some()),
                 ("upstream", self.upstream.is_some()),
                 ("upstream-ca-file", self.upstream_ca_file.is_some()),
                 ("upstream-parallel", self.upstream_parallel.is_some()),
