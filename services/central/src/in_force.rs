@@ -1,6 +1,7 @@
 //! The settings in force: the newest version of the document, what the process itself decides laid over it.
 
 use crate::ingest::proxy_of;
+use crate::settings::FirstSettings;
 use daemon::Ambient;
 use jiff::Timestamp;
 use journal::status_message::MAX_INSERT;
@@ -154,7 +155,7 @@ impl InForce {
         store: Store,
         journal: Journal,
         ambient: Ambient,
-        first: Option<Settings>,
+        first: Option<FirstSettings>,
         fixed: Fixed,
     ) -> Result<Self, Error> {
         let this = Self {
@@ -168,6 +169,9 @@ impl InForce {
         let held = this.version(None).await?;
         match first {
             Some(first) if held.number == 0 => {
+                let first = first.read().map_err(|error| {
+                    Error::Refused(format!("the setting first-settings: {error:#}"))
+                })?;
                 this.tell(first.clone());
                 this.change(FIRST, 0, false, |_| Ok(first)).await?;
             }

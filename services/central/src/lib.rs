@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod failure_alert;
 pub mod identity;
 pub mod in_force;
 pub mod ingest;

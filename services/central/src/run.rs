@@ -2,6 +2,7 @@
 
 use crate::admin::{Admin, Catalog};
 use crate::admission::CentralAdmission;
+use crate::failure_alert::FailureAlert;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
@@ -172,6 +173,12 @@ pub async fn run(
         ambient: ambient.clone(),
         seed: ::settings::schedule::seed_of(authority.hierarchy().0),
     };
+    let failure_alert = FailureAlert {
+        reports: site.reports.clone(),
+        settings: in_force.watch(),
+        store: store.clone(),
+        journal: journal.clone(),
+    };
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -222,6 +229,7 @@ pub async fn run(
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(scheduler.keep(stop.clone()));
+    tasks.spawn(failure_alert.keep(stop.clone()));
     tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(

@@ -76,13 +76,37 @@ pub struct Settings {
     /// The synchronization source, where the process decides it and not the settings of the hierarchy.
     pub upstream: Option<Upstream>,
     /// Settings of the hierarchy when it is new.
-    pub first: Option<::settings::Settings>,
+    pub first: Option<FirstSettings>,
     /// Names and addresses under which people reach the site.
     pub names: Vec<String>,
     /// How long a statement is good before a child warns that it may be cut off.
     pub statement_validity: Duration,
     /// How long the certificates of sites are valid.
     pub certificate_validity: Duration,
+}
+
+/// Settings of a hierarchy that is new.
+#[derive(Debug, Clone)]
+pub enum FirstSettings {
+    /// These.
+    Document(Box<::settings::Settings>),
+    /// Those of a TOML file. It is read when they are needed, and may be gone later.
+    File(PathBuf),
+}
+
+impl FirstSettings {
+    /// The document.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or what it says makes no sense.
+    pub fn read(self) -> anyhow::Result<::settings::Settings> {
+        let settings = match self {
+            Self::Document(settings) => *settings,
+            Self::File(path) => daemon::config::read::<::settings::Settings>(&path)?,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
 }
 
 /// The synchronization source of a top-level site.
@@ -161,13 +185,7 @@ impl Settings {
         let first = command
             .first_settings
             .or_else(|| settings::resolve(file.first_settings.as_ref(), &command.site))
-            .map(|path| {
-                let first: ::settings::Settings = daemon::config::read(&path)?;
-                first.check()?;
-                anyhow::Ok(first)
-            })
-            .transpose()
-            .context("the setting first-settings")?;
+            .map(FirstSettings::File);
         let validity = |name, flag: Option<Period>, file: Option<Period>, default| {
             let validity = flag.or(file).map_or(default, |period| period.0);
             if validity < SHORTEST {

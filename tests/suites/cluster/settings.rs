@@ -148,6 +148,16 @@ async fn a_source_behind_a_proxy_is_set_while_the_site_runs() {
     hierarchy.run(&["sync", "start", "--wait"]).good();
     assert!(!proxy.requests().is_empty());
     assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 50);
+    // The alert was raised, not with each failure, and went when the site synchronized.
+    until("the alert to be canceled", LONG, || async {
+        let messages = hierarchy.run(&["message", "list", "--json"]).good();
+        let told = |id: &str| messages.matches(&format!("\"status_id\":{id}")).count();
+        let (raised, canceled) = (told("9055"), told("9056"));
+        let done = raised > 0 && raised == canceled && told("6703") > raised;
+        done.then_some(())
+            .ok_or_else(|| format!("{raised} raised, {canceled} canceled"))
+    })
+    .await;
     // Nobody can read it, and nobody wrote it down.
     let shown = hierarchy.run(&["settings", "show", "proxy"]).good();
     assert!(shown.contains("set (sealed)"), "{shown}");

@@ -3,6 +3,7 @@
 use crate::glue::{Host, Network, SimulatedHttp};
 use crate::mood::Mood;
 use catalog::{SiteCode, SiteKind};
+use central::settings::FirstSettings;
 use jiff::Timestamp;
 use link::dial;
 use link::settings::SiteSettings;
@@ -276,6 +277,7 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
     let settings = central::settings::Settings {
         site: shared.site_settings(code, None),
         site_code: code,
+        site_kind: SiteKind::Central,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
         upstream: Some(central::settings::Upstream {
             url: format!("http://{UPSTREAM}:{UPSTREAM_PORT}"),
@@ -283,7 +285,7 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
             parallel: 2,
             exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
         }),
-        first: Some(everything()),
+        first: Some(FirstSettings::Document(Box::new(everything()))),
         names: vec![name.clone()],
         statement_validity: shared.pace.statements,
         certificate_validity: shared.pace.certificates,

@@ -213,6 +213,11 @@ catalogue! {
     JoinTokensRevoked = 9033 Information "join tokens revoked", "the join tokens for site {0} ({1}), which has not joined, were revoked by {2}", "";
     /// ISTR0 name, ISTR1 what was done, ISTR2 who.
     SecretChanged = 9034 Information "secret changed", "the secret {0} was {1} by {2}", "";
+    /// ISTR0 site, ISTR1 why.
+    SyncFailureAlert = 9055 Warning "synchronization failure alert", "synchronization failure alert for the software update point at site {0}: {1}",
+        "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";
+    /// ISTR0 site.
+    SyncFailureAlertCanceled = 9056 Information "synchronization alert canceled", "site {0} synchronizes again: its synchronization alert is canceled", "";
 }
 
 impl StatusId {

@@ -26,6 +26,8 @@ pub struct Settings {
     pub products: Products,
     /// When the top-level site synchronizes by itself.
     pub schedule: Schedule,
+    /// What happens when a synchronization fails.
+    pub failures: Failures,
 }
 
 /// Where a top-level site synchronizes from.
@@ -56,6 +58,9 @@ pub struct Source {
     pub user: Option<String>,
     /// Domain of the connection account.
     pub domain: Option<String>,
+    /// WSUS reporting events; kept for scripts that set it: Headwater tells what happens in status messages
+    /// and creates no such events, whatever is chosen here.
+    pub reporting_events: ReportingEvents,
     /// Requests to the source at the same time.
     #[schemars(range(min = 1, max = 16))]
     pub parallel_requests: u8,
@@ -70,6 +75,7 @@ impl Default for Source {
             ca_pem: None,
             user: None,
             domain: None,
+            reporting_events: ReportingEvents::None,
             parallel_requests: 4,
         }
     }
@@ -101,6 +107,33 @@ impl Default for Proxy {
             allow_basic_authentication: false,
         }
     }
+}
+
+/// What happens when a synchronization fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Failures {
+    /// Whether an alert is raised when a synchronization fails at any site of the hierarchy.
+    pub alert: bool,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { alert: true }
+    }
+}
+
+/// Which WSUS reporting events are created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportingEvents {
+    /// None.
+    #[default]
+    None,
+    /// Those about status.
+    Status,
+    /// All.
+    All,
 }
 
 impl Products {

@@ -45,6 +45,11 @@ const NAMES: &[(&str, &str, &str)] = &[
         "1 to 255 characters",
         "WSUS server connection account: domain",
     ),
+    (
+        "source.reporting-events",
+        "",
+        "WSUS reporting events; `ReportingEvent`",
+    ),
     ("source.parallel-requests", "", "-"),
     (
         "proxy.host",
@@ -92,6 +97,11 @@ const NAMES: &[(&str, &str, &str)] = &[
         "schedule.blackout",
         "windows, 50 at most",
         "- (service windows)",
+    ),
+    (
+        "failures.alert",
+        "",
+        "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
     ),
 ];
 
