@@ -109,7 +109,24 @@ impl Ingest<'_> {
             }
             self.fetch(&needed, sieve, tally).await?;
         }
+        let left = sieve.needed_after_all();
+        if !left.is_empty() {
+            let mut tx = self.upstream.store.begin().await?;
+            tx.want(&left).await?;
+            tx.commit().await?;
+            self.tell_left(left.len(), "what is kept requires");
+        }
         Ok(())
+    }
+
+    /// Says that revisions were not asked for any more in this run.
+    fn tell_left(&self, left: usize, whose: &str) {
+        if left > 0 {
+            self.run.line(format!(
+                "Warning: {left} revisions that {whose} are not fetched yet after {CLOSURE_ROUNDS} rounds; the next \
+                 synchronization goes on with them"
+            ));
+        }
     }
 
     /// Fetches what stored bundles refer to and no list named, until nothing is missing. Of `retried`,
@@ -140,6 +157,9 @@ impl Ingest<'_> {
             tx.fetched(sieve.dropped()).await?;
             tx.commit().await?;
         }
+        let mut tx = self.upstream.store.begin().await?;
+        let left = tx.wanted(WANTED_AT_ONCE).await?;
+        self.tell_left(left.len(), "bundles refer to");
         Ok(())
     }
 
