@@ -1,7 +1,9 @@
 //! What people and scripts ask of the site: decoded, authorized, handed to the part that decides, and
 //! encoded again.
 
+mod approval_service;
 mod catalog_service;
+mod decisions_shown;
 mod hierarchy_service;
 mod journal_service;
 mod settings_service;
@@ -10,6 +12,7 @@ mod sync_service;
 pub use catalog_service::Catalog;
 
 use crate::admission::CentralAdmission;
+use crate::decisions::Decisions;
 use crate::in_force::InForce;
 use crate::ingest::WsusUpstream;
 use link::Site;
@@ -21,6 +24,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
 use trust::seal::Sealer;
 use trust::{AccessToken, AuthorityPin, Role};
+use wire::v1::approval_service_server::ApprovalServiceServer;
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
@@ -37,6 +41,7 @@ pub struct Admin {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) settings: InForce,
     pub(crate) upstream: Arc<WsusUpstream>,
+    pub(crate) decisions: Decisions,
     pub(crate) sealer: Arc<Sealer>,
     /// Fingerprint of the authority, which access tokens name.
     pub(crate) pin: AuthorityPin,
@@ -56,6 +61,7 @@ impl Admin {
         routes
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
+            .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
             .add_service(JournalServiceServer::new(self));

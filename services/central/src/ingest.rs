@@ -21,6 +21,7 @@ pub use preview::Preview;
 pub use source::MICROSOFT_UPDATE;
 pub(crate) use source::proxy_of;
 
+use crate::approvals::{AcceptedTerms, DecidedThrough};
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as FixedSource;
@@ -75,11 +76,13 @@ pub struct WsusUpstream {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) ambient: Ambient,
-    settings: watch::Receiver<Arc<Settings>>,
+    pub(crate) settings: watch::Receiver<Arc<Settings>>,
     known: tokio::sync::Mutex<Known>,
     sealer: Sealer,
     made: Mutex<Option<Made>>,
     restored: Mutex<Option<Evidence>>,
+    pub(crate) decided: Mutex<DecidedThrough>,
+    pub(crate) terms: Mutex<AcceptedTerms>,
 }
 
 impl WsusUpstream {
@@ -105,6 +108,8 @@ impl WsusUpstream {
             known: tokio::sync::Mutex::default(),
             made: Mutex::default(),
             restored: Mutex::default(),
+            decided: Mutex::default(),
+            terms: Mutex::default(),
         })
     }
 
@@ -313,8 +318,10 @@ impl Ingest<'_> {
         }
 
         self.run.enter(Phase::Verifying);
+        let mut by_itself = upstream.settle().await?;
         let mut tx = upstream.store.begin().await?;
-        let statement = upstream.publisher.publish(&mut tx).await?;
+        let sealed = upstream.seal(&mut tx).await?;
+        by_itself.join(sealed.by_itself);
         tx.put_state(CONFIG_ANCHOR, config.new_config_anchor.as_bytes())
             .await?;
         tx.put_state(CATEGORY_ANCHOR, categories.anchor.as_bytes())
@@ -327,6 +334,10 @@ impl Ingest<'_> {
             tx.put_state(UPDATE_CHOICE, choice.to_bytes()).await?;
         }
         tx.commit().await?;
+        by_itself
+            .tell(self.run.journal(), Some(self.run.id()))
+            .await;
+        let statement = sealed.statement;
         self.run
             .line(phrases::verified(statement.position, &statement.root));
         Ok(statement.position)

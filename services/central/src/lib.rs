@@ -4,6 +4,8 @@
 
 pub mod admin;
 pub mod admission;
+pub mod approvals;
+pub mod decisions;
 pub mod failure_alert;
 pub mod identity;
 pub mod in_force;
@@ -12,6 +14,7 @@ pub mod publish;
 pub mod restore;
 pub mod run;
 pub mod schedule;
+mod seal;
 pub mod secrets;
 pub mod settings;
 mod verify;

@@ -128,7 +128,7 @@ impl WsusUpstream {
                 }
             }
             let mut tx = self.store.begin().await?;
-            tx.continue_in_epoch(epoch).await?;
+            tx.continue_in_epoch(epoch, self.ambient.now()).await?;
             self.publisher
                 .begin_epoch(&mut tx, evidence.statement.issued)
                 .await?;

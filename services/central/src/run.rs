@@ -2,6 +2,7 @@
 
 use crate::admin::{Admin, Catalog};
 use crate::admission::CentralAdmission;
+use crate::decisions::Decisions;
 use crate::failure_alert::FailureAlert;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
@@ -179,6 +180,7 @@ pub async fn run(
         store: store.clone(),
         journal: journal.clone(),
     };
+    let decisions = Decisions::new(Arc::clone(&upstream), engine.handle(), journal.clone());
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -197,6 +199,7 @@ pub async fn run(
         catalog: Arc::new(Catalog::new(store.clone())),
         settings: in_force,
         upstream: Arc::clone(&upstream),
+        decisions: decisions.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
         pin: authority.pin(),
         stop: stop.clone(),
@@ -230,6 +233,7 @@ pub async fn run(
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(scheduler.keep(stop.clone()));
     tasks.spawn(failure_alert.keep(stop.clone()));
+    tasks.spawn(decisions.keep(stop.clone()));
     tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(

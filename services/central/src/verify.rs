@@ -61,7 +61,8 @@ impl WsusUpstream {
         }
         tx.put_state(BUNDLES_UNKNOWN, *b"1").await?;
         tx.commit().await?;
-        Ok("they are fetched from the synchronization source again".to_owned())
+        Ok("they are fetched from the synchronization source again; approvals among them have to be made anew"
+            .to_owned())
     }
 
     /// Wants the revisions that others bundle and that are not held, where some may have been taken out:

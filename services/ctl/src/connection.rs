@@ -13,6 +13,7 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
@@ -151,6 +152,11 @@ impl Client {
     /// The verified catalog.
     pub fn catalog(&self) -> CatalogServiceClient<Transport> {
         CatalogServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// What is decided about updates.
+    pub fn approvals(&self) -> ApprovalServiceClient<Transport> {
+        ApprovalServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// The settings.

@@ -38,7 +38,7 @@ pub enum Verb {
     Site(site::Command),
     /// Show and change what synchronizes, when and how; its history and its meaning
     Settings(settings::Command),
-    /// Look at the updates of the catalog
+    /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
     Doctor(doctor::Command),

@@ -82,6 +82,7 @@ Examples:
   headwater settings set source.action=upstream-server source.url=https://wsus.example.org:8531
   headwater settings set products.classifications+=Drivers
   headwater settings set proxy.host=proxy.example.org proxy.port=3128 --dry-run
+  headwater settings set approvals.rules.office.title='*Office*' approvals.rules.office.deadline-days=7
   headwater settings set proxy.host=          # an optional setting is given up with nothing")]
     Set {
         /// What to change; all of it happens, or nothing

@@ -1,4 +1,6 @@
-//! `update list` and `update show`: the verified catalog of the site that is asked.
+//! `update`: the verified catalog of the site that is asked, and what is decided about it.
+
+pub(crate) mod decide;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::{Console, harmless};
@@ -31,6 +33,19 @@ Examples:
   headwater update list KB5031455
   headwater update list --type category --limit 500")]
     List(List),
+    /// Approve updates: for install, unless --for says otherwise
+    #[command(after_help = "\
+Examples:
+  headwater update approve KB5031455 --deadline 2026-12-01T18:00
+  headwater update approve --classification \"Security Updates\" --product \"Windows 11\" --dry-run
+  headwater update approve --approval detection --text \"Office 2019\" --for install --accept-licence")]
+    Approve(decide::Approve),
+    /// Decline updates: they are hidden from clients, and from lists
+    Decline(decide::Which),
+    /// Take approvals and declines back: the updates are not approved
+    Unapprove(decide::Which),
+    /// Accept the licence terms of updates, which an approval for install needs
+    AcceptLicence(decide::Which),
     /// Show everything about one update
     Show {
         /// GUID of the update, or GUID.REVISION; without a revision the newest one
@@ -56,6 +71,9 @@ struct List {
     /// Only this type; without it what an administrator approves
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     update_type: Option<UpdateType>,
+    /// Only those about which this was decided; without it all but those that were declined
+    #[arg(long, value_enum, value_name = "APPROVAL")]
+    approval: Option<ApprovalFilter>,
     /// How many to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=MOST_UPDATES))]
@@ -72,6 +90,53 @@ enum UpdateType {
     Category,
     /// Conditions that prerequisites point to
     Detectoid,
+}
+
+/// What was decided about updates.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ApprovalFilter {
+    /// Whatever it was
+    Any,
+    /// Nothing, or it was taken back
+    NotApproved,
+    /// Detection, install or removal
+    Approved,
+    /// Clients say whether they need it
+    Detection,
+    /// Clients install it
+    Install,
+    /// Clients remove it
+    Removal,
+    /// It is hidden
+    Declined,
+}
+
+impl ApprovalFilter {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::NotApproved => "not-approved",
+            Self::Approved => "approved",
+            Self::Detection => "detection",
+            Self::Install => "install",
+            Self::Removal => "removal",
+            Self::Declined => "declined",
+        }
+    }
+}
+
+impl List {
+    /// A list of everything with a text.
+    fn of_text(text: String, limit: u32) -> Self {
+        Self {
+            text: Some(text),
+            classification: None,
+            product: None,
+            update_type: None,
+            approval: Some(ApprovalFilter::Any),
+            limit,
+        }
+    }
 }
 
 impl UpdateType {
@@ -100,6 +165,12 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let client = command.connection.connect().await?;
     match command.action {
         Action::List(list) => show_list(&console, &client, &list).await?,
+        Action::Approve(asked) => return decide::approve(&console, &client, asked).await,
+        Action::Decline(which) => return decide::decline(&console, &client, which).await,
+        Action::Unapprove(which) => return decide::unapprove(&console, &client, which).await,
+        Action::AcceptLicence(which) => {
+            return decide::accept_licence(&console, &client, which).await;
+        }
         Action::Show { id, document } => show_one(&console, &client, id, document).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -126,9 +197,19 @@ async fn show_list(console: &Console, client: &Client, list: &List) -> anyhow::R
 
 /// The updates asked for, and whether there are more.
 async fn fetch(client: &Client, list: &List) -> anyhow::Result<(Vec<UpdateSummary>, bool)> {
-    let wanted = usize::try_from(list.limit).unwrap_or(usize::MAX);
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut updates = Vec::new();
+    let more = each_page(client, list, |update| updates.push(update)).await?;
+    Ok((updates, more))
+}
+
+/// Does something with each of the updates asked for. Whether there are more.
+async fn each_page(
+    client: &Client,
+    list: &List,
+    mut take: impl FnMut(UpdateSummary),
+) -> anyhow::Result<bool> {
+    let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut page_token = String::new();
     loop {
         let request = question(ListUpdatesRequest {
@@ -136,6 +217,7 @@ async fn fetch(client: &Client, list: &List) -> anyhow::Result<(Vec<UpdateSummar
             classification: text(&list.classification),
             product: text(&list.product),
             update_type: list.update_type.map_or("", UpdateType::name).to_owned(),
+            approval: list.approval.map_or("", ApprovalFilter::word).to_owned(),
             page_size: list.limit.min(PAGE),
             page_token,
         });
@@ -143,15 +225,14 @@ async fn fetch(client: &Client, list: &List) -> anyhow::Result<(Vec<UpdateSummar
         let answer = answer
             .map_err(|status| explain(status, &client.server, "listing updates"))?
             .into_inner();
-        let empty = answer.updates.is_empty();
-        updates.extend(answer.updates);
+        let came = answer.updates.len();
+        answer.updates.into_iter().take(left).for_each(&mut take);
         page_token = answer.next_page_token;
         let more = !page_token.is_empty();
-        if updates.len() >= wanted || !more || empty {
-            let more = more || updates.len() > wanted;
-            updates.truncate(wanted);
-            return Ok((updates, more));
+        if came >= left || !more || came == 0 {
+            return Ok(more || came > left);
         }
+        left -= came;
     }
 }
 
@@ -204,6 +285,19 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
     field(
         "Created",
         &created.map_or_else(String::new, |time| text::date_and_time(time, view)),
+    );
+    let decision = summary.decision.as_ref();
+    field(
+        "Approval",
+        &decision.map_or_else(
+            || "not approved".to_owned(),
+            |decision| text::decision(decision, summary.revision, view),
+        ),
+    );
+    let licence = answer.licence.as_ref();
+    field(
+        "Licence terms",
+        &licence.map_or_else(String::new, |licence| decide::licence_text(licence, view)),
     );
     field("Languages", &answer.languages.join(" "));
     field("Support", &answer.support_url);
@@ -266,6 +360,7 @@ Cumulative  Update
 Update          e6cf1350-c01b-414d-a61f-263d14d133b4.200
 Products        Windows 11, Windows 10
 KB              5031455
+Approval        not approved
 Position        1,200
 
 Prerequisites (1)

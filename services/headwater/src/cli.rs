@@ -191,6 +191,12 @@ mod tests {
             "log --site SE1 --last 10 --follow",
             "message list --site SE1 --json",
             "update list cumulative --classification x --product y --type software --limit 7",
+            "update list --approval declined",
+            "update approve KB5031455 --for removal --deadline 2026-12-01T18:00 --accept-licence --json",
+            "update approve --classification x --product y --text z --approval detection --dry-run --yes",
+            "update decline e6cf1350-c01b-414d-a61f-263d14d133b4",
+            "update unapprove 5031455",
+            "update accept-licence KB5031455",
             "update show e6cf1350-c01b-414d-a61f-263d14d133b4.200 --document",
             "doctor clients https://wsus:8531 --installed-by windows --check client.reg --json",
             "completions bash",
@@ -211,6 +217,9 @@ mod tests {
             "demo --primaries 0",
             "demo --secondaries 35",
             "sync cancel --token t --token-file f",
+            "update approve",
+            "update decline KB1 --product x",
+            "update approve KB1 --for detecting",
             "completions tcsh",
         ] {
             let words = std::iter::once("headwater").chain(line.split_whitespace());

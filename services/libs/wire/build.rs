@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={root}");
     let files = [
         "catalog_item",
+        "approval",
         "enrollment",
         "site_link",
         "admin",

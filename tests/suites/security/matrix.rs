@@ -55,6 +55,7 @@ const ADMINISTRATORS: [Outcome; 9] = [
 
 /// Every RPC, and what is expected. A new one belongs here.
 const TABLE: &[(&str, [Outcome; 9])] = &[
+    ("ApprovalService/DecideUpdates", OPERATORS),
     ("CatalogService/GetUpdate", VIEWERS),
     ("CatalogService/ListUpdates", VIEWERS),
     ("EnrollmentService/Join", NEWCOMERS),

@@ -290,7 +290,9 @@ impl Parent {
     pub async fn begin_anew(&self) {
         let mut tx = self.inner.store.begin().await.unwrap();
         let epoch = self.inner.ambient.new_id();
-        tx.continue_in_epoch(epoch).await.unwrap();
+        tx.continue_in_epoch(epoch, self.inner.ambient.now())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         self.publish().await;
     }

@@ -5,6 +5,8 @@ use crate::database::{self, Item, Snapshot};
 use crate::software::host_of;
 use crate::world::World;
 use catalog::SiteCode;
+use catalog::approval::{Approval, Cause, Record};
+use catalog::item::ItemKey;
 use std::collections::BTreeMap;
 
 /// Bytes of a pull besides its changes, a connection and its handshake among them, at most.
@@ -82,6 +84,7 @@ pub const AT_REST: &[Check] = &[
     check(4, "no status message was lost or doubled", messages_arrived),
     check(4, "nothing is left in a passing state", nothing_is_stuck),
     check(8, "the schedule was kept", schedule_was_kept),
+    check(4, "no decision was lost", decisions_are_kept),
 ];
 
 /// When everything has come to rest.
@@ -252,11 +255,17 @@ fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
     for code in sites.keys() {
         for item in items(world, *code) {
             let Some(digest) = item.digest else { continue };
+            let is_revision =
+                ItemKey::from_bytes(&item.key).is_ok_and(|key| key.revision().is_some());
             if item.real_digest != Some(digest) {
                 return Err(format!(
                     "{code}, position {}: not what was digested",
                     item.position
                 ));
+            }
+            if !is_revision {
+                // What was decided may be decided otherwise.
+                continue;
             }
             let first = *world.ledger.digests.entry(item.key).or_insert(digest);
             if first != digest {
@@ -364,6 +373,40 @@ fn schedule_was_kept(world: &mut World, sites: &Sites) -> Outcome {
     // Clocks differ by some seconds.
     if started + CLOCKS_DIFFER < at.as_millisecond() {
         return Err(format!("the last run began at {started}, and not at {at}"));
+    }
+    Ok(())
+}
+
+/// What a person was told is so, unless the update changed since; by the roots it is so at every site.
+fn decisions_are_kept(world: &mut World, _: &Sites) -> Outcome {
+    if world.ledger.restored {
+        // What the older copy does not hold has to be decided anew.
+        return Ok(());
+    }
+    let directory = world.shared.directory(world.plan.central);
+    for (update, declined) in world.shared.decided() {
+        let key = ItemKey::Approval(update.parse().unwrap());
+        let held = world.databases.content(&directory, &key.to_bytes());
+        let held = world.runtime.block_on(held);
+        let Some(record) = held.map(|bytes| Record::from_bytes(&bytes).unwrap()) else {
+            return Err(format!("nothing is known of a decision about {update}"));
+        };
+        let kept = match record.cause {
+            Cause::Person(_) => {
+                let wanted = match declined {
+                    true => Approval::Declined,
+                    false => Approval::Install { deadline: None },
+                };
+                record.approval == wanted
+            }
+            Cause::NewRevision | Cause::ExpiredByPublisher | Cause::Cleanup => true,
+            Cause::Rule(_) => false,
+        };
+        if !kept {
+            return Err(format!(
+                "declined was {declined} for {update}, which is {record:?}"
+            ));
+        }
     }
     Ok(())
 }

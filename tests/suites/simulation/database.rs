@@ -159,6 +159,17 @@ impl Databases {
             .collect()
     }
 
+    /// What an item holds that a site has, shown or not.
+    pub async fn content(&mut self, directory: &Path, key: &[u8]) -> Option<Vec<u8>> {
+        let database = self.open(directory).await?;
+        sqlx::query_scalar("select header from item where key = ? and superseded_by is null")
+            .bind(key)
+            .fetch_optional(database)
+            .await
+            .unwrap()
+            .flatten()
+    }
+
     /// The numbers of the status messages of each site that a database holds.
     pub async fn status_numbers(&mut self, directory: &Path) -> BTreeMap<SiteCode, BTreeSet<i64>> {
         let mut numbers: BTreeMap<SiteCode, BTreeSet<i64>> = BTreeMap::new();

@@ -35,6 +35,8 @@ pub enum Flow {
     Repair,
     /// The settings change: a schedule is made, and starts a run.
     Settings,
+    /// Somebody decides about an update, and then about another.
+    Decision,
 }
 
 /// How commits fail.
@@ -57,7 +59,7 @@ impl Flow {
     /// The site whose commits fail.
     fn site(self) -> SiteCode {
         code(match self {
-            Self::Sync | Self::Settings => crate::plan::CENTRAL,
+            Self::Sync | Self::Settings | Self::Decision => crate::plan::CENTRAL,
             Self::Pull | Self::Join | Self::Renewal | Self::Repair => PRIMARY,
         })
     }
@@ -73,12 +75,22 @@ impl Flow {
         ];
         let certificates = match self {
             Self::Renewal => VALIDITY,
-            Self::Sync | Self::Pull | Self::Join | Self::Repair | Self::Settings => 100 * VALIDITY,
+            Self::Sync
+            | Self::Pull
+            | Self::Join
+            | Self::Repair
+            | Self::Settings
+            | Self::Decision => 100 * VALIDITY,
         };
         let mut world = World::new(Plan::quiet(sites.clone(), certificates));
         let invited = match self {
             Self::Join => &sites[..1],
-            Self::Sync | Self::Pull | Self::Renewal | Self::Repair | Self::Settings => &sites[..],
+            Self::Sync
+            | Self::Pull
+            | Self::Renewal
+            | Self::Repair
+            | Self::Settings
+            | Self::Decision => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
@@ -99,6 +111,11 @@ impl Flow {
             Self::Settings => {
                 run::expect_a_run(world);
                 world.work(Work::Person(Wish::Schedule { after: 2 }));
+            }
+            Self::Decision => {
+                for (update, decline) in [(3, false), (4, true)] {
+                    world.work(Work::Person(Wish::Decide { update, decline }));
+                }
             }
             Self::Join => {
                 let secondary = world.plan.sites[1];

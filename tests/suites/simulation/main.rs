@@ -170,3 +170,8 @@ fn a_renewal_survives_the_failure_of_every_commit() {
 fn a_change_of_settings_survives_the_failure_of_every_commit() {
     check_flow(Flow::Settings);
 }
+
+#[test]
+fn a_decision_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Decision);
+}

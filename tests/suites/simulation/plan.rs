@@ -145,6 +145,14 @@ impl Plan {
             let after = random.random_range(10..40);
             work.push((at, Work::Person(Wish::Schedule { after })));
         }
+        if !seed.is_multiple_of(3) {
+            let random = &mut StdRng::seed_from_u64(seed.wrapping_add(2));
+            for _ in 0..random.random_range(1..8) {
+                let at = seconds(random, 5..FAULTS_UNTIL);
+                let (update, decline) = (random.random_range(0..20), random.random_ratio(1, 2));
+                work.push((at, Work::Person(Wish::Decide { update, decline })));
+            }
+        }
         work.sort_by_key(|(at, _)| *at);
         let mut hosts = vec![crate::software::host_of(central)];
         hosts.extend(sites.iter().map(|site| crate::software::host_of(site.code)));

@@ -19,13 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use trust::AccessToken;
 use trust::tls::{self, ServerTrust};
+use wire::v1::approval_service_client::ApprovalServiceClient;
+use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::change_settings_request::To;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
-    Assignments, ChangeSettingsRequest, CreateJoinTokenRequest, RemoveSiteRequest,
-    StartSyncRequest, VerifySiteRequest,
+    Approval, Assignments, ChangeSettingsRequest, CreateJoinTokenRequest, DecideUpdatesRequest,
+    DecisionOutcome, ListUpdatesRequest, RemoveSiteRequest, StartSyncRequest, VerifySiteRequest,
 };
 
 /// Port of every site.
@@ -40,6 +42,8 @@ pub const PERSON: &str = "person";
 const LOOK: Duration = Duration::from_millis(200);
 /// Wait before a site that could not start is started again, as a service manager does it.
 const START_AGAIN: Duration = Duration::from_secs(3);
+/// Updates among which a person picks one.
+const LISTED: u32 = 20;
 /// How long a person waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,6 +88,13 @@ pub enum Wish {
         /// The site.
         site: SiteCode,
     },
+    /// Decide about an update.
+    Decide {
+        /// Which of those that are listed, counted round and round.
+        update: usize,
+        /// Whether it is declined; else approved for install, with its licence terms accepted.
+        decline: bool,
+    },
 }
 
 impl Wish {
@@ -93,7 +104,7 @@ impl Wish {
             Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
                 Some(*site)
             }
-            Self::Sync { .. } | Self::Schedule { .. } => None,
+            Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } => None,
         }
     }
 }
@@ -127,6 +138,8 @@ struct Board {
     scheduled: Option<Timestamp>,
     /// Every site that a site ever belonged to.
     parents: BTreeMap<SiteCode, BTreeSet<SiteCode>>,
+    /// Whether updates are declined, as the person was told last; else they are approved for install.
+    decided: BTreeMap<String, bool>,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
@@ -218,6 +231,12 @@ impl Shared {
     /// Every site that a site ever belonged to.
     pub fn parents(&self, site: SiteCode) -> BTreeSet<SiteCode> {
         self.board().parents.get(&site).cloned().unwrap_or_default()
+    }
+
+    /// Whether updates are declined, as the person was told last, by their GUIDs; else they are approved for
+    /// install.
+    pub fn decided(&self) -> BTreeMap<String, bool> {
+        self.board().decided.clone()
     }
 
     /// Tells the software of a host to end as a service does; it is started again.
@@ -479,6 +498,38 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             board
                 .places
                 .retain(|other, place| *other != site && place.parent != site);
+        }
+        Wish::Decide { update, decline } => {
+            let mut catalog =
+                CatalogServiceClient::with_interceptor(channel.clone(), interceptor.clone());
+            let request = ListUpdatesRequest {
+                approval: "any".to_owned(),
+                page_size: LISTED,
+                ..ListUpdatesRequest::default()
+            };
+            let list = { catalog }
+                .list_updates(request)
+                .await?
+                .into_inner()
+                .updates;
+            anyhow::ensure!(!list.is_empty(), "there is no update yet");
+            let update_id = list[update % list.len()].update_id.clone();
+            let approval = match decline {
+                true => Approval::Declined,
+                false => Approval::Install,
+            };
+            let request = DecideUpdatesRequest {
+                update_ids: vec![update_id.clone()],
+                approval: approval.into(),
+                accept_licence: !decline,
+                ..DecideUpdatesRequest::default()
+            };
+            let mut client = ApprovalServiceClient::with_interceptor(channel, interceptor);
+            let answer = client.decide_updates(request).await?.into_inner();
+            // A refusal, of an update that was withdrawn, changes nothing.
+            if answer.updates[0].outcome() != DecisionOutcome::Refused {
+                shared.board().decided.insert(update_id, decline);
+            }
         }
     }
     Ok(())

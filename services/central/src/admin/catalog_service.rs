@@ -1,6 +1,6 @@
 //! The verified catalog: searching it, and looking at one update.
 
-use super::{Admin, internal};
+use super::{Admin, decisions_shown, internal};
 use catalog::document::{self, CategoryType, Prerequisite, UpdateType};
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, UpdateId, codec};
@@ -45,6 +45,7 @@ struct Search {
     classification: String,
     product: String,
     update_type: String,
+    approval: decisions_shown::Filter,
 }
 
 impl Search {
@@ -161,6 +162,7 @@ impl Catalog {
                 .msrc_severity
                 .map(|severity| severity.name().to_owned())
                 .unwrap_or_default(),
+            decision: None,
         })
     }
 
@@ -184,9 +186,13 @@ impl Catalog {
         loop {
             let read = async {
                 let mut read = self.store.read().await?;
-                read.revisions_after(after, READ_AHEAD).await
+                let rows = read.revisions_after(after, READ_AHEAD).await?;
+                Ok((rows, read))
             };
-            let rows = read.await.map_err(internal)?;
+            let (rows, mut read) = read.await.map_err(internal)?;
+            let ids = rows.iter().map(|row| row.id.update_id);
+            let records = decisions_shown::records(&mut read, ids).await?;
+            drop(read);
             if rows.is_empty() {
                 return Ok(ListUpdatesResponse {
                     updates,
@@ -196,7 +202,12 @@ impl Catalog {
             for row in rows {
                 after = row.position;
                 let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
-                let summary = self.summary(row.id, &header).await?;
+                let record = records.get(&row.id.update_id);
+                if !search.approval.fits(record) {
+                    continue;
+                }
+                let mut summary = self.summary(row.id, &header).await?;
+                summary.decision = record.map(decisions_shown::decision);
                 if search.fits(&header, &summary) && self.is_newest(row.id).await? {
                     updates.push(summary);
                 }
@@ -270,8 +281,17 @@ impl Catalog {
                     .unwrap_or_default(),
             })
             .collect();
+        let mut read = self.store.read().await.map_err(internal)?;
+        let id = row.id.update_id;
+        let record = decisions_shown::records(&mut read, std::iter::once(id)).await?;
+        let record = record.get(&id);
+        let licence = decisions_shown::licence(&mut read, update.eula_id, record).await?;
+        drop(read);
+        let mut summary = self.summary(row.id, &header).await?;
+        summary.decision = record.map(decisions_shown::decision);
         Ok(GetUpdateResponse {
-            summary: Some(self.summary(row.id, &header).await?),
+            summary: Some(summary),
+            licence,
             description: texts
                 .and_then(|texts| texts.description.clone())
                 .unwrap_or_default(),
@@ -305,6 +325,7 @@ impl CatalogService for Admin {
             classification: request.classification.to_lowercase(),
             product: request.product.to_lowercase(),
             update_type: request.update_type,
+            approval: decisions_shown::Filter::new(&request.approval)?,
         };
         let after = match request.page_token.as_str() {
             "" => 0,

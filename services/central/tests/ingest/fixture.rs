@@ -2,13 +2,14 @@
 
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, UpdateId};
+use central::decisions::Decisions;
 use central::ingest::WsusUpstream;
 use central::publish::Publisher;
 use daemon::Ambient;
 use jiff::Timestamp;
 use journal::{Journal, JournalSettings};
 use settings::Settings;
-use settings::document::Products;
+use settings::document::{Approvals, Products};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use wsus::message::{ConfigData, RevisionFilter, RevisionList};
 use wsus::server::{ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate};
 
 /// Longest that a test waits for a run.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What a source does wrong, and what was asked of it.
 #[derive(Default)]
 pub struct Moods {
@@ -49,6 +50,8 @@ pub struct Moods {
     pub appear: Vec<RevisionId>,
     /// Lists of updates hold all, or all changes, whatever is asked for.
     pub lists_everything: bool,
+    /// No document is given out before this is told.
+    pub hold: Option<CancellationToken>,
 }
 
 pub struct Moody {
@@ -101,6 +104,10 @@ impl Source for Moody {
     }
 
     async fn updates(&self, ids: &[RevisionId]) -> Result<Vec<Option<StoredUpdate>>, SourceError> {
+        let hold = self.moods.lock().unwrap().hold.clone();
+        if let Some(hold) = hold {
+            hold.cancelled().await;
+        }
         {
             let mut moods = self.moods.lock().unwrap();
             if let Some(left) = moods.break_after {
@@ -132,6 +139,8 @@ pub struct Fixture {
     choice: watch::Sender<Arc<Settings>>,
     pub store: Store,
     pub engine: EngineHandle,
+    pub decisions: Decisions,
+    pub journal: Journal,
     pub ambient: Ambient,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -232,7 +241,7 @@ pub async fn choosing(catalog: ServedCatalog, products: Products) -> Fixture {
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
-        journal,
+        journal.clone(),
         ambient.clone(),
         EngineSettings {
             // No retry of its own within a test: the test asks for it.
@@ -244,12 +253,16 @@ pub async fn choosing(catalog: ServedCatalog, products: Products) -> Fixture {
     .unwrap();
     let handle = engine.handle();
     tasks.spawn(engine.work(stop.clone()));
+    let decisions = Decisions::new(Arc::clone(&upstream), handle.clone(), journal.clone());
+    tasks.spawn(decisions.clone().keep(stop.clone()));
     Fixture {
         source,
         upstream,
         choice,
         store,
         engine: handle,
+        decisions,
+        journal,
         ambient,
         stop,
         tasks,
@@ -257,9 +270,15 @@ pub async fn choosing(catalog: ServedCatalog, products: Products) -> Fixture {
     }
 }
 
+/// The choice, and nothing that is decided by itself.
 fn with(products: Products) -> Arc<Settings> {
+    let approvals = Approvals {
+        rules: BTreeMap::new(),
+        ..Approvals::default()
+    };
     Arc::new(Settings {
         products,
+        approvals,
         ..Settings::default()
     })
 }
@@ -273,6 +292,14 @@ impl Fixture {
     /// Chooses anew, for the runs that begin from now on.
     pub fn choose(&self, products: Products) {
         self.choice.send_replace(with(products));
+    }
+
+    /// What is decided by itself from now on.
+    pub fn decide_by_itself(&self, approvals: Approvals) {
+        self.choice.send_modify(|settings| {
+            let settings = Arc::make_mut(settings);
+            settings.approvals = approvals;
+        });
     }
 
     /// Asks for a run and waits for its end.

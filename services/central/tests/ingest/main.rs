@@ -2,6 +2,8 @@
 //! a part of their catalogs chosen.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod approvals;
+mod decisions;
 mod documents;
 mod fixture;
 mod selection;

@@ -129,6 +129,36 @@ pub struct Update<'a> {
     publication_state: &'a str,
     creation_date: Option<Timestamp>,
     msrc_severity: &'a str,
+    decision: Option<Decision<'a>>,
+}
+
+/// What was decided about an update.
+#[derive(Debug, Serialize)]
+pub struct Decision<'a> {
+    approval: &'static str,
+    deadline: Option<Timestamp>,
+    revision: u32,
+    decided_by: &'a str,
+    changed_at: Option<Timestamp>,
+}
+
+fn decision(held: &v1::Decision) -> Decision<'_> {
+    Decision {
+        approval: crate::update::decide::word(held.approval()),
+        deadline: time(held.deadline.as_ref()),
+        revision: held.revision,
+        decided_by: &held.decided_by,
+        changed_at: time(held.changed_at.as_ref()),
+    }
+}
+
+/// The licence terms of an update.
+#[derive(Debug, Serialize)]
+pub struct Licence<'a> {
+    terms: &'a str,
+    accepted: bool,
+    accepted_by: &'a str,
+    accepted_at: Option<Timestamp>,
 }
 
 /// One update of a list.
@@ -144,6 +174,7 @@ pub fn update(summary: &v1::UpdateSummary) -> Update<'_> {
         publication_state: &summary.publication_state,
         creation_date: time(summary.creation_date.as_ref()),
         msrc_severity: &summary.msrc_severity,
+        decision: summary.decision.as_ref().map(decision),
     }
 }
 
@@ -161,6 +192,7 @@ pub struct Details<'a> {
     languages: &'a [String],
     support_url: &'a str,
     cve_ids: &'a [String],
+    licence: Option<Licence<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     document: &'a str,
 }
@@ -194,6 +226,12 @@ pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
         languages: &answer.languages,
         support_url: &answer.support_url,
         cve_ids: &answer.cve_ids,
+        licence: answer.licence.as_ref().map(|held| Licence {
+            terms: &held.terms,
+            accepted: held.accepted,
+            accepted_by: &held.accepted_by,
+            accepted_at: time(held.accepted_at.as_ref()),
+        }),
         document: &answer.document,
     }
 }

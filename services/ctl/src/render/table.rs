@@ -1,7 +1,7 @@
 //! Tables for people: no frame, a line under the heading, colours only where they are welcome.
 
 use super::View;
-use super::text::{ago, ahead, clock, count, duration, short_digest};
+use super::text::{self, ago, ahead, clock, count, duration, short_digest};
 use crate::console::harmless;
 use crate::doctor::policy::{Policy, Verdict};
 use crate::hierarchy::{Behind, Hierarchy, State, present_error, time};
@@ -114,10 +114,13 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
         "Products",
         "Created",
         "State",
+        "Approval",
         "Update",
     ];
     let mut table = table(view, &names);
     for update in updates {
+        let decision = update.decision.as_ref();
+        let approval = decision.map_or_else(String::new, |held| text::approval(held, view));
         let created = time(update.creation_date.as_ref());
         let created = created.map(|time| time.to_zoned(view.zone.clone()).date().to_string());
         let id = format!("{}.{}", harmless(&update.update_id), update.revision);
@@ -128,6 +131,7 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
             Cell::new(products_text(&update.products)),
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
             Cell::new(or_nothing(&update.publication_state)),
+            Cell::new(or_nothing(&approval)),
             Cell::new(id),
         ]);
     }

@@ -2,6 +2,7 @@
 
 use super::View;
 use jiff::{SignedDuration, Timestamp};
+use wire::v1::{Approval, Decision};
 
 /// Bytes of a digest that are shown to people; scripts get all of them.
 const SHOWN_DIGEST: usize = 8;
@@ -72,6 +73,35 @@ pub fn clock(time: Timestamp, view: &View) -> String {
 pub fn date_and_time(time: Timestamp, view: &View) -> String {
     let local = time.to_zoned(view.zone.clone());
     local.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// What is to happen with an update, and when it must be done.
+pub fn approval(decision: &Decision, view: &View) -> String {
+    let word = crate::update::decide::word(decision.approval());
+    match crate::hierarchy::time(decision.deadline.as_ref()) {
+        Some(deadline) => format!("{word} by {}", date_and_time(deadline, view)),
+        None => word.to_owned(),
+    }
+}
+
+/// What was decided about an update, for which revision, by whom, and when.
+pub fn decision(decision: &Decision, newest: u32, view: &View) -> String {
+    let mut text = approval(decision, view);
+    let older = matches!(
+        decision.approval(),
+        Approval::Detection | Approval::Install | Approval::Removal
+    ) && decision.revision < newest;
+    if older {
+        text.push_str(&format!(
+            ", revision {} and not this one",
+            decision.revision
+        ));
+    }
+    text.push_str(&format!(", decided by {}", decision.decided_by));
+    if let Some(at) = crate::hierarchy::time(decision.changed_at.as_ref()) {
+        text.push_str(&format!(" at {}", date_and_time(at, view)));
+    }
+    text
 }
 
 /// A size in bytes, KB, MB or GB of 1,024.

@@ -125,7 +125,6 @@ catalogue! {
     /// ISTR0 number of updates.
     LicenseTermsPending = 6708 Warning "license terms pending", "synchronization finished, but the license terms of {0} updates could not be fetched yet",
         "Nothing at once: the next run fetches them. If it stays, check that the source may be reached for content.";
-
     /// ISTR0 address, ISTR1 reason.
     JoinRefused = 9001 Warning "join refused", "a site that tried to join from {0} was refused: {1}",
         "If the attempt was yours, make a new join token and use it once, before it expires, at the site that it names. If not, find out who holds an old token.";
@@ -201,7 +200,7 @@ catalogue! {
     JoinTokenCreated = 9028 Information "join token created", "a join token for site {0} ({1}) below {2}, good until {3}, was made by {4}", "";
     /// ISTR0 site, ISTR1 its position, ISTR2 this site's position.
     RestoreNoticed = 9029 Warning "restored from a backup", "site {0} holds a newer signed catalog (position {1}) than this top-level site (position {2}): this site was restored from a backup, and begins a new epoch",
-        "Expected after a restore: every site compares itself with this one and takes over what differs. What was changed here after the backup was made has to be done again: sites that joined, tokens, removals.";
+        "Expected after a restore: every site compares itself with this one and takes over what differs. What was changed here after the backup was made has to be done again: sites that joined, tokens, removals, approvals.";
     /// ISTR0 number of items, ISTR1 parent.
     CatalogVerified = 9030 Information "catalog verified", "{0} items were read and compared with the catalog of {1}: all are what was signed", "";
     /// ISTR0 number of rows, ISTR1 site, ISTR2 what becomes of it.
@@ -213,6 +212,12 @@ catalogue! {
     JoinTokensRevoked = 9033 Information "join tokens revoked", "the join tokens for site {0} ({1}), which has not joined, were revoked by {2}", "";
     /// ISTR0 name, ISTR1 what was done, ISTR2 who.
     SecretChanged = 9034 Information "secret changed", "the secret {0} was {1} by {2}", "";
+    /// ISTR0 who, ISTR1 updates, ISTR2 old approval, ISTR3 new approval.
+    ApprovalChanged = 9040 Information "approval changed", "{0} decided about {1}: {2} before, {3} now", "";
+    /// ISTR0 number of updates, ISTR1 how many of them what, and why.
+    DecidedByItself = 9041 Information "decided by itself", "{0} updates were decided about by themselves: {1}", "";
+    /// ISTR0 who, ISTR1 updates.
+    LicenceAccepted = 9042 Information "licence terms accepted", "{0} accepted the licence terms of {1}", "";
     /// ISTR0 site, ISTR1 why.
     SyncFailureAlert = 9055 Warning "synchronization failure alert", "synchronization failure alert for the software update point at site {0}: {1}",
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";

@@ -15,7 +15,7 @@ use journal::{StatusId, phrases};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use store::compare::{BucketList, Difference, Survey};
-use sync::{Failure, Phase, RunHandle};
+use sync::{Counts, Failure, Phase, RunHandle};
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use trust::statement::{SignedStatement, Statement, StatementError};
@@ -74,8 +74,8 @@ type Client = SiteLinkServiceClient<Channel>;
 struct Found {
     named: Vec<(ItemKey, Difference)>,
     items: u64,
-    missing: u64,
-    surplus: u64,
+    /// What the differences come to, as the history counts it: revisions alone.
+    counts: Counts,
     buckets: usize,
     /// Whether this site's rows were not those of its own statement.
     damaged: bool,
@@ -83,14 +83,16 @@ struct Found {
 
 impl Found {
     fn add(&mut self, differences: Vec<(ItemKey, Difference)>) {
-        let of = |kind| {
-            differences
-                .iter()
-                .filter(|(_, found)| *found == kind)
-                .count() as u64
-        };
-        self.missing += of(Difference::Missing);
-        self.surplus += of(Difference::Surplus);
+        let revisions = differences
+            .iter()
+            .filter(|(key, _)| key.revision().is_some());
+        for (_, difference) in revisions {
+            match difference {
+                Difference::Missing => self.counts.added += 1,
+                Difference::Surplus => self.counts.removed += 1,
+                Difference::Altered | Difference::Doubled => self.counts.revised += 1,
+            }
+        }
         self.items += differences.len() as u64;
         let room = MOST_NAMED.saturating_sub(self.named.len());
         self.named.extend(differences.into_iter().take(room));
@@ -426,9 +428,9 @@ impl<'a> Comparison<'a> {
     /// Says in the journal what the comparison was for, and what came of it.
     async fn tell(&self, found: &Found, held: Option<&Statement>, statement: &Statement) {
         self.run.count(|counts| {
-            counts.added += found.missing;
-            counts.removed += found.surplus;
-            counts.revised += found.items - found.missing - found.surplus;
+            counts.added += found.counts.added;
+            counts.removed += found.counts.removed;
+            counts.revised += found.counts.revised;
         });
         let before = held.map_or(statement.epoch, |held| held.epoch);
         let (id, inserts) = if before != statement.epoch {

@@ -12,7 +12,7 @@ use journal::phrases;
 use prost::Message as _;
 use std::sync::Arc;
 use std::time::Duration;
-use store::log::{ChangeRow, CheckedSlice, LogSlice};
+use store::log::{Applied, ChangeRow, CheckedSlice, LogSlice};
 use sync::{Failure, Phase, RunHandle, Upstream};
 use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::JoinSet;
@@ -328,7 +328,7 @@ impl PullRun<'_> {
         self.site
             .announce(self.run.id(), plan.target_position, self.run.full());
         let mut total = plan.changes;
-        let mut done = 0;
+        let mut done = Applied::default();
         // Beside the database's work the next batch comes in and is checked.
         let (sender, mut arrivals) = mpsc::channel(BATCHES_AHEAD);
         let mut reader = JoinSet::new();
@@ -337,11 +337,11 @@ impl PullRun<'_> {
             match arrivals.recv().await.unwrap_or(Arrival::Nothing) {
                 Arrival::Batch(batch) => {
                     done += self.apply(batch).await?;
-                    total = total.max(done);
-                    self.run.progress(done, total);
+                    total = total.max(done.changes);
+                    self.run.progress(done.changes, total);
                 }
                 Arrival::Statement(statement) => {
-                    self.run.progress(done, done);
+                    self.run.progress(done.changes, done.changes);
                     return self.verify(&statement, done).await;
                 }
                 Arrival::Unusable(reason) => return Err(self.refused(reason)),
@@ -408,7 +408,7 @@ impl PullRun<'_> {
         })
     }
 
-    async fn apply(&self, batch: CheckedSlice) -> Result<u64, Failure> {
+    async fn apply(&self, batch: CheckedSlice) -> Result<Applied, Failure> {
         // What a loss of power undoes is pulled again: it is not verified before the statement.
         let mut tx = self.site.store.begin_repeatable().await?;
         let applied = match tx.apply_checked(batch, self.site.ambient.now()).await {
@@ -421,11 +421,14 @@ impl PullRun<'_> {
     }
 
     /// Goes over to what was pulled, if the statement covers it; else throws it away.
-    async fn verify(&self, encoded: &[u8], done: u64) -> Result<Ended, Failure> {
+    async fn verify(&self, encoded: &[u8], done: Applied) -> Result<Ended, Failure> {
         self.run.enter(Phase::Verifying);
         let refused = match self.try_verify(encoded).await? {
             Verdict::Verified(statement) => {
-                self.run.count(|counts| counts.added += done);
+                self.run.count(|counts| {
+                    counts.added += done.revisions;
+                    counts.removed += done.removed;
+                });
                 self.run
                     .line(phrases::verified(statement.position, &statement.root));
                 return Ok(Ended::At(statement.position));

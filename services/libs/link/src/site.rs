@@ -136,7 +136,7 @@ impl Site {
     }
 
     /// Announces to the children whatever this site verifies, and every run that completed, until
-    /// `stop` is told.
+    /// `stop` is told. What is verified beside a run becomes a run of its own at the children.
     pub async fn announce_runs(self, children: Arc<Children>, stop: CancellationToken) {
         let mut engine = self.engine.watch();
         let mut positions = self.store.watch_positions();
@@ -151,18 +151,22 @@ impl Site {
             }
             let state = engine.borrow_and_update().clone();
             let verified = place(&positions.borrow_and_update());
-            let Some(run) = state.run else { continue };
-            if state.completed > completed {
-                if let Some(line) = phrases::children_notified(&children.attached()) {
-                    self.journal.line(Some(run.id), line);
-                }
-            } else if verified == announced || verified.1 == 0 {
-                // A log that only begins says nothing yet: its run has announced how far it will go.
+            let ended = state.completed > completed;
+            // A log that only begins says nothing yet: its run has announced how far it will go.
+            if !ended && (verified == announced || verified.1 == 0) {
                 continue;
+            }
+            let beside_runs = !ended && !state.running();
+            let (run, full) = match state.run {
+                Some(run) if !beside_runs => (run.id, run.full),
+                Some(_) | None => (self.ambient.new_id(), false),
+            };
+            if ended && let Some(line) = phrases::children_notified(&children.attached()) {
+                self.journal.line(Some(run), line);
             }
             completed = state.completed;
             announced = verified;
-            self.announce(run.id, verified.1, run.full);
+            self.announce(run, verified.1, full);
         }
     }
 }

@@ -11,6 +11,8 @@ use std::str::FromStr;
 pub const MOST_ASSIGNMENTS: usize = 1_000;
 /// The setting of which only one part can be there.
 const FORM: &[&str] = &["schedule", "when"];
+/// The setting whose parts are entries with names of their own: `NAME=` takes one out.
+const ENTRIES: &[&str] = &["approvals", "rules"];
 /// Parts of a name at most: `schedule.when.monthly-by-weekday.at` has four.
 const MOST_PARTS: usize = 8;
 
@@ -184,6 +186,7 @@ impl Assignment {
         let Value::Object(fields) = place else {
             return Err(self.refused("there is no such setting"));
         };
+        let value = value.filter(|value| path != ENTRIES || !value.is_null());
         match value {
             Some(value) => {
                 fields.insert((*last).to_owned(), value);

@@ -9,7 +9,7 @@ const MOST_TEXT: usize = 255;
 /// Longest certificate authority file, in bytes.
 const MOST_CA_BYTES: usize = 64 * 1024;
 /// Products, and classifications, that can be chosen one by one.
-const MOST_CHOSEN: usize = 5_000;
+pub(crate) const MOST_CHOSEN: usize = 5_000;
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -34,10 +34,10 @@ impl fmt::Display for CheckError {
 }
 
 #[derive(Default)]
-struct Findings(Vec<Wrong>);
+pub(crate) struct Findings(Vec<Wrong>);
 
 impl Findings {
-    fn unless(&mut self, fine: bool, name: impl Into<String>, why: impl Into<String>) {
+    pub(crate) fn unless(&mut self, fine: bool, name: impl Into<String>, why: impl Into<String>) {
         if !fine {
             self.0.push(Wrong {
                 name: name.into(),
@@ -67,6 +67,7 @@ impl Settings {
         if let Err(error) = self.schedule.check() {
             found.unless(false, "schedule", error.to_string());
         }
+        crate::approvals::check(&mut found, &self.approvals);
         if found.0.is_empty() {
             Ok(())
         } else {

@@ -27,5 +27,21 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
              no longer kept up to date.",
         );
     }
+    if changed("approvals.rules.") {
+        told.push(
+            "The rules look at updates that arrive from now on. What is here already stays as it was decided; \
+             headwater update approve decides about it.",
+        );
+    }
+    let decided = |name: &str| changed(&format!("approvals.{name}"));
+    if decided("approve-new-revisions") && !settings.approvals.approve_new_revisions {
+        told.push(
+            "A new revision of an approved update waits for somebody to approve it; until then the revision \
+             before it stays approved.",
+        );
+    }
+    if decided("decline-expired") && !settings.approvals.decline_expired {
+        told.push("An approved update that its publisher withdraws stays approved until somebody declines it.");
+    }
     told.into_iter().map(str::to_owned).collect()
 }

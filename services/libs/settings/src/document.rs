@@ -3,6 +3,7 @@
 //! Names are the same in TOML, in JSON, on the command line (with dots: `proxy.host`) and
 //! in `docs/settings.md`.
 
+pub use crate::approvals::{ApprovalRule, Approvals, RuleApproval};
 use crate::schedule::Schedule;
 use catalog::UpdateId;
 use catalog::well_known::{CRITICAL_UPDATES, FAMILY_WINDOWS, SECURITY_UPDATES};
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
 /// measurements.
-pub const EVERYTHING: &str = "[products]\neverything = true\n";
+pub const EVERYTHING: &str = "[products]\neverything = true\n[approvals]\nrules = {}\n";
 
 /// The settings of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// What happens when a synchronization fails.
     pub failures: Failures,
+    /// What is approved and declined by itself.
+    pub approvals: Approvals,
 }
 
 /// Where a top-level site synchronizes from.

@@ -4,6 +4,7 @@
 //! Everything here is pure: values in, values out. The document is kept by `store` and acted upon by `central`.
 //! Secrets are not part of it.
 
+mod approvals;
 pub mod change;
 pub mod check;
 pub mod consequence;

@@ -3,7 +3,7 @@
 //! have for them.
 
 use crate::change::plain;
-use crate::document::Settings;
+use crate::document::{ApprovalRule, Settings};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -102,8 +102,49 @@ const NAMES: &[(&str, &str, &str)] = &[
         "failures.alert",
         "",
         "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
+        "approvals.approve-new-revisions",
+        "",
+        "Automatic Approvals, Advanced: Automatically approve new revisions of updates that are already approved",
+    ),
+    (
+        "approvals.decline-expired",
+        "",
+        "Automatic Approvals, Advanced: Automatically decline updates when a new revision causes them to expire",
+    ),
+    (
+        "approvals.rules.<name>.enabled",
+        "",
+        "Automatic Approvals: Update Rules; Automatic Deployment Rules",
+    ),
+    (
+        "approvals.rules.<name>.approval",
+        "",
+        "WSUS 3: Automatically approve updates for detection, for installation",
+    ),
+    (
+        "approvals.rules.<name>.classifications",
+        "GUIDs of categories, 5,000 at most",
+        "When an update is in a specific classification",
+    ),
+    (
+        "approvals.rules.<name>.products",
+        "GUIDs of categories, 5,000 at most",
+        "When an update is in a specific product",
+    ),
+    (
+        "approvals.rules.<name>.title",
+        "1 to 500 bytes",
+        "Automatic Deployment Rules: Title",
+    ),
+    (
+        "approvals.rules.<name>.deadline-days",
+        "none, or 0 to 365",
+        "Set a deadline for the approval",
     ),
 ];
+
+/// Stands for the name of an entry.
+const ENTRY: &str = "<name>";
 
 /// Parts of the document that the reference shows as one setting.
 const WHOLE: &[&str] = &["schedule.when", "schedule.blackout"];
@@ -121,7 +162,10 @@ fn entries() -> Vec<Entry> {
     let schema = schema();
     let mut found = Vec::new();
     walk(&schema, &schema, "", &mut found);
-    let defaults = Settings::default().by_name();
+    let mut defaults = Settings::default();
+    let rule = ApprovalRule::default();
+    defaults.approvals.rules.insert(ENTRY.to_owned(), rule);
+    let defaults = defaults.by_name();
     let mut entries: Vec<Entry> = Vec::new();
     for (name, limits, answers_to) in NAMES {
         let (_, meaning, by_type) = found
@@ -157,6 +201,13 @@ fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String,
             };
             walk(root, part, &name, found);
         }
+        return;
+    }
+    if let Some(entry) = object
+        .get("additionalProperties")
+        .filter(|entry| entry.is_object())
+    {
+        walk(root, entry, &format!("{name}.{ENTRY}"), found);
         return;
     }
     let meaning = part
@@ -231,8 +282,24 @@ pub fn markdown() -> String {
         .expect("a text takes everything");
     }
     text.push_str(FORMS);
+    text.push_str(RULES);
     text
 }
+
+/// How a rule stands in a file, and how it comes and goes.
+const RULES: &str = r#"
+## Rules of `approvals.rules`
+
+There is one rule to begin with, and a file that has rules of its own has to name it too. A rule comes with the first setting
+below its name, and goes with an empty value: `headwater settings set approvals.rules.office.title='*Office*'`,
+`headwater settings set approvals.rules.office=`.
+
+```toml
+[approvals.rules.default-detection]     # Critical and Security Updates, as in WSUS
+approval = "detection"
+classifications = ["e6cf1350-c01b-414d-a61f-263d14d133b4", "0fa1201d-4330-4fa8-8ae9-b877473b6441"]
+```
+"#;
 
 /// The forms of a schedule, as they stand in a file.
 const FORMS: &str = r#"
@@ -290,6 +357,14 @@ mod tests {
             assert!(!entry.meaning.is_empty(), "{}", entry.name);
             assert!(!entry.limits.is_empty(), "{}", entry.name);
         }
+    }
+
+    #[test]
+    fn the_rule_on_the_page_is_the_default() {
+        let (_, rule) = RULES.split_once("```toml").unwrap();
+        let rule = rule.split("```").next().unwrap();
+        let settings: Settings = toml::from_str(rule).unwrap();
+        assert_eq!(settings, Settings::default());
     }
 
     #[test]

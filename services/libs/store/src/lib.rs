@@ -16,6 +16,7 @@ mod location;
 
 pub mod authority;
 pub mod compare;
+pub mod decisions;
 pub mod ingest;
 pub mod log;
 pub mod query;
@@ -29,7 +30,7 @@ pub mod verify;
 
 pub use error::{Error, Mismatch};
 pub use location::{DATABASE_FILE, Location, PostgresUrl};
-pub use log::{Appended, ChangeRow, NewItem};
+pub use log::{Appended, Applied, ChangeRow, NewItem};
 
 use backend::{Connection, settle, start};
 use catalog::merkle::Tree;

@@ -8,7 +8,9 @@ use crate::backend::{Row, Value, int};
 use crate::error::{Error, corrupt};
 use crate::{Positions, Read, Tx, site_state};
 use catalog::UpdateId;
-use catalog::item::{Digest, ItemKey, bucket_of_update, item_digest, revision_key_range};
+use catalog::item::{
+    Digest, ItemKey, bucket_of_update, item_digest, keys_beside_revisions, revision_key_range,
+};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -55,6 +57,25 @@ pub struct ChangeRow {
     pub document: Vec<u8>,
     /// Whether the item was removed here.
     pub removed: bool,
+}
+
+/// What became of a run of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// Changes that were not held before, of whatever kind.
+    pub changes: u64,
+    /// Revisions that came with them.
+    pub revisions: u64,
+    /// Revisions that were removed by them.
+    pub removed: u64,
+}
+
+impl std::ops::AddAssign for Applied {
+    fn add_assign(&mut self, more: Self) {
+        self.changes += more.changes;
+        self.revisions += more.revisions;
+        self.removed += more.removed;
+    }
 }
 
 /// A run of the log.
@@ -255,7 +276,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When a change is malformed or out of order, or the database fails.
-    pub async fn apply(&mut self, slice: LogSlice, now: Timestamp) -> Result<u64, Error> {
+    pub async fn apply(&mut self, slice: LogSlice, now: Timestamp) -> Result<Applied, Error> {
         self.apply_checked(slice.check()?, now).await
     }
 
@@ -267,7 +288,7 @@ impl Tx<'_> {
         &mut self,
         slice: CheckedSlice,
         now: Timestamp,
-    ) -> Result<u64, Error> {
+    ) -> Result<Applied, Error> {
         let CheckedSlice {
             mut changes,
             through,
@@ -294,18 +315,24 @@ impl Tx<'_> {
         let mut live = self.live_rows(&keys).await?;
         let mut replaced = Vec::new();
         let mut rows = Vec::with_capacity(changes.len());
+        let mut applied = Applied::default();
         for checked in changes {
             let CheckedChange {
                 change,
                 key,
                 digest,
             } = checked;
+            applied.changes += 1;
+            match (key.revision(), change.removed) {
+                (Some(_), false) => applied.revisions += 1,
+                (Some(_), true) => applied.removed += 1,
+                (None, _) => {}
+            }
             if let Some((position, _)) = live.insert(key, (change.position, digest)) {
                 replaced.push((position, change.position));
             }
             rows.push(row_of(change, key, digest, now));
         }
-        let applied = rows.len() as u64;
         self.connection().insert(INSERT, rows, "").await?;
         self.supersede(replaced).await?;
         self.move_head(through).await?;
@@ -366,32 +393,47 @@ impl Tx<'_> {
     }
 
     /// Begins a new epoch at a top-level site that keeps its catalog: what was shown and signed since
-    /// it was copied away belongs to the one before. Sites of that one compare; none continues it. What
-    /// was applied and not verified is thrown away, and wanted again.
+    /// it was copied away belongs to the one before. Sites of that one compare; none continues it. Revisions
+    /// that were applied and not verified are thrown away, and wanted again; what was decided here
+    /// meanwhile nobody else has, and it goes over into the new epoch.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn continue_in_epoch(&mut self, epoch: Uuid) -> Result<(), Error> {
+    pub async fn continue_in_epoch(&mut self, epoch: Uuid, now: Timestamp) -> Result<(), Error> {
         let verified = self.positions.verified;
         let rows = self
             .connection()
             .fetch(
-                "select key from item where position > $1 and digest is not null",
+                "select key, digest, header, document from item \
+                 where position > $1 and superseded_by is null order by position",
                 vec![int(verified)],
             )
             .await?;
-        let mut lost = Vec::with_capacity(rows.len());
+        let mut lost = Vec::new();
+        let mut decided = Vec::new();
+        let mut taken_back = Vec::new();
         for row in rows {
-            // Only revisions can be had again: what was decided and not shown has to be decided anew.
             let key = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
-            lost.extend(key.revision());
+            match (key.revision(), row.optional_blob(1)?) {
+                (Some(id), Some(_)) => lost.push(id),
+                (Some(_), None) => {}
+                (None, Some(_)) => decided.push(NewItem {
+                    key,
+                    header: row.optional_blob(2)?.unwrap_or_default(),
+                    document: row.optional_blob(3)?.unwrap_or_default(),
+                }),
+                (None, None) => taken_back.push(key),
+            }
         }
         self.want(&lost).await?;
         self.roll_back_unverified().await?;
         self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
         self.positions.epoch = epoch;
         let head = self.positions.head;
-        self.raise_floor(head).await
+        self.raise_floor(head).await?;
+        self.append(decided, now).await?;
+        self.remove(&taken_back, now).await?;
+        Ok(())
     }
 
     /// Forgets removals older than `before`, some at a time. A site that was away for longer compares
@@ -582,6 +624,24 @@ impl Read<'_> {
             )
             .await?
             .count(0)
+    }
+
+    /// Whether something that is no revision was put into the log after the verified position: what was
+    /// decided at a top-level site and is not signed yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_unsigned_decisions(&mut self) -> Result<bool, Error> {
+        let verified = self.positions.verified;
+        let (others, end) = keys_beside_revisions();
+        let found = self
+            .connection()
+            .fetch_optional(
+                "select position from item where position > $1 and key >= $2 and key < $3 limit 1",
+                vec![int(verified), others.to_vec().into(), end.to_vec().into()],
+            )
+            .await?;
+        Ok(found.is_some())
     }
 
     /// The position below which the log does not tell everything: who is older has to compare.

@@ -1,7 +1,7 @@
 //! The verified catalog as it is shown: nothing above the verified position is ever read here.
 
 use crate::Read;
-use crate::backend::{Row, int};
+use crate::backend::{Connection, Row, int};
 use crate::error::{Error, corrupt};
 use catalog::item::{ItemKey, bucket_of_update, keys_beside_revisions, revision_key_range};
 use catalog::{RevisionId, UpdateId};
@@ -22,6 +22,39 @@ pub struct RevisionRow {
 /// Rows of the verified catalog: applied there, and not replaced there.
 pub(crate) const VISIBLE: &str = "position <= $1 and (superseded_by is null or superseded_by > $1) \
                        and digest is not null";
+
+impl RevisionRow {
+    /// The revision of a row whose columns are position, key, header and document.
+    pub(crate) fn of(row: &Row) -> Result<Self, Error> {
+        revision_of(row)
+    }
+}
+
+/// Revisions that are applied, verified or not, after a position, in the order of the log.
+pub(crate) async fn applied_after(
+    connection: &mut Connection<'_>,
+    document: &'static str,
+    after: u64,
+    most: u32,
+) -> Result<Vec<RevisionRow>, Error> {
+    let (others, end) = keys_beside_revisions();
+    let rows = connection
+        .fetch(
+            format!(
+                "select position, key, header, {document} from item where superseded_by is null \
+                 and digest is not null and position > $1 and (key < $3 or key >= $4) \
+                 order by position limit $2"
+            ),
+            vec![
+                int(after),
+                i64::from(most).into(),
+                others.to_vec().into(),
+                end.to_vec().into(),
+            ],
+        )
+        .await?;
+    rows.iter().map(revision_of).collect()
+}
 
 fn revision_of(row: &Row) -> Result<RevisionRow, Error> {
     let key = ItemKey::from_bytes(&row.blob(1)?).map_err(corrupt)?;
@@ -83,7 +116,7 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
-        self.applied_after("null", after, most).await
+        applied_after(&mut self.connection(), "null", after, most).await
     }
 
     /// The same with their documents.
@@ -95,33 +128,7 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
-        self.applied_after("document", after, most).await
-    }
-
-    async fn applied_after(
-        &mut self,
-        document: &'static str,
-        after: u64,
-        most: u32,
-    ) -> Result<Vec<RevisionRow>, Error> {
-        let (others, end) = keys_beside_revisions();
-        let rows = self
-            .connection()
-            .fetch(
-                format!(
-                    "select position, key, header, {document} from item where superseded_by is null \
-                     and digest is not null and position > $1 and (key < $3 or key >= $4) \
-                     order by position limit $2"
-                ),
-                vec![
-                    int(after),
-                    i64::from(most).into(),
-                    others.to_vec().into(),
-                    end.to_vec().into(),
-                ],
-            )
-            .await?;
-        rows.iter().map(revision_of).collect()
+        applied_after(&mut self.connection(), "document", after, most).await
     }
 
     /// All revisions of an update, the newest first, with their documents when asked for.

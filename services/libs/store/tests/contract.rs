@@ -9,6 +9,7 @@ mod contract {
     pub mod authority;
     pub mod compare;
     pub mod corrupt;
+    pub mod decisions;
     pub mod ingest;
     pub mod log;
     pub mod random;
@@ -62,6 +63,11 @@ contract! {
         forgotten_removals_raise_the_floor,
         the_floor_only_rises,
         an_epoch_begins_with_nothing;
+    decisions:
+        a_decision_is_held_once_at_its_last_change,
+        what_was_decided_and_not_signed_is_noticed,
+        a_new_epoch_keeps_what_was_decided_in_the_old_one,
+        revisions_are_counted_apart_from_other_changes;
     units:
         a_dropped_unit_leaves_nothing,
         a_repeatable_unit_is_whole_and_mixes_with_others,

@@ -4,6 +4,7 @@
 use anyhow::Context as _;
 use catalog::codec;
 use catalog::header::RevisionHeader;
+use catalog::item::ItemKey;
 use std::path::Path;
 use store::log::ChangeRow;
 use store::{Location, Store};
@@ -33,9 +34,20 @@ pub async fn changes(data_dir: &Path, after: u64) -> anyhow::Result<Vec<ChangeRo
     Ok(found)
 }
 
+/// Whether a change is one of a revision: only revisions have documents.
+fn is_of_revision(change: &ChangeRow) -> anyhow::Result<bool> {
+    Ok(ItemKey::from_bytes(&change.key)?.revision().is_some())
+}
+
 /// Bytes of the documents as they were published.
 pub fn document_bytes(changes: &[ChangeRow]) -> anyhow::Result<u64> {
-    let live = changes.iter().filter(|change| !change.removed);
+    let mut live = Vec::with_capacity(changes.len());
+    for change in changes.iter().filter(|change| !change.removed) {
+        if is_of_revision(change)? {
+            live.push(change);
+        }
+    }
+    let live = live.into_iter();
     live.map(|change| Ok(RevisionHeader::from_bytes(&change.header)?.document_bytes))
         .sum()
 }
@@ -43,6 +55,9 @@ pub fn document_bytes(changes: &[ChangeRow]) -> anyhow::Result<u64> {
 /// Writes the documents as files, 256 folders of them.
 pub fn write_documents(changes: &[ChangeRow], folder: &Path) -> anyhow::Result<()> {
     for change in changes {
+        if !is_of_revision(change)? {
+            continue;
+        }
         let name: String = change
             .key
             .iter()

@@ -102,11 +102,16 @@ fn an_update_is_shown_with_what_an_administrator_looks_for() {
             .into(),
         publication_state: "Published".into(),
         creation_date: Some(at(0)),
+        decision: Some(wire::v1::Decision {
+            approval: wire::v1::Approval::Install.into(),
+            deadline: Some(at(86_400)),
+            ..wire::v1::Decision::default()
+        }),
         ..UpdateSummary::default()
     };
     let shown = updates(&[update], &view());
     let row = shown.lines().last().unwrap();
-    let expected = "2026-11 Cumulative Update  5031455  Security Updates  Windows 11, Windows 10 and 1 more  1970-01-01  Published  e6cf1350-c01b-414d-a61f-263d14d133b4.200";
+    let expected = "2026-11 Cumulative Update  5031455  Security Updates  Windows 11, Windows 10 and 1 more  1970-01-01  Published  install by 1970-01-02 00:00:00  e6cf1350-c01b-414d-a61f-263d14d133b4.200";
     assert_eq!(row, expected, "\n{shown}");
 }
 

@@ -237,7 +237,7 @@ pub async fn a_restored_parent_is_followed_and_only_differences_move(place: &Pla
     tx.commit().await.unwrap();
     let epoch = Uuid::from_u128(0xEA);
     let mut tx = parent.begin().await.unwrap();
-    tx.continue_in_epoch(epoch).await.unwrap();
+    tx.continue_in_epoch(epoch, time(3)).await.unwrap();
     tx.commit().await.unwrap();
     places(100, 100, parent.positions());
     append(&parent, items(111..141, "b")).await;

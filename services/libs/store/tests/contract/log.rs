@@ -38,7 +38,7 @@ async fn apply(store: &Store, through: u64, changes: Vec<ChangeRow>) -> Result<u
     let mut tx = store.begin().await?;
     let applied = tx.apply(LogSlice { changes, through }, time(1)).await?;
     tx.commit().await?;
-    Ok(applied)
+    Ok(applied.changes)
 }
 
 pub async fn each_new_item_gets_the_next_position(place: &Place) {
