@@ -81,6 +81,12 @@ pub async fn run(
     )
     .await?;
     let store = Store::open(&settings.site.database).await?;
+    let mut tx = store.begin_repeatable().await?;
+    let again = tx.address_outbox(member.site, member.parent).await?;
+    tx.commit().await?;
+    if again > 0 {
+        tracing::info!(parent = %member.parent, again, "status messages are sent to the new parent, too");
+    }
     let journal = Journal::open(
         store.clone(),
         JournalSettings {

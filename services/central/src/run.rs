@@ -25,6 +25,7 @@ use link::refusals::Refusals;
 use link::reporter::{self, Place};
 use link::reports::Reports;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -330,18 +331,26 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let central = run(
+    let start = Box::pin(run(
         &settings,
         listener,
         address,
         Ambient::system(),
         shutdown.token().clone(),
-    )
-    .await?;
+    ));
+    let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));
+    // A start may wait for the database server, and is given up when the process is told to end.
+    let central = tokio::select! {
+        started = start => started?,
+        exit = ending.as_mut() => {
+            telemetry.shutdown(Duration::from_secs(5)).await;
+            return Ok(exit.into());
+        }
+    };
     println!("listening on https://{address}");
     service_manager::ready();
     shutdown.spawn("site", async move { central.ended().await });
-    let exit = shutdown.wait(signals, DRAIN).await;
+    let exit = ending.await;
     telemetry.shutdown(Duration::from_secs(5)).await;
     Ok(exit.into())
 }

@@ -71,6 +71,12 @@ impl ServedCatalog {
         self.write().evolve(percent, now)
     }
 
+    /// Withdraws the oldest updates that nothing bundles, up to `most` of them: they are listed no more. How
+    /// many that were.
+    pub fn withdraw(&self, most: usize) -> usize {
+        self.write().withdraw(most)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, State> {
         // Readers leave nothing half changed, and a writer that panicked has added whole revisions only.
         self.state.read().unwrap_or_else(PoisonError::into_inner)

@@ -3,6 +3,7 @@
 use crate::parent::code;
 use crate::playground::Playground;
 use catalog::SiteCode;
+use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::patience::LONG;
@@ -30,7 +31,7 @@ async fn a_child_that_speaks_for_another_site_is_not_heard_and_that_is_journaled
         })
     };
     let status = |site: &str, number: u64, through: u64| {
-        ToParent::Status(StatusBatch {
+        let batch = StatusBatch {
             through,
             messages: vec![StatusMessage {
                 site_code: site.to_owned(),
@@ -40,7 +41,8 @@ async fn a_child_that_speaks_for_another_site_is_not_heard_and_that_is_journaled
                 inserts: vec![format!("planted for {site}"), String::new()],
                 ..StatusMessage::default()
             }],
-        })
+        };
+        ToParent::Status(batch.encode_to_vec())
     };
     let messages = [
         ToParent::Hello(Hello::default()),

@@ -18,10 +18,14 @@ use trust::Role;
 use wire::v1::attach_request::Message as ToParent;
 use wire::v1::attach_response::Message as ToChild;
 use wire::v1::{
-    AttachRequest, AttachResponse, CreateJoinTokenRequest, DescribeSiteRequest, GetUpdateRequest,
-    Hello, JoinRequest, ListStatusMessagesRequest, ListUpdatesRequest, LogLines, PullRequest,
-    ReadLogRequest, RemoveSiteRequest, RenewCertificateRequest, RunReport, SiteReport, StatusBatch,
-    StatusMessage,
+    Assignments, AttachRequest, AttachResponse, CancelSyncRequest, ChangeSettingsRequest,
+    CreateJoinTokenRequest, DescribeSiteRequest, FetchItemsRequest, GetSettingsRequest,
+    GetUpdateRequest, Hello, JoinRequest, ListBucketsRequest, ListCategoriesRequest,
+    ListItemsRequest, ListNodesRequest, ListSettingsVersionsRequest, ListSitesRequest,
+    ListStatusMessagesRequest, ListUpdatesRequest, LogLines, PullRequest, ReadLogRequest,
+    RemoveSiteRequest, RenewCertificateRequest, RunReport, SetSecretRequest, SiteReport,
+    StartSyncRequest, StatusBatch, StatusMessage, VerifySiteRequest, WatchSyncRequest,
+    change_settings_request::To,
 };
 
 /// Mutants of one message, beside its cuts.
@@ -56,6 +60,8 @@ fn told(status: &Status) -> Result<(), String> {
         | Code::AlreadyExists => Err(why),
         // tonic's words for a message that is none.
         Code::Internal if why.starts_with("failed to decode Protobuf message") => Err(why),
+        // Somebody changed it meanwhile, or the catalog is another one by now.
+        Code::Aborted => Err(why),
         // The word of a mutant may ask for the log of a site that is not there now.
         Code::Unavailable if why.contains("is not connected") => Err(why),
         Code::Ok
@@ -63,7 +69,6 @@ fn told(status: &Status) -> Result<(), String> {
         | Code::Unknown
         | Code::DeadlineExceeded
         | Code::ResourceExhausted
-        | Code::Aborted
         | Code::OutOfRange
         | Code::Unimplemented
         | Code::Internal
@@ -94,6 +99,177 @@ async fn call(
         return Ok(());
     }
     answers.message().await.map(drop)
+}
+
+/// Settings that are asked for, in each of the ways to ask.
+fn settings_asked_for() -> Vec<ChangeSettingsRequest> {
+    let assigned = |set: &[&str], reset: &[&str]| {
+        To::Assignments(Assignments {
+            set: set.iter().map(|text| (*text).to_owned()).collect(),
+            reset: reset.iter().map(|text| (*text).to_owned()).collect(),
+        })
+    };
+    let document = settings::Settings::default().to_json();
+    [
+        To::Document(document),
+        assigned(
+            &[
+                r#"schedule.when={"cron":"30 2 * * TUE"}"#,
+                "products.everything=true",
+            ],
+            &["source.url"],
+        ),
+        To::Version(3),
+    ]
+    .into_iter()
+    .map(|to| ChangeSettingsRequest {
+        expected_version: 7_000,
+        dry_run: false,
+        to: Some(to),
+    })
+    .collect()
+}
+
+/// The newest version of the settings.
+async fn settings_version(playground: &Playground) -> u64 {
+    let store = &playground.central.site.store;
+    let held = store.read().await.unwrap().settings(None).await.unwrap();
+    held.map_or(0, |row| row.version)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_about_settings_and_runs_are_refused_or_do_no_harm() {
+    let playground = Playground::start().await;
+    playground.join("PR1", "primary", "CAS", None).await;
+    let administrator = playground.token(Role::Administrator).await;
+    let token = Some(administrator.as_str());
+    let people = playground.channel(None).await;
+    let changes = settings_asked_for();
+    let changes = changes
+        .iter()
+        .map(|change| ("SettingsService/ChangeSettings", change.encode_to_vec()));
+    let others = [
+        (
+            "SettingsService/SetSecret",
+            SetSecretRequest {
+                name: "proxy.password".to_owned(),
+                secret: "x".repeat(40),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "SettingsService/GetSettings",
+            GetSettingsRequest { version: 1 << 40 }.encode_to_vec(),
+        ),
+        (
+            "SettingsService/ListSettingsVersions",
+            ListSettingsVersionsRequest { limit: 1 << 30 }.encode_to_vec(),
+        ),
+        (
+            "SettingsService/ListCategories",
+            ListCategoriesRequest {}.encode_to_vec(),
+        ),
+        (
+            "HierarchyService/VerifySite",
+            VerifySiteRequest {
+                site_code: "ZZ9".to_owned(),
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "HierarchyService/ListSites",
+            ListSitesRequest {}.encode_to_vec(),
+        ),
+        (
+            "SyncService/StartSync",
+            StartSyncRequest { full: true }.encode_to_vec(),
+        ),
+        (
+            "SyncService/CancelSync",
+            CancelSyncRequest {}.encode_to_vec(),
+        ),
+        ("SyncService/WatchSync", WatchSyncRequest {}.encode_to_vec()),
+    ];
+    let before = state(&playground).await;
+    let mut version = settings_version(&playground).await;
+    let mut door = Door::new("settings and runs over real connections");
+    for (seed, (rpc, good)) in (100..).zip(changes.chain(others)) {
+        for mutant in bad(&good, seed) {
+            let outcome = call(&people, rpc, token, &mutant.bytes).await;
+            // Only what still was a good request has changed anything, and it has made one version.
+            let now = settings_version(&playground).await;
+            let changed = rpc == "SettingsService/ChangeSettings" && outcome.is_ok();
+            let most = version + u64::from(changed);
+            assert!(now == version || now == most, "{rpc}: {}", mutant.what);
+            version = now;
+            let named = Mutant::new(format!("{rpc}: {}", mutant.what), mutant.bytes);
+            door.knock(&named, |_| outcome.as_ref().map_or_else(told, |()| Ok(())));
+        }
+    }
+    door.close(3_000);
+    assert_eq!(state(&playground).await, before);
+    // What is in force can be read and changed as ever.
+    call(&people, "SettingsService/GetSettings", token, &[])
+        .await
+        .unwrap();
+    let good = ChangeSettingsRequest {
+        to: settings_asked_for().swap_remove(1).to,
+        ..ChangeSettingsRequest::default()
+    };
+    let change = "SettingsService/ChangeSettings";
+    call(&people, change, token, &good.encode_to_vec())
+        .await
+        .unwrap();
+    assert_eq!(settings_version(&playground).await, version + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_of_a_child_that_compares_are_refused() {
+    let playground = Playground::start().await;
+    let child = playground.join("PR1", "primary", "CAS", None).await;
+    let link = playground.channel(Some(child)).await;
+    let root = vec![3; 32];
+    let by_child = [
+        (
+            "SiteLinkService/ListNodes",
+            ListNodesRequest {}.encode_to_vec(),
+        ),
+        (
+            "SiteLinkService/ListBuckets",
+            ListBucketsRequest {
+                root: root.clone(),
+                nodes: vec![0, 7, 255],
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "SiteLinkService/ListItems",
+            ListItemsRequest {
+                root: root.clone(),
+                buckets: vec![0, 300, 65_535],
+            }
+            .encode_to_vec(),
+        ),
+        (
+            "SiteLinkService/FetchItems",
+            FetchItemsRequest {
+                root,
+                keys: vec![vec![1; 21], vec![1; 21]],
+            }
+            .encode_to_vec(),
+        ),
+    ];
+    let before = state(&playground).await;
+    let mut door = Door::new("comparisons over real connections");
+    for (seed, (rpc, good)) in (200..).zip(by_child) {
+        for mutant in bad(&good, seed) {
+            let outcome = call(&link, rpc, None, &mutant.bytes).await;
+            let named = Mutant::new(format!("{rpc}: {}", mutant.what), mutant.bytes);
+            door.knock(&named, |_| outcome.as_ref().map_or_else(told, |()| Ok(())));
+        }
+    }
+    door.close(1_000);
+    assert_eq!(state(&playground).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,7 +454,7 @@ fn said() -> Vec<AttachRequest> {
     };
     [
         ToParent::Report(report),
-        ToParent::Status(status),
+        ToParent::Status(status.encode_to_vec()),
         ToParent::LogLines(lines),
     ]
     .map(|message| AttachRequest {
@@ -304,7 +480,7 @@ async fn converse(channel: &Channel, bad: &[u8], through: u64) -> Result<(), Sta
     let said = [
         encoded(hello),
         bad.to_vec(),
-        encoded(ToParent::Status(batch)),
+        encoded(ToParent::Status(batch.encode_to_vec())),
     ];
     let outbound = tokio_stream::iter(said).chain(futures::stream::pending());
     let mut client = tonic::client::Grpc::new(channel.clone());
@@ -387,7 +563,7 @@ async fn a_status_message_whose_number_the_database_cannot_hold_is_refused_and_a
         messages: vec![message(u64::MAX), message(1 << 63), message(5)],
     };
     let request = AttachRequest {
-        message: Some(ToParent::Status(batch)),
+        message: Some(ToParent::Status(batch.encode_to_vec())),
     };
     converse(&channel, &request.encode_to_vec(), 7)
         .await

@@ -23,4 +23,8 @@ mod playground;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod relayed;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod words;

@@ -1,6 +1,7 @@
 //! A parent that the test plays: a central site's authority, its link over real TLS, and a catalog of
 //! which it can serve something else than what was signed.
 
+use crate::raw::Raw;
 use bytes::Bytes;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
@@ -20,6 +21,7 @@ use store::{Location, NewItem, Positions, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -39,7 +41,7 @@ use wire::v1::{
     DescribeSiteResponse, FetchItemsRequest, FetchItemsResponse, JoinRequest, JoinResponse,
     ListBucketsRequest, ListBucketsResponse, ListItemsRequest, ListItemsResponse, ListNodesRequest,
     ListNodesResponse, PullPlan, PullRequest, PullResponse, RenewCertificateRequest,
-    RenewCertificateResponse, StatusAcknowledgement, SyncRequest, Welcome,
+    RenewCertificateResponse, StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
 };
 
 /// Changes in a batch.
@@ -59,6 +61,8 @@ pub struct Offer {
     pub statement: Option<Vec<u8>>,
     /// The stream stays open without a further word.
     pub hangs: bool,
+    /// The statement waits for this to be told.
+    pub gate: Option<CancellationToken>,
 }
 
 /// What is done to an answer.
@@ -90,7 +94,11 @@ struct Inner {
     store: Store,
     lie: Mutex<Option<Lie>>,
     compared: Mutex<Compared>,
-    child: Mutex<Option<mpsc::Sender<Result<AttachResponse, Status>>>>,
+    child: Mutex<Option<mpsc::Sender<Result<Vec<u8>, Status>>>>,
+    /// What is said in the place of a welcome.
+    greeting: Mutex<Option<Vec<u8>>>,
+    /// When conversations began.
+    attached: Mutex<Vec<Instant>>,
     /// The newest statement last.
     statements: Mutex<Vec<Vec<u8>>>,
     documents: Mutex<VecDeque<(RevisionId, String)>>,
@@ -161,6 +169,8 @@ impl Parent {
             lie: Mutex::default(),
             compared: Mutex::default(),
             child: Mutex::default(),
+            greeting: Mutex::default(),
+            attached: Mutex::default(),
             statements: Mutex::default(),
             documents: Mutex::new(documents),
         });
@@ -171,7 +181,15 @@ impl Parent {
             .add_service(SiteLinkServiceServer::new(Service(Arc::clone(&inner))))
             .add_service(EnrollmentServiceServer::new(Service(Arc::clone(&inner))));
         let stop = CancellationToken::new();
+        // What it says to a child may be no message at all.
+        let speaks = RawAttach(Arc::clone(&inner));
+        let attach = axum::routing::post(move |request: axum::extract::Request| async move {
+            let mut server = tonic::server::Grpc::new(Raw);
+            let answer = server.streaming(speaks, request).await;
+            answer.map(axum::body::Body::new)
+        });
         let router = routes.routes().into_axum_router();
+        let router = router.route("/headwater.v1.SiteLinkService/Attach", attach);
         let serve = link::listen::serve(
             listener,
             Arc::new(tls),
@@ -324,12 +342,25 @@ impl Parent {
         sign(&other, &self.statement(0), change)
     }
 
-    fn send(&self, message: ToChild) {
+    /// Says something to the child.
+    pub fn send(&self, message: ToChild) {
+        self.say(encoded(message));
+    }
+
+    /// Says something to the child that may be no message.
+    pub fn say(&self, bytes: Vec<u8>) {
         let child = self.inner.child.lock().unwrap();
-        let answer = AttachResponse {
-            message: Some(message),
-        };
-        child.as_ref().unwrap().try_send(Ok(answer)).unwrap();
+        child.as_ref().unwrap().try_send(Ok(bytes)).unwrap();
+    }
+
+    /// From now on, says this in the place of a welcome; with none, welcome.
+    pub fn greet(&self, bytes: Option<Vec<u8>>) {
+        *self.inner.greeting.lock().unwrap() = bytes;
+    }
+
+    /// When the conversations with the child began.
+    pub fn attached(&self) -> Vec<Instant> {
+        self.inner.attached.lock().unwrap().clone()
     }
 
     /// Asks the child to catch up; the run's identifier.
@@ -350,6 +381,12 @@ impl Parent {
         let run = run.as_bytes().to_vec();
         self.send(ToChild::Cancel(CancelRequest { run }));
     }
+}
+
+/// A message to a child as bytes.
+pub fn encoded(message: ToChild) -> Vec<u8> {
+    let message = Some(message);
+    AttachResponse { message }.encode_to_vec()
 }
 
 fn sign(authority: &Authority, like: &[u8], change: impl FnOnce(&mut Statement)) -> Vec<u8> {
@@ -411,15 +448,17 @@ impl Inner {
             garbage: vec![],
             statement: Some(statement).filter(|_| !compare),
             hangs: false,
+            gate: None,
         }
     }
 
     async fn converse(
         &self,
-        mut inbound: Streaming<AttachRequest>,
-        child: mpsc::Sender<Result<AttachResponse, Status>>,
+        mut inbound: Streaming<Vec<u8>>,
+        child: mpsc::Sender<Result<Vec<u8>, Status>>,
     ) {
-        while let Ok(Some(AttachRequest { message })) = inbound.message().await {
+        while let Ok(Some(bytes)) = inbound.message().await {
+            let AttachRequest { message } = AttachRequest::decode(bytes.as_slice()).unwrap();
             let positions = self.store.positions();
             let answer = match message {
                 Some(FromChild::Hello(_)) => ToChild::Welcome(Welcome {
@@ -428,14 +467,22 @@ impl Inner {
                     epoch: positions.epoch.as_bytes().to_vec(),
                     position: positions.verified,
                 }),
-                Some(FromChild::Status(batch)) => ToChild::Acknowledgement(StatusAcknowledgement {
-                    through: batch.through,
-                }),
+                Some(FromChild::Status(batch)) => {
+                    let through = StatusBatch::decode(batch.as_slice()).unwrap().through;
+                    ToChild::Acknowledgement(StatusAcknowledgement { through })
+                }
                 Some(FromChild::Report(_) | FromChild::LogLines(_)) | None => continue,
             };
-            let answer = AttachResponse {
-                message: Some(answer),
+            let greeting = match answer {
+                ToChild::Welcome(_) => self.greeting.lock().unwrap().clone(),
+                ToChild::Sync(_)
+                | ToChild::Cancel(_)
+                | ToChild::Acknowledgement(_)
+                | ToChild::LogRequest(_)
+                | ToChild::Removed(_)
+                | ToChild::Verify(_) => None,
             };
+            let answer = greeting.unwrap_or_else(|| encoded(answer));
             if child.send(Ok(answer)).await.is_err() {
                 return;
             }
@@ -445,6 +492,25 @@ impl Inner {
 
 /// What a child dials.
 struct Service(Arc<Inner>);
+
+/// The conversation with a child, in bytes.
+#[derive(Clone)]
+struct RawAttach(Arc<Inner>);
+
+impl tonic::server::StreamingService<Vec<u8>> for RawAttach {
+    type Response = Vec<u8>;
+    type ResponseStream = ReceiverStream<Result<Vec<u8>, Status>>;
+    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Vec<u8>>>) -> Self::Future {
+        let (sender, receiver) = mpsc::channel(256);
+        *self.0.child.lock().unwrap() = Some(sender.clone());
+        self.0.attached.lock().unwrap().push(Instant::now());
+        let inner = Arc::clone(&self.0);
+        TaskTracker::new().spawn(async move { inner.converse(request.into_inner(), sender).await });
+        std::future::ready(Ok(Response::new(ReceiverStream::new(receiver))))
+    }
+}
 
 type Answers<T> = Pin<Box<dyn futures::Stream<Item = Result<T, Status>> + Send>>;
 
@@ -456,13 +522,9 @@ impl SiteLinkService for Service {
 
     async fn attach(
         &self,
-        request: Request<Streaming<AttachRequest>>,
+        _request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
-        let (sender, receiver) = mpsc::channel(64);
-        *self.0.child.lock().unwrap() = Some(sender.clone());
-        let inner = Arc::clone(&self.0);
-        TaskTracker::new().spawn(async move { inner.converse(request.into_inner(), sender).await });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Err(Status::unimplemented("a child talks with RawAttach"))
     }
 
     async fn pull(
@@ -480,12 +542,22 @@ impl SiteLinkService for Service {
         let batches = batches.chain(offer.garbage).map(Message::Batch);
         let statement = offer.statement.into_iter();
         let statement = statement.map(|statement| Message::Statement(statement.into()));
-        let messages: Vec<_> = plan.chain(batches).chain(statement).collect();
-        let messages = futures::stream::iter(messages.into_iter().map(|message| {
+        let answer = |message| {
             Ok(PullResponse {
                 message: Some(message),
             })
-        }));
+        };
+        let first: Vec<_> = plan.chain(batches).map(answer).collect();
+        let last: Vec<_> = statement.map(answer).collect();
+        let gate = offer.gate;
+        let last = async move {
+            if let Some(gate) = gate {
+                gate.cancelled().await;
+            }
+            futures::stream::iter(last)
+        };
+        let last = futures::FutureExt::flatten_stream(last);
+        let messages = futures::StreamExt::chain(futures::stream::iter(first), last);
         Ok(Response::new(match offer.hangs {
             true => Box::pin(futures::StreamExt::chain(
                 messages,

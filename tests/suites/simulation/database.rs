@@ -188,13 +188,16 @@ impl Databases {
         numbers
     }
 
-    /// Why a site did not take a catalog that its parent sent, each time it did not.
+    /// Why a site did not take a catalog that its parent sent, or what it repaired in its own, each time.
     pub async fn refusals(&mut self, directory: &Path) -> Vec<String> {
         let Some(database) = self.open(directory).await else {
             return Vec::new();
         };
-        sqlx::query_scalar("select inserts from status_message where status_id = ?")
+        let told = "select cast(status_id as text) || ' ' || inserts from status_message \
+                    where status_id in (?, ?)";
+        sqlx::query_scalar(told)
             .bind(StatusId::StatementRefused.number())
+            .bind(StatusId::CatalogRepaired.number())
             .fetch_all(database)
             .await
             .unwrap()

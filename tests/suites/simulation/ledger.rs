@@ -31,6 +31,8 @@ pub struct Ledger {
     pub damaged: bool,
     /// Whether sites compared, so that items may lie at other places than at the central site.
     pub compared: bool,
+    /// Sites that keep little of their history.
+    pub forgetful: BTreeSet<SiteCode>,
     /// Runs that the central site had completed when the last one was asked for.
     pub completed: i64,
     read_to: (Uuid, u64, u64),

@@ -12,11 +12,27 @@ use crate::software::{Wish, host_of};
 use crate::world::World;
 use catalog::{SiteCode, SiteKind};
 use std::time::Duration;
+use store::simulation::Kept;
 
 /// No flow has more commits than this.
 const MOST_COMMITS: u32 = 200;
 /// No flow in which nothing fails takes longer.
 const LASTS: Duration = Duration::from_secs(5);
+/// How often a child looks for what it may forget, and somewhat more.
+const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
+const A_ROUND_OF_HOUSEKEEPING: Duration = Duration::from_secs(11 * 60);
+/// What is forgotten where it is to be seen: removals after a minute, and all but the newest of the history.
+const REMOVALS_KEPT: Duration = Duration::from_secs(60);
+const HISTORY_KEPT: Kept = Kept {
+    runs: 3,
+    status_messages: 12,
+};
+/// How far time moves at once while nothing but housekeeping is awaited.
+const LONG_TICK: Duration = Duration::from_millis(500);
+/// How long before the housekeeping commits begin to fail, and how long the flow lasts then: until the child
+/// has also asked its parent of its own accord, for the history is cut at the end of a run.
+const BEFORE: Duration = Duration::from_secs(2);
+const RETENTION_LASTS: Duration = Duration::from_secs(35);
 /// How long certificates are valid where one is to be renewed.
 const VALIDITY: Duration = Duration::from_secs(120);
 
@@ -29,6 +45,8 @@ pub enum Flow {
     Pull,
     /// A secondary site joins below a primary one, which commits too.
     Join,
+    /// A secondary site that joined pulls its first catalog, many batches of it.
+    FirstPull,
     /// A child renews its certificate.
     Renewal,
     /// A child compares its catalog with its parent's, and takes over what it lost.
@@ -37,6 +55,8 @@ pub enum Flow {
     Settings,
     /// Somebody decides about an update, and then about another.
     Decision,
+    /// A child forgets old removals, and what is too old of its runs and status messages.
+    Retention,
 }
 
 /// How commits fail.
@@ -60,7 +80,8 @@ impl Flow {
     fn site(self) -> SiteCode {
         code(match self {
             Self::Sync | Self::Settings | Self::Decision => crate::plan::CENTRAL,
-            Self::Pull | Self::Join | Self::Renewal | Self::Repair => PRIMARY,
+            Self::FirstPull => SECONDARY,
+            Self::Pull | Self::Join | Self::Renewal | Self::Repair | Self::Retention => PRIMARY,
         })
     }
 
@@ -78,25 +99,46 @@ impl Flow {
             Self::Sync
             | Self::Pull
             | Self::Join
+            | Self::FirstPull
             | Self::Repair
             | Self::Settings
-            | Self::Decision => 100 * VALIDITY,
+            | Self::Decision
+            | Self::Retention => 100 * VALIDITY,
         };
-        let mut world = World::new(Plan::quiet(sites.clone(), certificates));
+        let mut plan = Plan::quiet(sites.clone(), certificates);
+        if self == Self::Retention {
+            plan.tick = LONG_TICK;
+            plan.pace.removals_kept = REMOVALS_KEPT;
+        }
+        let mut world = World::new(plan);
         let invited = match self {
-            Self::Join => &sites[..1],
+            Self::Join | Self::FirstPull => &sites[..1],
             Self::Sync
             | Self::Pull
             | Self::Renewal
             | Self::Repair
             | Self::Settings
-            | Self::Decision => &sites[..],
+            | Self::Decision
+            | Self::Retention => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
         }
         world.work(Work::Person(Wish::Sync { full: true }));
         run::come_to_rest(&mut world)?;
+        if self == Self::Retention {
+            run::expect_a_run(&mut world);
+            world.work(Work::Publish(20));
+            world.work(Work::Withdraw(5));
+            world.work(Work::Person(Wish::Sync { full: true }));
+            run::come_to_rest(&mut world)?;
+            if removals(&mut world, primary) == 0 {
+                return Err("nothing was removed".to_owned());
+            }
+            let directory = world.shared.directory(primary);
+            store::simulation::keep_only(&directory, HISTORY_KEPT);
+            world.ledger.forgetful.insert(primary);
+        }
         Ok(world)
     }
 
@@ -117,7 +159,7 @@ impl Flow {
                     world.work(Work::Person(Wish::Decide { update, decline }));
                 }
             }
-            Self::Join => {
+            Self::Join | Self::FirstPull => {
                 let secondary = world.plan.sites[1];
                 world.work(Work::Person(secondary.invitation()));
             }
@@ -125,6 +167,12 @@ impl Flow {
                 disaster::damage(world, self.site(), disaster::DAMAGE[0]);
                 run::expect_a_run(world);
                 world.work(Work::Person(Wish::Sync { full: true }));
+            }
+            // It begins by itself.
+            Self::Retention => {
+                let due = started(world, self.site()) + HOUSEKEEPING - BEFORE;
+                let wait = due.saturating_sub(world.elapsed());
+                run::pass(world, wait, HOUSEKEEPING)?;
             }
             // It begins by itself.
             Self::Renewal => {
@@ -167,7 +215,17 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
             Failing::ForGood => Rule::FullFrom(nth),
         },
     );
-    let patience = world.elapsed() + LASTS;
+    let lasts = match flow {
+        Flow::Retention => RETENTION_LASTS,
+        Flow::Sync
+        | Flow::Pull
+        | Flow::Join
+        | Flow::FirstPull
+        | Flow::Renewal
+        | Flow::Repair
+        | Flow::Settings => LASTS,
+    };
+    let patience = world.elapsed() + lasts;
     while !world.disk.has_struck(site) && world.elapsed() < patience {
         run::step(world)?;
     }
@@ -196,5 +254,37 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
     }
     world.disk.clear(site);
     run::come_to_rest(world)?;
+    if flow == Flow::Retention {
+        // What was not forgotten is forgotten the next time.
+        run::pass(world, A_ROUND_OF_HOUSEKEEPING, HOUSEKEEPING)?;
+        let left = removals(world, site);
+        if left > 0 {
+            return Err(format!("{left} old removals are still remembered"));
+        }
+        // What is under way at the moment comes to its end.
+        let deadline = world.elapsed() + RETENTION_LASTS;
+        while let Err(not_yet) = run::rest(world) {
+            if world.elapsed() > deadline {
+                return Err(not_yet);
+            }
+            run::step(world)?;
+        }
+    }
     Ok(struck)
+}
+
+/// Removals that a site remembers.
+fn removals(world: &mut World, site: SiteCode) -> usize {
+    let directory = world.shared.directory(site);
+    let items = world.runtime.block_on(world.databases.items(&directory, 0));
+    items.iter().filter(|item| item.digest.is_none()).count()
+}
+
+/// When the process of a site was started.
+fn started(world: &World, site: SiteCode) -> Duration {
+    let host = host_of(site);
+    let events = world.shared.network.events();
+    let runs = |event: &&crate::glue::Event| *event.host == *host && event.what == "runs";
+    let last = events.iter().rfind(runs);
+    last.map_or(Duration::ZERO, |event| Duration::from_micros(event.at))
 }

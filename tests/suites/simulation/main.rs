@@ -2,6 +2,7 @@
 //! See "Adding to the simulation" in docs/architecture.md, and scripts/simulate.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod away;
 mod check;
 mod database;
 mod disaster;
@@ -16,6 +17,7 @@ mod run;
 mod software;
 mod world;
 
+use away::Memory;
 use disaster::Disaster;
 use loops::{Failing, Flow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -97,12 +99,19 @@ fn a_seed_is_always_the_same_run() {
 }
 
 fn check_flow(flow: Flow) {
-    for failing in [
-        Failing::Once,
-        Failing::Unheard,
-        Failing::Survived,
-        Failing::ForGood,
-    ] {
+    check_flow_with(
+        flow,
+        &[
+            Failing::Once,
+            Failing::Unheard,
+            Failing::Survived,
+            Failing::ForGood,
+        ],
+    );
+}
+
+fn check_flow_with(flow: Flow, failings: &[Failing]) {
+    for failing in failings.iter().copied() {
         match loops::fail_every_commit(flow, failing) {
             Ok(commits) => println!("{flow:?}, {failing:?}: {commits} commits"),
             Err(why) => panic!("{why}"),
@@ -141,6 +150,22 @@ fn lost_rows_are_repaired_by_a_full_synchronization() {
     check_disaster(Disaster::Lost);
 }
 
+fn check_week(memory: Memory) {
+    if let Err(why) = away::a_week(memory) {
+        panic!("{why}");
+    }
+}
+
+#[test]
+fn a_week_away_costs_what_a_month_changed() {
+    check_week(Memory::Long);
+}
+
+#[test]
+fn a_week_away_from_a_parent_that_forgot_removals_costs_what_differs() {
+    check_week(Memory::Short);
+}
+
 #[test]
 fn a_sync_run_survives_the_failure_of_every_commit() {
     check_flow(Flow::Sync);
@@ -154,6 +179,11 @@ fn a_pull_survives_the_failure_of_every_commit() {
 #[test]
 fn a_join_survives_the_failure_of_every_commit() {
     check_flow(Flow::Join);
+}
+
+#[test]
+fn a_first_pull_survives_the_failure_of_every_commit() {
+    check_flow_with(Flow::FirstPull, &[Failing::Once, Failing::Survived]);
 }
 
 #[test]
@@ -174,4 +204,13 @@ fn a_change_of_settings_survives_the_failure_of_every_commit() {
 #[test]
 fn a_decision_survives_the_failure_of_every_commit() {
     check_flow(Flow::Decision);
+}
+
+#[test]
+fn forgetting_survives_the_failure_of_every_commit() {
+    // It lasts: many minutes pass before there is something to forget.
+    check_flow_with(
+        Flow::Retention,
+        &[Failing::Once, Failing::Unheard, Failing::ForGood],
+    );
 }

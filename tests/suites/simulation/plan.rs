@@ -13,6 +13,8 @@ pub const CENTRAL: &str = "CAS";
 const FAULTS_UNTIL: u64 = 90;
 /// Longest that a fault lasts, in seconds.
 const LONGEST_FAULT: u64 = 25;
+/// How far time moves at once, where nothing else is wanted.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A child site.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ impl Site {
 pub enum Work {
     /// The upstream publishes, revises and expires about so many percent of its updates.
     Publish(u8),
+    /// The upstream lists so many of its oldest updates no more.
+    Withdraw(usize),
     /// The person at the central site does something.
     Person(Wish),
 }
@@ -69,6 +73,8 @@ pub struct Plan {
     pub updates: u32,
     /// How sites are set.
     pub pace: Pace,
+    /// How far time moves at once. What is sent arrives a tick later at the soonest.
+    pub tick: Duration,
     /// Shortest and longest time that a message travels.
     pub latency: (Duration, Duration),
     /// Which part of messages breaks a link for a while.
@@ -100,10 +106,8 @@ impl Plan {
             central: code(CENTRAL),
             sites,
             updates: 30,
-            pace: Pace {
-                certificates,
-                statements: Duration::from_secs(7 * 24 * 3600),
-            },
+            pace: Pace::brisk(certificates, Duration::from_secs(7 * 24 * 3600)),
+            tick: TICK,
             latency: (Duration::from_millis(1), Duration::from_millis(10)),
             loss: 0.0,
             skews: Vec::new(),
@@ -153,6 +157,13 @@ impl Plan {
                 work.push((at, Work::Person(Wish::Decide { update, decline })));
             }
         }
+        if seed % 11 == 2 {
+            let random = &mut StdRng::seed_from_u64(seed.wrapping_add(3));
+            let at = seconds(random, 5..FAULTS_UNTIL);
+            work.push((at, Work::Withdraw(random.random_range(1..9))));
+            // A full run alone finds what is gone.
+            work.push((at, Work::Person(Wish::Sync { full: true })));
+        }
         work.sort_by_key(|(at, _)| *at);
         let mut hosts = vec![crate::software::host_of(central)];
         hosts.extend(sites.iter().map(|site| crate::software::host_of(site.code)));
@@ -169,16 +180,17 @@ impl Plan {
         Self {
             seed,
             updates: random.random_range(20..120),
-            pace: Pace {
-                certificates: Duration::from_secs(match random.random_ratio(1, 3) {
+            pace: Pace::brisk(
+                Duration::from_secs(match random.random_ratio(1, 3) {
                     true => 120,
                     false => 30 * 24 * 3600,
                 }),
-                statements: Duration::from_secs(match random.random_ratio(1, 3) {
+                Duration::from_secs(match random.random_ratio(1, 3) {
                     true => 60,
                     false => 7 * 24 * 3600,
                 }),
-            },
+            ),
+            tick: TICK,
             latency: match slow {
                 true => (Duration::from_millis(20), Duration::from_millis(400)),
                 false => (Duration::from_millis(1), Duration::from_millis(30)),

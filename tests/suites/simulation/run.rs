@@ -14,6 +14,8 @@ const LINES: usize = 300;
 /// How often what must always hold is looked at, and what costs more to look at.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_CLOSER: Duration = Duration::from_secs(15);
+/// Where time moves in large steps, so many of them between two looks.
+const TICKS: u32 = 50;
 /// How long all work may take once nothing fails any more.
 const PEACE: Duration = Duration::from_secs(5 * 60);
 
@@ -95,7 +97,7 @@ pub fn step(world: &mut World) -> Result<(), String> {
     Ledger::follow_central(world);
     let now = world.elapsed();
     let is_time = |every: Duration| now.as_millis().is_multiple_of(every.as_millis());
-    if is_time(LOOK) {
+    if is_time(LOOK.max(world.plan.tick * TICKS)) {
         let sites = check::sites(world);
         check::all(world, &sites, check::ALWAYS)?;
         if is_time(LOOK_CLOSER) && !world.ledger.damaged {
@@ -103,6 +105,23 @@ pub fn step(world: &mut World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Lets time pass in which little happens: what must hold is looked at now and then, every so often.
+pub fn pass(world: &mut World, time: Duration, every: Duration) -> Result<(), String> {
+    let until = world.elapsed() + time;
+    let mut look = world.elapsed() + every;
+    while world.elapsed() < until {
+        world.step();
+        Ledger::follow_central(world);
+        if world.elapsed() >= look {
+            look += every;
+            let sites = check::sites(world);
+            check::all(world, &sites, check::ALWAYS)?;
+        }
+    }
+    let sites = check::sites(world);
+    check::all(world, &sites, check::NOW_AND_THEN)
 }
 
 fn under_fault(world: &mut World) -> Result<(), String> {
@@ -171,7 +190,7 @@ pub fn come_to_rest(world: &mut World) -> Result<(), String> {
 }
 
 /// Whether all sites are where they are to be; the error says what is not.
-fn rest(world: &mut World) -> Result<(), String> {
+pub fn rest(world: &mut World) -> Result<(), String> {
     if !world.shared.wishes_done() {
         return Err("the person still waits".to_owned());
     }

@@ -38,22 +38,43 @@ const UPSTREAM_PORT: u16 = 8530;
 pub const UPSTREAM: &str = "mu";
 /// The person's host.
 pub const PERSON: &str = "person";
-/// How often software looks for something new to do.
-const LOOK: Duration = Duration::from_millis(200);
 /// Wait before a site that could not start is started again, as a service manager does it.
 const START_AGAIN: Duration = Duration::from_secs(3);
 /// Updates among which a person picks one.
 const LISTED: u32 = 20;
-/// How long a person waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a person waits for an answer, in looks.
+const PATIENCE: u32 = 50;
 
 /// How the sites of a run are set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Pace {
     /// How long certificates are valid.
     pub certificates: Duration,
     /// How long statements are good.
     pub statements: Duration,
+    /// When failed runs are tried again, and how often children ask of their own accord.
+    pub engine: EngineSettings,
+    /// How long removals are remembered.
+    pub removals_kept: Duration,
+    /// How often software looks for something new to do.
+    pub look: Duration,
+}
+
+impl Pace {
+    /// The pace of a run of some minutes, with certificates and statements of these lengths.
+    pub fn brisk(certificates: Duration, statements: Duration) -> Self {
+        Self {
+            certificates,
+            statements,
+            engine: EngineSettings {
+                retry_first: Duration::from_millis(500),
+                retry_most: Duration::from_secs(5),
+                poll: Some(Duration::from_secs(30)),
+            },
+            removals_kept: Duration::from_secs(90 * 24 * 60 * 60),
+            look: Duration::from_millis(200),
+        }
+    }
 }
 
 /// What a person is to do, in this order; each until it is done.
@@ -136,8 +157,6 @@ struct Board {
     places: BTreeMap<SiteCode, Place>,
     /// When the schedule starts a run.
     scheduled: Option<Timestamp>,
-    /// Every site that a site ever belonged to.
-    parents: BTreeMap<SiteCode, BTreeSet<SiteCode>>,
     /// Whether updates are declined, as the person was told last; else they are approved for install.
     decided: BTreeMap<String, bool>,
     stopping: BTreeMap<String, CancellationToken>,
@@ -228,11 +247,6 @@ impl Shared {
         self.board().scheduled
     }
 
-    /// Every site that a site ever belonged to.
-    pub fn parents(&self, site: SiteCode) -> BTreeSet<SiteCode> {
-        self.board().parents.get(&site).cloned().unwrap_or_default()
-    }
-
     /// Whether updates are declined, as the person was told last, by their GUIDs; else they are approved for
     /// install.
     pub fn decided(&self) -> BTreeMap<String, bool> {
@@ -254,17 +268,17 @@ impl Shared {
 
     fn site_settings(&self, site: SiteCode, poll: Option<Duration>) -> SiteSettings {
         let data_dir = self.directory(site);
+        let pace = &self.pace;
         SiteSettings {
             site_code: Some(site),
             database: Location::Directory(data_dir.clone()),
             data_dir,
             listen: None,
             engine: EngineSettings {
-                retry_first: Duration::from_millis(500),
-                retry_most: Duration::from_secs(5),
                 poll,
+                ..pace.engine.clone()
             },
-            tombstones_kept: Duration::from_secs(90 * 24 * 60 * 60),
+            tombstones_kept: pace.removals_kept,
             max_log_bytes: 1 << 20,
             telemetry: daemon::telemetry::Settings::default(),
         }
@@ -338,11 +352,11 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
     let ambient = host.ambient(shared.next_seed(&name));
     loop {
         let Some(place) = shared.place(code) else {
-            sleep(LOOK).await;
+            sleep(shared.pace.look).await;
             continue;
         };
         let settings = agent::settings::Settings {
-            site: shared.site_settings(code, Some(Duration::from_secs(30))),
+            site: shared.site_settings(code, shared.pace.engine.poll),
             parent: format!("https://{}:{PORT}", host_of(place.parent)),
             join_token: Some(place.token.clone().into()),
         };
@@ -363,7 +377,7 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
                         .place(code)
                         .is_none_or(|now| now.token == place.token)
                     {
-                        sleep(LOOK).await;
+                        sleep(shared.pace.look).await;
                     }
                 };
                 tokio::select! {
@@ -387,7 +401,7 @@ pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
     // What cannot be done yet does not keep the person from what concerns other sites.
     let mut waits = BTreeSet::new();
     loop {
-        sleep(LOOK).await;
+        sleep(shared.pace.look).await;
         let next = {
             let board = shared.board();
             let mut wishes = board.wishes.iter();
@@ -400,7 +414,12 @@ pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
             }
             continue;
         };
-        match timeout(PATIENCE, fulfil(&shared, &host, central, wish)).await {
+        match timeout(
+            shared.pace.look * PATIENCE,
+            fulfil(&shared, &host, central, wish),
+        )
+        .await
+        {
             Ok(Ok(())) => {
                 host.note(format!("did {wish:?}"));
                 let mut board = shared.board();
@@ -458,7 +477,6 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 Err(status) => return Err(status.into()),
             };
             let mut board = shared.board();
-            board.parents.entry(site).or_default().insert(parent);
             board.places.insert(site, Place { parent, token });
         }
         Wish::Sync { full } => {

@@ -17,8 +17,10 @@ use turmoil::Sim;
 use upstream::generator::GeneratorSettings;
 use upstream::{SourceSettings, Upstream, UpstreamSettings};
 
-/// How far time moves at once.
-const TICK: Duration = Duration::from_millis(10);
+/// Ports that a host dials from. One whose answer never came is not used again.
+const PORTS: std::ops::RangeInclusive<u16> = 10_000..=65_535;
+/// No run lasts longer.
+const LONGEST: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// Part of the messages over a link that broke at random that mend it again.
 const REPAIRED: f64 = 0.3;
 /// How long a database may take to be closed after its process is gone, in milliseconds.
@@ -63,7 +65,7 @@ impl World {
     /// The hosts of a plan, before anything has happened.
     pub fn new(plan: Plan) -> Self {
         let folder = folder();
-        let shared = Shared::new(folder.path(), plan.seed, plan.pace);
+        let shared = Shared::new(folder.path(), plan.seed, plan.pace.clone());
         let disk = Disk::new(&shared);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -72,13 +74,14 @@ impl World {
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(plan.seed)
-            .tick_duration(TICK)
-            .simulation_duration(Duration::from_secs(24 * 60 * 60))
+            .tick_duration(plan.tick)
+            .simulation_duration(LONGEST)
             .min_message_latency(plan.latency.0)
             .max_message_latency(plan.latency.1)
             .fail_rate(plan.loss)
             .repair_rate(REPAIRED)
             .tcp_capacity(4096)
+            .ephemeral_ports(PORTS)
             .enable_random_order();
         let mut sim = builder.build();
         let mood = Mood::default();
@@ -152,6 +155,11 @@ impl World {
                 let published = self.upstream.publish_changes(f64::from(percent)).unwrap();
                 let host = self.shared.host(UPSTREAM);
                 host.note(format!("published {published:?}"));
+            }
+            Work::Withdraw(most) => {
+                let withdrawn = self.upstream.catalog().withdraw(most);
+                let host = self.shared.host(UPSTREAM);
+                host.note(format!("withdrew {withdrawn} updates"));
             }
             Work::Person(wish) => self.shared.wish(wish),
         }

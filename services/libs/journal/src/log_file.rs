@@ -39,6 +39,8 @@ pub struct LogFile {
     file: File,
     size: u64,
     max_bytes: u64,
+    /// Whether a part of a line may stand at the end, that could not be taken back.
+    torn: bool,
 }
 
 impl LogFile {
@@ -54,11 +56,13 @@ impl LogFile {
             file,
             size,
             max_bytes: max_bytes.max(MIN_MAX_BYTES),
+            torn: false,
         })
     }
 
     /// Appends a line as [`crate::LogLine::format`] makes it, and turns the log over before that when it is full.
-    /// A log that someone deleted or moved away begins anew.
+    /// A log that someone deleted or moved away begins anew. Of a line that cannot be written whole, as when
+    /// the disk is full, nothing stays.
     pub fn append(&mut self, line: &str) -> Result<(), LogFileError> {
         let length = line.len() as u64;
         if self.size > 0 && self.size + length > self.max_bytes {
@@ -66,12 +70,14 @@ impl LogFile {
                 .or_else(ignore_missing)
                 .map_err(|source| failed("turning over", &self.path, source))?;
             self.reopen()?;
-        } else if !self.path.exists() {
+        } else if self.torn || !self.path.exists() {
             self.reopen()?;
         }
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(|source| failed("writing", &self.path, source))?;
+        if let Err(source) = self.file.write_all(line.as_bytes()) {
+            // Where it cannot be taken back, the next line begins on one of its own.
+            self.torn = self.file.set_len(self.size).is_err();
+            return Err(failed("writing", &self.path, source));
+        }
         self.size += length;
         Ok(())
     }
@@ -84,6 +90,7 @@ impl LogFile {
     fn reopen(&mut self) -> Result<(), LogFileError> {
         (self.file, self.size) =
             open_end(&self.path).map_err(|source| failed("opening", &self.path, source))?;
+        self.torn = false;
         Ok(())
     }
 }
@@ -244,6 +251,28 @@ mod tests {
         let mut log = LogFile::open(dir.path(), "wsyncmgr", 10_000).unwrap();
         log.append("whole\r\n").unwrap();
         assert_eq!(log.tail(9).unwrap(), ["half a li", "whole"]);
+    }
+
+    /// A handle that takes nothing, after the disk took a part of a line.
+    fn half_written(log: &mut LogFile, handle: File) {
+        let path = log.path.clone();
+        let mut other = OpenOptions::new().append(true).open(&path).unwrap();
+        other.write_all(b"half a li").unwrap();
+        log.file = handle;
+        let refused = log.append("never whole\r\n").unwrap_err().to_string();
+        assert!(refused.starts_with("writing "), "{refused}");
+    }
+
+    #[test]
+    fn a_line_that_the_disk_did_not_take_whole_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = fill(dir.path(), 2, 10_000);
+        let for_reading = File::open(dir.path().join("wsyncmgr.log")).unwrap();
+        half_written(&mut log, for_reading);
+        log.append("after\r\n").unwrap();
+        let lines = log.tail(9).unwrap();
+        assert_eq!(lines[2..], ["half a li", "after"]);
+        assert_eq!(log.size, fs::metadata(&log.path).unwrap().len());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The child's end of the link: dials the parent, keeps the conversation, and dials again when it ends.
 //! Reports and status messages go up; sync requests, cancels and log requests come down.
 
+mod incoming;
+
+use self::incoming::{Order, Said};
 use crate::VERSION;
 use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
 use crate::dial::{self, Connector, explain_status};
@@ -10,6 +13,7 @@ use crate::site::{BoxFuture, Site};
 use catalog::SiteCode;
 use futures::StreamExt as _;
 use journal::StatusId;
+use prost::Message as _;
 use rustls::ClientConfig;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,10 +27,9 @@ use tokio_util::task::TaskTracker;
 use tonic::Streaming;
 use wire::convert;
 use wire::v1::attach_request::Message as ToParent;
-use wire::v1::attach_response::Message as FromParent;
 use wire::v1::{
     AttachRequest, AttachResponse, Hello, LogLines, LogRequest, SiteReport, StatusBatch,
-    StatusMessage, SyncRequest,
+    StatusMessage,
 };
 
 /// Wait after the first dial that did not succeed; doubles with each further one.
@@ -150,7 +153,7 @@ impl Attachment {
         // The channel is empty and open: the first message always fits.
         sender.try_send(hello).ok();
         let mut client = match self.upstream.client() {
-            Ok(client) => client,
+            Ok(client) => client.max_decoding_message_size(incoming::MOST_BYTES),
             Err(failure) => return (false, failure.message),
         };
         let attach = client.attach(ReceiverStream::new(receiver));
@@ -160,10 +163,10 @@ impl Attachment {
             Err(_) => return (false, "the parent did not answer in time".to_owned()),
         };
         let welcome = match tokio::time::timeout(WELCOME, inbound.message()).await {
-            Ok(Ok(Some(AttachResponse {
-                message: Some(FromParent::Welcome(welcome)),
-            }))) => welcome,
-            Ok(Ok(_)) => return (false, "the parent did not say welcome".to_owned()),
+            Ok(Ok(first)) => match incoming::welcome(first) {
+                Ok(place) => place,
+                Err(why) => return (false, why),
+            },
             Ok(Err(status)) => return (false, explain_status(&status)),
             Err(_) => return (false, "the parent did not answer in time".to_owned()),
         };
@@ -172,8 +175,7 @@ impl Attachment {
             .record(StatusId::LinkUp, None, vec![self.parent.to_string()])
             .await;
         let behind = welcome.position > 0
-            && (welcome.epoch[..] != positions.epoch.as_bytes()[..]
-                || welcome.position != positions.verified);
+            && (welcome.epoch != Some(positions.epoch) || welcome.position != positions.verified);
         let state = self.site.engine.state();
         let unfinished = state.last_failure.is_some() || positions.head != positions.verified;
         if (behind || unfinished) && !state.running() {
@@ -212,12 +214,15 @@ impl Conversation<'_> {
         loop {
             tokio::select! {
                 message = inbound.message() => match message {
-                    Ok(Some(AttachResponse { message: Some(message) })) => {
-                        if let Err(why) = self.take(message).await {
+                    Ok(Some(message)) => {
+                        let taken = match incoming::said(message) {
+                            Ok(said) => self.take(said).await,
+                            Err(why) => Err(why),
+                        };
+                        if let Err(why) = taken {
                             return why;
                         }
                     }
-                    Ok(Some(AttachResponse { message: None })) => {}
                     Ok(None) => return "the parent hung up".to_owned(),
                     Err(status) => return explain_status(&status),
                 },
@@ -305,26 +310,24 @@ impl Conversation<'_> {
             })
             .collect();
         self.unacknowledged = Some(through);
-        self.send(ToParent::Status(StatusBatch { messages, through }))
-            .await
+        let batch = StatusBatch { messages, through };
+        self.send(ToParent::Status(batch.encode_to_vec())).await
     }
 
-    async fn take(&mut self, message: FromParent) -> Result<(), String> {
+    async fn take(&mut self, said: Said) -> Result<(), String> {
         let site = &self.attachment.site;
-        match message {
-            FromParent::Welcome(_) => {}
-            FromParent::Sync(request) => self.take_sync(&request)?,
-            FromParent::Cancel(request) => {
-                let run = convert::optional_uuid("run", &request.run)
-                    .map_err(|error| error.to_string())?;
+        match said {
+            Said::Nothing => {}
+            Said::Sync(order) => self.take_sync(order),
+            Said::Cancel(run) => {
                 site.engine.cancel();
-                self.attachment.children.cancel(run.unwrap_or_default());
+                self.attachment.children.cancel(run);
             }
-            FromParent::Acknowledgement(acknowledgement) => {
-                if self.unacknowledged == Some(acknowledgement.through) {
+            Said::Acknowledged(through) => {
+                if self.unacknowledged == Some(through) {
                     let acknowledged = async {
                         let mut tx = site.store.begin().await?;
-                        tx.acknowledge_status(acknowledgement.through).await?;
+                        tx.acknowledge_status(through).await?;
                         tx.commit().await
                     };
                     acknowledged
@@ -334,18 +337,13 @@ impl Conversation<'_> {
                     self.send_status().await?;
                 }
             }
-            FromParent::LogRequest(request) => self.take_log_request(&request).await?,
-            FromParent::Verify(request) => {
-                let bad = |error: convert::Error| error.to_string();
-                let code = convert::site_code("site_code", &request.site_code).map_err(bad)?;
-                let run = convert::uuid("run", &request.run).map_err(bad)?;
+            Said::Log(request) => self.take_log_request(&request).await?,
+            Said::Verify { site: code, run } => {
                 if let Err(status) = site.verify(&self.attachment.children, code, run) {
                     tracing::warn!(site = %code, why = status.message(), "nothing was verified");
                 }
             }
-            FromParent::Removed(removed) => {
-                let code = convert::site_code("site_code", &removed.site_code)
-                    .map_err(|error| error.to_string())?;
+            Said::Removed(code) => {
                 self.attachment.removals.removed(code).await;
                 self.attachment.children.tell_removed(code);
                 site.reports.remove(code);
@@ -365,12 +363,8 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    fn take_sync(&self, request: &SyncRequest) -> Result<(), String> {
-        let bad = |error: convert::Error| format!("the parent sent nonsense: {error}");
-        let run = convert::optional_uuid("run", &request.run)
-            .map_err(bad)?
-            .filter(|run| !run.is_nil());
-        let epoch = convert::optional_uuid("epoch", &request.epoch).map_err(bad)?;
+    fn take_sync(&self, order: Order) {
+        let Order { run, target, full } = order;
         let site = &self.attachment.site;
         let state = site.engine.state();
         let positions = site.store.positions();
@@ -383,21 +377,20 @@ impl Conversation<'_> {
             .is_some_and(|held| match held.state {
                 sync::State::Requested | sync::State::Running { .. } => true,
                 sync::State::Completed { .. } => {
-                    epoch == Some(positions.epoch) && positions.verified >= request.target_position
+                    target.epoch == Some(positions.epoch) && positions.verified >= target.position
                 }
                 sync::State::Failed { .. } | sync::State::Cancelled { .. } => false,
             });
         if same {
-            site.engine.raise_target(request.target_position);
-            return Ok(());
+            site.engine.raise_target(target.position);
+            return;
         }
         site.engine.request(Request {
             run,
-            full: request.full,
-            target: Some(request.target_position),
+            full,
+            target: Some(target.position),
             ..Request::new(Trigger::Parent)
         });
-        Ok(())
     }
 
     async fn take_log_request(&mut self, request: &LogRequest) -> Result<(), String> {

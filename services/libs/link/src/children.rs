@@ -2,7 +2,7 @@
 
 mod incoming;
 
-use self::incoming::{bound_report, status_row};
+use self::incoming::{bound_report, status_batch, status_row};
 use crate::VERSION;
 use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
@@ -45,8 +45,11 @@ const HELLO: Duration = Duration::from_secs(15);
 pub const STATUS_PER_BATCH: usize = 500;
 /// Bytes of status messages in one batch, unless a single one is larger.
 pub const STATUS_BYTES_PER_BATCH: usize = 1 << 20;
-/// After how long status messages are tried again that could not be stored, as when the disk was full.
-const STORE_AGAIN: Duration = Duration::from_secs(5);
+/// After how long status messages are tried again that could not be stored, as when the disk was full;
+/// doubles with each further time.
+const STORE_AGAIN_FIRST: Duration = Duration::from_secs(2);
+/// Longest wait before they are tried again.
+const STORE_AGAIN_MOST: Duration = Duration::from_secs(60);
 /// How far the sequence of a report may be ahead of our clock: a day, in milliseconds. A site whose
 /// clock ran far ahead must not be deaf for as long when it is set right.
 const SEQUENCE_AHEAD: u64 = 24 * 60 * 60 * 1000;
@@ -342,7 +345,22 @@ impl SiteLinkService for LinkService {
 struct Unstored {
     rows: Vec<StatusRow>,
     through: u64,
+    /// How often that was tried.
+    tries: u32,
     again: Instant,
+}
+
+/// How long to wait before what could not be stored is tried again: longer with each try, and about so
+/// long, so that not all children's come at once when there is room again.
+fn store_again(tries: u32, ambient: &daemon::Ambient) -> Duration {
+    let doubled = 1_u32
+        .checked_shl(tries.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    ambient.jitter(
+        STORE_AGAIN_FIRST
+            .saturating_mul(doubled)
+            .min(STORE_AGAIN_MOST),
+    )
 }
 
 /// The conversation with one child, from its hello to its end.
@@ -431,8 +449,8 @@ impl Conversation {
                 () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now)),
                     if again.is_some() =>
                 {
-                    if let Some(Unstored { rows, through, .. }) = unstored.take() {
-                        unstored = self.store_status(rows, through).await;
+                    if let Some(Unstored { rows, through, tries, .. }) = unstored.take() {
+                        unstored = self.store_status(rows, through, tries).await;
                     }
                 }
                 message = inbound.message() => match message {
@@ -473,7 +491,7 @@ impl Conversation {
                 "the status messages before these were not acknowledged yet",
             )),
             FromChild::Status(batch) => {
-                *held = self.take_status(batch).await?;
+                *held = self.take_status(status_batch(&batch)?).await?;
                 Ok(())
             }
             FromChild::LogLines(lines) => {
@@ -507,9 +525,6 @@ impl Conversation {
     }
 
     async fn take_status(&self, batch: StatusBatch) -> Result<Option<Unstored>, Status> {
-        if batch.messages.len() > STATUS_PER_BATCH {
-            return Err(Status::invalid_argument("too many status messages at once"));
-        }
         let mut rows = Vec::with_capacity(batch.messages.len());
         let (mut refused, mut why) = (0_u32, String::new());
         for message in batch.messages {
@@ -534,18 +549,25 @@ impl Conversation {
             self.refuse(format!("{refused} status messages: {why}"))
                 .await;
         }
-        Ok(self.store_status(rows, batch.through).await)
+        Ok(self.store_status(rows, batch.through, 0).await)
     }
 
     /// Stores status messages and acknowledges them. Where that does not succeed, the link stays up: what
     /// the child asks for may not need what failed here.
-    async fn store_status(&self, rows: Vec<StatusRow>, through: u64) -> Option<Unstored> {
+    async fn store_status(
+        &self,
+        rows: Vec<StatusRow>,
+        through: u64,
+        tries: u32,
+    ) -> Option<Unstored> {
         if let Err(error) = self.site().journal.relay(&rows).await {
             tracing::error!(%error, child = %self.child, "status messages could not be stored");
-            let again = Instant::now() + STORE_AGAIN;
+            let tries = tries.saturating_add(1);
+            let again = Instant::now() + store_again(tries, &self.site().ambient);
             return Some(Unstored {
                 rows,
                 through,
+                tries,
                 again,
             });
         }
@@ -559,5 +581,28 @@ impl Conversation {
     async fn refuse(&self, what: String) {
         self.tell(StatusId::StatusRefused, vec![self.child.to_string(), what])
             .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_stored_is_tried_again_after_longer_and_longer_waits() {
+        let ambient = daemon::Ambient::system();
+        let mut before = Duration::ZERO;
+        for tries in 1..=40 {
+            let wait = store_again(tries, &ambient);
+            let doubled = STORE_AGAIN_FIRST.saturating_mul(1 << (tries - 1).min(16));
+            let usual = doubled.min(STORE_AGAIN_MOST);
+            assert!(wait <= usual + usual / 2, "{tries}: {wait:?}");
+            assert!(wait >= usual / 2, "{tries}: {wait:?}");
+            before = before.max(wait);
+        }
+        assert!(before > STORE_AGAIN_MOST / 2);
+        let waits: std::collections::BTreeSet<_> =
+            (0..9).map(|_| store_again(9, &ambient)).collect();
+        assert!(waits.len() > 1, "every child waits equally long");
     }
 }

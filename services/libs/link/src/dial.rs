@@ -188,21 +188,30 @@ fn handshake_failed(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), HandshakeProblem::from_io(&error))
 }
 
+/// Words of rustls for a connection that ended without its last message.
+const NO_CLOSE_NOTIFY: &str = "without sending TLS close_notify";
+/// What is said of a connection that ended without a word.
+const CLOSED_ABRUPTLY: &str = "the other side closed the connection without a word: it, or something in \
+                               between, may have been stopped";
+
 /// The innermost cause of a failure, which is the one that says something.
-pub fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // A TLS alert that arrives after the handshake shows only here.
-        text = match error.downcast_ref::<io::Error>() {
-            Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
-                HandshakeProblem::from_io(io).to_string()
-            }
-            _ => error.to_string(),
-        };
-        cause = error.source();
+pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
     }
-    text
+    let text = match innermost.downcast_ref::<io::Error>() {
+        // A TLS alert that arrives after the handshake shows only here.
+        Some(io) if io.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+            HandshakeProblem::from_io(io).to_string()
+        }
+        Some(_) | None => innermost.to_string(),
+    };
+    // HTTP/2 keeps the words of rustls alone, and with them an address of its documentation.
+    match text.contains(NO_CLOSE_NOTIFY) {
+        true => CLOSED_ABRUPTLY.to_owned(),
+        false => text,
+    }
 }
 
 /// What a call that failed says to people: the other side's words, or why it was not reached.
@@ -218,6 +227,18 @@ pub fn explain_status(status: &tonic::Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_was_cut_is_told_in_our_own_words() {
+        let of_rustls = "peer closed connection without sending TLS close_notify: \
+                         https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html";
+        let cut = io::Error::new(io::ErrorKind::UnexpectedEof, of_rustls);
+        let cut = tonic::Status::from_error(Box::new(cut));
+        assert_eq!(explain_status(&cut), CLOSED_ABRUPTLY);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::UnexpectedEof, of_rustls));
+        let told = explain(&wrapped);
+        assert!(!told.contains("docs.rs"), "{told}");
+    }
 
     #[test]
     fn an_address_is_https_with_a_host() {

@@ -11,6 +11,19 @@ pub enum Error {
         /// Why.
         source: sqlx::Error,
     },
+    /// The server of the database did not answer, however often it was asked.
+    #[error(
+        "the database {place} did not answer within {seconds} seconds: check that its server runs and can \
+         be reached from this machine"
+    )]
+    Unreachable {
+        /// Its address, without credentials.
+        place: String,
+        /// How long it was asked, in seconds.
+        seconds: u64,
+        /// What became of the last try.
+        source: sqlx::Error,
+    },
     /// The schema could not be brought to this version.
     #[error("cannot bring the database {place} to this version's schema")]
     Migrate {

@@ -3,7 +3,7 @@
 use crate::backend::settle;
 use crate::{Backend, Error};
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -22,6 +22,14 @@ const POOL_SIZE: u32 = 8;
 /// How long a unit of work waits for a PostgreSQL connection: so long is somebody left without an answer
 /// while the server is away.
 const POOL_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a PostgreSQL server may take to answer when a site starts: after a power cut both start at once.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// Wait after the first try that was not answered; doubles with each further one.
+const START_AGAIN_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait between tries.
+const START_AGAIN_MOST: Duration = Duration::from_secs(5);
+/// What a server answers that is starting, or ending, or has no connection to spare.
+const NOT_NOW: [&str; 3] = ["57P03", "57P01", "53300"];
 /// Bytes of a page: in smaller ones, rows of the size that most have leave much room empty.
 const PAGE_BYTES: u32 = 8192;
 /// Pages that a WAL may grow to before it is written back, so that it stays small.
@@ -127,20 +135,58 @@ pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
     })
 }
 
-pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
-    let place = url.to_string();
-    let failed = |source| Error::Open {
-        place: place.clone(),
-        source,
-    };
-    let pool = settle(
-        PgPoolOptions::new()
+/// Whether a server may answer otherwise before long.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "sqlx adds errors in minor versions"
+)]
+fn may_answer_soon(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => error
+            .code()
+            .is_some_and(|code| NOT_NOW.contains(&code.as_ref())),
+        _ => false,
+    }
+}
+
+/// Connects to a server, which may be starting like this process.
+async fn connect(url: &PostgresUrl) -> Result<PgPool, Error> {
+    let began = tokio::time::Instant::now();
+    let mut wait = START_AGAIN_FIRST;
+    loop {
+        let connecting = PgPoolOptions::new()
             .max_connections(POOL_SIZE)
             .acquire_timeout(POOL_TIMEOUT)
-            .connect_with((*url.options).clone()),
-    )
-    .await
-    .map_err(failed)?;
+            .connect_with((*url.options).clone());
+        let (place, source) = match settle(connecting).await {
+            Ok(pool) => return Ok(pool),
+            Err(source) => (url.to_string(), source),
+        };
+        if !may_answer_soon(&source) {
+            return Err(Error::Open { place, source });
+        }
+        if began.elapsed() + wait > START_PATIENCE {
+            let seconds = START_PATIENCE.as_secs();
+            return Err(Error::Unreachable {
+                place,
+                seconds,
+                source,
+            });
+        }
+        tracing::warn!(
+            place,
+            error = %source,
+            "the database does not answer yet; it is asked again for up to {START_PATIENCE:?}"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(START_AGAIN_MOST);
+    }
+}
+
+pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
+    let place = url.to_string();
+    let pool = connect(url).await?;
     settle(sqlx::migrate!("migrations/postgres").run(&pool))
         .await
         .map_err(|source| Error::Migrate {
@@ -156,6 +202,37 @@ pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_asked_for_a_minute_and_named() {
+        // Nobody answers at a port that is held and not listened at by anybody who speaks.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let url = PostgresUrl::new(format!("postgres://user:secret@{address}/headwater")).unwrap();
+        let began = tokio::time::Instant::now();
+        let refused = connect(&url).await.unwrap_err();
+        let took = began.elapsed();
+        assert!(took <= START_PATIENCE + POOL_TIMEOUT, "{took:?}");
+        assert!(took > START_PATIENCE - 2 * START_AGAIN_MOST, "{took:?}");
+        let place = url.to_string();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "the database {place} did not answer within 60 seconds: check that its server runs \
+                 and can be reached from this machine"
+            )
+        );
+    }
+
+    #[test]
+    fn what_will_not_change_by_waiting_is_not_waited_for() {
+        assert!(may_answer_soon(&sqlx::Error::PoolTimedOut));
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        assert!(may_answer_soon(&sqlx::Error::Io(refused)));
+        assert!(!may_answer_soon(&sqlx::Error::RowNotFound));
+        let tls = sqlx::Error::Tls("the certificate is another".into());
+        assert!(!may_answer_soon(&tls));
+    }
 
     #[test]
     fn a_url_is_shown_without_anything_secret() {

@@ -92,16 +92,28 @@ impl Tx<'_> {
         Ok(())
     }
 
+    #[cfg(not(feature = "simulation"))]
+    fn runs_kept(&self) -> u64 {
+        RUNS_KEPT
+    }
+
+    #[cfg(feature = "simulation")]
+    fn runs_kept(&self) -> u64 {
+        let kept = crate::simulation::kept(&self.store.inner.location);
+        kept.map_or(RUNS_KEPT, |kept| kept.runs)
+    }
+
     /// Forgets the oldest runs beyond [`RUNS_KEPT`].
     ///
     /// # Errors
     /// When the database fails.
     pub async fn prune_runs(&mut self) -> Result<u64, Error> {
+        let kept = self.runs_kept();
         let row = self
             .connection()
             .fetch_optional(
                 "select started, id from sync_run order by started desc, id desc limit 1 offset $1",
-                vec![int(RUNS_KEPT)],
+                vec![int(kept)],
             )
             .await?;
         let Some(row) = row else { return Ok(0) };

@@ -27,6 +27,8 @@ pub(crate) const FLOOR: &str = "floor";
 pub(crate) const COMPARED_ROOT: &str = "compared-root";
 /// Number of this site's last status message.
 pub(crate) const STATUS_NUMBER: &str = "status-number";
+/// Code of the site that the outbox is for.
+pub(crate) const OUTBOX_PARENT: &str = "outbox-parent";
 /// Sequence of the last entry of the outbox.
 pub(crate) const OUTBOX_SEQUENCE: &str = "outbox-sequence";
 

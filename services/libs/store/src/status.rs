@@ -5,7 +5,7 @@
 
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
-use crate::site_state::{OUTBOX_SEQUENCE, STATUS_NUMBER};
+use crate::site_state::{OUTBOX_PARENT, OUTBOX_SEQUENCE, STATUS_NUMBER};
 use crate::{Read, Tx};
 use catalog::SiteCode;
 use jiff::Timestamp;
@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 /// Status messages that a site keeps; the oldest go first. Those in the outbox stay.
 pub const STATUS_MESSAGES_KEPT: u64 = 200_000;
+
+/// Messages that a site sends once more to a new parent, at most: its newest.
+pub const SENT_AGAIN: u64 = 10_000;
 
 /// A status message as it is stored and relayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +119,45 @@ impl Tx<'_> {
         Ok(true)
     }
 
+    /// Notes for which parent the outbox of a site is. Where that is another one than before, the newest
+    /// [`SENT_AGAIN`] of the site's own messages go into it once more: the parent before acknowledged them,
+    /// and may have been removed before it handed them on. A message is stored once, however often it
+    /// arrives. How many went in; doing it again changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn address_outbox(&mut self, site: SiteCode, parent: SiteCode) -> Result<u64, Error> {
+        let before = self.state(OUTBOX_PARENT).await?;
+        if before.as_deref() == Some(parent.as_str().as_bytes()) {
+            return Ok(0);
+        }
+        self.put_state(OUTBOX_PARENT, parent.as_str()).await?;
+        if before.is_none() {
+            return Ok(0);
+        }
+        let rows = self
+            .connection()
+            .fetch(
+                "select number from status_message m where m.site = $1 and not exists \
+                 (select 1 from outbox o where o.site = m.site and o.number = m.number) \
+                 order by number desc limit $2",
+                vec![site.as_str().into(), int(SENT_AGAIN)],
+            )
+            .await?;
+        let mut sequence = self.number(OUTBOX_SEQUENCE).await?;
+        let mut entries = Vec::with_capacity(rows.len());
+        for row in rows.iter().rev() {
+            sequence += 1;
+            entries.push([int(sequence), site.as_str().into(), int(row.count(0)?)]);
+        }
+        let again = entries.len() as u64;
+        self.connection()
+            .insert("insert into outbox (sequence, site, number)", entries, "")
+            .await?;
+        self.put_number(OUTBOX_SEQUENCE, sequence).await?;
+        Ok(again)
+    }
+
     /// Takes out of the outbox what the parent has acknowledged.
     ///
     /// # Errors
@@ -130,17 +172,29 @@ impl Tx<'_> {
         Ok(())
     }
 
+    #[cfg(not(feature = "simulation"))]
+    fn messages_kept(&self) -> u64 {
+        STATUS_MESSAGES_KEPT
+    }
+
+    #[cfg(feature = "simulation")]
+    fn messages_kept(&self) -> u64 {
+        let kept = crate::simulation::kept(&self.store.inner.location);
+        kept.map_or(STATUS_MESSAGES_KEPT, |kept| kept.status_messages)
+    }
+
     /// Forgets the oldest messages beyond [`STATUS_MESSAGES_KEPT`].
     ///
     /// # Errors
     /// When the database fails.
     pub async fn prune_status(&mut self) -> Result<u64, Error> {
+        let kept = self.messages_kept();
         let row = self
             .connection()
             .fetch_optional(
                 "select time, site, number from status_message \
                  order by time desc, site desc, number desc limit 1 offset $1",
-                vec![int(STATUS_MESSAGES_KEPT)],
+                vec![int(kept)],
             )
             .await?;
         let Some(row) = row else { return Ok(0) };

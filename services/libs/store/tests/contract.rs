@@ -118,6 +118,7 @@ contract! {
         a_dropped_message_uses_up_no_number,
         the_newest_messages_come_first,
         pruning_keeps_the_newest_and_the_outbox,
+        a_new_parent_is_sent_what_the_one_before_acknowledged,
         any_text_is_kept;
     settings:
         the_newest_version_is_in_force,

@@ -9,7 +9,7 @@ use catalog::relations::Relations;
 use catalog::{RevisionId, UpdateId, codec};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) struct State {
     addresses: Addresses,
     /// Where the documents of recipes come from, and changes.
     generator: Option<Generator>,
+    /// Updates that are listed no more.
+    withdrawn: HashSet<UpdateId>,
     /// When the catalog last changed, and how often.
     changed: Timestamp,
     changes: u64,
@@ -104,6 +106,7 @@ impl State {
             revisions: Vec::new(),
             by_id: HashMap::new(),
             newest: HashMap::new(),
+            withdrawn: HashSet::new(),
             memberships: Vec::new(),
             membership_of: HashMap::new(),
             tree,
@@ -192,7 +195,8 @@ impl State {
     pub(crate) fn list(&self, selection: &Selection, now: Timestamp) -> RevisionList {
         let all = self.generator.is_none();
         let is_listed = |(place, held): &(usize, &Held)| {
-            all || self.newest.get(&held.id.update_id) == Some(place)
+            let update = &held.id.update_id;
+            (all || self.newest.get(update) == Some(place)) && !self.withdrawn.contains(update)
         };
         let applies = |(_, held): &(usize, &Held)| {
             let membership = &self.memberships[held.membership];
@@ -272,6 +276,21 @@ impl State {
             expired: changes.expired,
             at,
         })
+    }
+
+    /// Lists the oldest updates no more that nothing bundles, up to `most` of them. How many that were.
+    pub(crate) fn withdraw(&mut self, most: usize) -> usize {
+        let members = self.revisions.iter().flat_map(|held| &held.bundled);
+        let bundled: HashSet<UpdateId> = members.map(|id| id.update_id).collect();
+        let updates = self.revisions.iter().filter(|held| !held.is_config);
+        let updates = updates.map(|held| held.id.update_id);
+        let mut listed: Vec<UpdateId> = updates
+            .filter(|update| !bundled.contains(update) && !self.withdrawn.contains(update))
+            .collect();
+        listed.dedup();
+        let before = self.withdrawn.len();
+        self.withdrawn.extend(listed.into_iter().take(most));
+        self.withdrawn.len() - before
     }
 
     /// When a change that is made now takes place: after every anchor that was handed out and after

@@ -165,6 +165,48 @@ pub async fn pruning_keeps_the_newest_and_the_outbox(place: &Place) {
     assert_eq!(read.outbox(9).await.unwrap()[0].1, message("SE1", 1, 0));
 }
 
+pub async fn a_new_parent_is_sent_what_the_one_before_acknowledged(place: &Place) {
+    let store = place.store().await;
+    let (site, code) = ("SE1".parse().unwrap(), |text: &str| text.parse().unwrap());
+    let address = async |parent: &str| {
+        let mut tx = store.begin().await.unwrap();
+        let again = tx.address_outbox(site, code(parent)).await.unwrap();
+        tx.commit().await.unwrap();
+        again
+    };
+    let waiting = async || {
+        let mut read = store.read().await.unwrap();
+        let waiting = read.outbox(100).await.unwrap();
+        let waiting = waiting
+            .into_iter()
+            .map(|(sequence, row)| (sequence, row.number));
+        waiting.collect::<Vec<_>>()
+    };
+    // A site that joins has nothing to repeat.
+    assert_eq!(address("PR1").await, 0);
+    let first = record(&store, message("SE1", 0, 0), true).await;
+    record(&store, message("SE1", 0, 1), true).await;
+    relay(&store, &message("SE2", 5, 0)).await;
+    let mut tx = store.begin().await.unwrap();
+    tx.acknowledge_status(3).await.unwrap();
+    tx.commit().await.unwrap();
+    record(&store, message("SE1", 0, 2), true).await;
+    assert_eq!(waiting().await, [(4, first + 2)]);
+    // The same parent has them.
+    assert_eq!(address("PR1").await, 0);
+    // Another one may not; its own messages only, in their order, behind what waits already.
+    assert_eq!(address("PR2").await, 2);
+    let all = [(4, first + 2), (5, first), (6, first + 1)];
+    assert_eq!(waiting().await, all);
+    assert_eq!(address("PR2").await, 0);
+    assert_eq!(waiting().await, all);
+    // Back again: what waits is not put in twice.
+    assert_eq!(address("PR1").await, 0);
+    assert_eq!(waiting().await, all);
+    record(&store, message("SE1", 0, 3), true).await;
+    assert_eq!(waiting().await[3], (7, first + 3));
+}
+
 pub async fn any_text_is_kept(place: &Place) {
     let store = place.store().await;
     let mut row = message("SE1", 1, 0);

@@ -1,0 +1,237 @@
+//! What a parent says to an attached child, checked before anything is done about it.
+
+use catalog::SiteCode;
+use uuid::Uuid;
+use wire::convert;
+use wire::v1::attach_response::Message;
+use wire::v1::{AttachResponse, LogRequest, SyncRequest};
+
+/// Longest message of a parent, in bytes. What it says is short.
+pub(super) const MOST_BYTES: usize = 64 * 1024;
+
+/// A place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The log; none where there is no catalog yet.
+    pub epoch: Option<Uuid>,
+    /// The position in it.
+    pub position: u64,
+}
+
+/// A request to catch up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Order {
+    /// The run that led to it.
+    pub run: Option<Uuid>,
+    /// What to reach.
+    pub target: Place,
+    /// Whether everything is to be compared.
+    pub full: bool,
+}
+
+/// What a parent says after its welcome.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    /// Nothing that asks for anything.
+    Nothing,
+    /// Catch up.
+    Sync(Order),
+    /// End the run.
+    Cancel(Uuid),
+    /// The status messages up to here are stored.
+    Acknowledged(u64),
+    /// Lines of a log are wanted, or no more.
+    Log(LogRequest),
+    /// A site was removed.
+    Removed(SiteCode),
+    /// A site is to compare its rows.
+    Verify {
+        /// The site.
+        site: SiteCode,
+        /// The run that it shall become.
+        run: Uuid,
+    },
+}
+
+/// Why the link is not kept up with a parent that says something that cannot be meant.
+fn nonsense(what: &str, error: impl std::fmt::Display) -> String {
+    format!("the parent sent a {what} that cannot be used: {error}")
+}
+
+fn place(what: &str, epoch: &[u8], position: u64) -> Result<Place, String> {
+    let epoch = convert::optional_uuid("epoch", epoch).map_err(|error| nonsense(what, error))?;
+    if i64::try_from(position).is_err() {
+        return Err(nonsense(what, "it names a position that there is not"));
+    }
+    Ok(Place { epoch, position })
+}
+
+/// The parent's first message.
+///
+/// # Errors
+/// When it is no welcome, or not a usable one: a sentence for people.
+pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Place, String> {
+    match first.and_then(|first| first.message) {
+        Some(Message::Welcome(welcome)) => place("welcome", &welcome.epoch, welcome.position),
+        Some(
+            Message::Sync(_)
+            | Message::Cancel(_)
+            | Message::Acknowledgement(_)
+            | Message::LogRequest(_)
+            | Message::Removed(_)
+            | Message::Verify(_),
+        )
+        | None => Err("the parent did not say welcome".to_owned()),
+    }
+}
+
+/// A later message.
+///
+/// # Errors
+/// When it cannot be used: a sentence for people.
+pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
+    let Some(message) = message.message else {
+        return Ok(Said::Nothing);
+    };
+    Ok(match message {
+        Message::Welcome(welcome) => {
+            place("welcome", &welcome.epoch, welcome.position)?;
+            Said::Nothing
+        }
+        Message::Sync(request) => Said::Sync(order(&request)?),
+        Message::Cancel(request) => {
+            let run = convert::optional_uuid("run", &request.run);
+            let run = run.map_err(|error| nonsense("cancel request", error))?;
+            Said::Cancel(run.unwrap_or_default())
+        }
+        Message::Acknowledgement(acknowledgement) => Said::Acknowledged(acknowledgement.through),
+        Message::LogRequest(request) => Said::Log(request),
+        Message::Removed(removed) => {
+            let site = convert::site_code("site_code", &removed.site_code);
+            Said::Removed(site.map_err(|error| nonsense("removal", error))?)
+        }
+        Message::Verify(request) => {
+            let bad = |error| nonsense("request to verify", error);
+            Said::Verify {
+                site: convert::site_code("site_code", &request.site_code).map_err(bad)?,
+                run: convert::uuid("run", &request.run).map_err(bad)?,
+            }
+        }
+    })
+}
+
+fn order(request: &SyncRequest) -> Result<Order, String> {
+    const WHAT: &str = "sync request";
+    let run = convert::optional_uuid("run", &request.run).map_err(|error| nonsense(WHAT, error))?;
+    Ok(Order {
+        run: run.filter(|run| !run.is_nil()),
+        target: place(WHAT, &request.epoch, request.target_position)?,
+        full: request.full,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message as _;
+    use testkit::Door;
+    use testkit::mutate::{cuts, damage};
+    use wire::v1::{CancelRequest, Removed, StatusAcknowledgement, VerifyRequest, Welcome};
+
+    /// Mutants of one message, beside its cuts.
+    const DAMAGED: usize = 1_500;
+
+    /// Something of every kind.
+    fn everything() -> Vec<Message> {
+        let (run, epoch) = (vec![9; 16], vec![7; 16]);
+        vec![
+            Message::Welcome(Welcome {
+                version: "0.1.0".to_owned(),
+                site_code: "CAS".to_owned(),
+                epoch: epoch.clone(),
+                position: 12,
+            }),
+            Message::Sync(SyncRequest {
+                run: run.clone(),
+                epoch,
+                target_position: 12,
+                full: true,
+            }),
+            Message::Cancel(CancelRequest { run: run.clone() }),
+            Message::Acknowledgement(StatusAcknowledgement { through: 1 << 40 }),
+            Message::LogRequest(LogRequest {
+                request: 3,
+                site_code: "SE1".to_owned(),
+                last: u32::MAX,
+                follow: true,
+                stop: false,
+            }),
+            Message::Removed(Removed {
+                site_code: "SE1".to_owned(),
+            }),
+            Message::Verify(VerifyRequest {
+                run,
+                site_code: "SE1".to_owned(),
+            }),
+        ]
+    }
+
+    fn response(message: Message) -> AttachResponse {
+        AttachResponse {
+            message: Some(message),
+        }
+    }
+
+    #[test]
+    fn damaged_words_of_a_parent_are_refused_with_a_sentence_or_mean_something() {
+        let mut door = Door::new("words of a parent");
+        for (seed, good) in (0..).zip(everything()) {
+            let good = response(good).encode_to_vec();
+            for mutant in cuts(&good).chain(damage(&good, seed, DAMAGED)) {
+                door.knock(&mutant, |bytes| {
+                    let message = AttachResponse::decode(bytes).map_err(|e| e.to_string())?;
+                    // Whatever is taken is within what the rest of the program can hold.
+                    match said(message.clone())? {
+                        Said::Sync(order) => assert!(order.target.position <= i64::MAX as u64),
+                        Said::Nothing
+                        | Said::Cancel(_)
+                        | Said::Acknowledged(_)
+                        | Said::Log(_)
+                        | Said::Removed(_)
+                        | Said::Verify { .. } => {}
+                    }
+                    welcome(Some(message)).map(drop)
+                });
+            }
+        }
+        door.close(10_000);
+    }
+
+    #[test]
+    fn a_conversation_begins_with_a_welcome() {
+        for message in everything().split_off(1) {
+            let refused = welcome(Some(response(message))).unwrap_err();
+            assert_eq!(refused, "the parent did not say welcome");
+        }
+        assert!(welcome(None).is_err());
+        let first = everything().swap_remove(0);
+        let place = welcome(Some(response(first))).unwrap();
+        assert_eq!(
+            (place.epoch, place.position),
+            (Some(Uuid::from_bytes([7; 16])), 12)
+        );
+    }
+
+    #[test]
+    fn a_position_beyond_all_positions_is_refused() {
+        let request = SyncRequest {
+            target_position: 1 << 63,
+            ..SyncRequest::default()
+        };
+        let refused = said(response(Message::Sync(request))).unwrap_err();
+        assert_eq!(
+            refused,
+            "the parent sent a sync request that cannot be used: it names a position that there is not"
+        );
+    }
+}
