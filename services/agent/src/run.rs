@@ -7,7 +7,7 @@ use crate::settings::{Command, Settings};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
-use journal::{Journal, JournalSettings, StatusId};
+use journal::{Journal, JournalSettings, StatusId, phrases};
 use link::Site;
 use link::attachment::Attachment;
 use link::children::{Children, LinkService};
@@ -36,6 +36,10 @@ use trust::tls::{self, HotCertificate, ServerTrust};
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the age of the statement and old removals are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
+/// Days that the history of a child site is kept.
+const HISTORY_DAYS: u16 = 365;
+/// Steps in which old history is forgotten, at most, before the next look.
+const HISTORY_STEPS: u32 = 10;
 /// Folder of the log within the data directory.
 const LOG_FOLDER: &str = "logs";
 
@@ -224,7 +228,7 @@ pub async fn run(
 }
 
 /// Warns once when no new statement came for too long, and forgets removals that every site has long
-/// seen.
+/// seen, and this site's old history.
 async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
     let mut warned = None;
     loop {
@@ -242,6 +246,14 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
                 let mut tx = site.store.begin().await?;
                 tx.forget_removals(before).await?;
                 tx.commit().await?;
+            }
+            let history = SignedDuration::from_hours(24 * i64::from(HISTORY_DAYS));
+            if let Ok(before) = now.checked_sub(history) {
+                let forgotten = site.store.forget_history(before, HISTORY_STEPS).await?;
+                if forgotten.total() > 0 {
+                    let line = phrases::history_forgotten(forgotten.status, forgotten.runs);
+                    site.journal.line(None, line);
+                }
             }
             Ok::<_, store::Error>(statement)
         };

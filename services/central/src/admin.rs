@@ -3,6 +3,7 @@
 
 mod approval_service;
 mod catalog_service;
+mod cleanup_service;
 mod decisions_shown;
 mod hierarchy_service;
 mod journal_service;
@@ -12,6 +13,7 @@ mod sync_service;
 pub use catalog_service::Catalog;
 
 use crate::admission::CentralAdmission;
+use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
 use crate::in_force::InForce;
 use crate::ingest::WsusUpstream;
@@ -26,6 +28,7 @@ use trust::seal::Sealer;
 use trust::{AccessToken, AuthorityPin, Role};
 use wire::v1::approval_service_server::ApprovalServiceServer;
 use wire::v1::catalog_service_server::CatalogServiceServer;
+use wire::v1::cleanup_service_server::CleanupServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
@@ -42,6 +45,7 @@ pub struct Admin {
     pub(crate) settings: InForce,
     pub(crate) upstream: Arc<WsusUpstream>,
     pub(crate) decisions: Decisions,
+    pub(crate) cleaner: Cleaner,
     pub(crate) sealer: Arc<Sealer>,
     /// Fingerprint of the authority, which access tokens name.
     pub(crate) pin: AuthorityPin,
@@ -63,6 +67,7 @@ impl Admin {
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
+            .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
             .add_service(JournalServiceServer::new(self));
     }

@@ -12,7 +12,7 @@ pub(crate) use terms::AcceptedTerms;
 
 use crate::decisions::ItemChange;
 use crate::ingest::WsusUpstream;
-use catalog::approval::{Licence, Record, Subject};
+use catalog::approval::{Expired, Licence, Record, Subject};
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::{UpdateId, codec, document};
@@ -72,6 +72,10 @@ impl WsusUpstream {
         let text = codec::decompress(&stored).map_err(|error| unreadable(&error))?;
         let update = document::parse(&text).map_err(|error| unreadable(&error))?;
         let mut subject = Subject::new(&update, record);
+        let flag = ItemKey::Expiry(row.id.update_id);
+        if subject.expired.is_none() && !tx.contents(&[flag]).await?.is_empty() {
+            subject.expired = Some(Expired::BySupersedence);
+        }
         if let Licence::NotAccepted(terms) = subject.licence
             && self.are_accepted(tx, terms).await?
         {

@@ -161,7 +161,7 @@ impl Decisions {
     }
 
     /// Whether the log is not to be signed now: a run adds to it, or is about to begin a new epoch.
-    fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.engine.state().running() || self.upstream.restored().is_some()
     }
 

@@ -13,6 +13,7 @@ mod fetch;
 mod known;
 mod prepared;
 mod preview;
+mod replaced;
 mod sieve;
 mod source;
 mod unlisted;
@@ -291,8 +292,8 @@ impl Ingest<'_> {
             true => Sieve::everything(),
             false => Sieve::configuration(),
         };
-        self.fetch(&categories.revisions, &mut sieve, &mut tally)
-            .await?;
+        let listed = self.without_replaced(categories.revisions.clone()).await?;
+        self.fetch(&listed, &mut sieve, &mut tally).await?;
 
         self.run.enter(Phase::SyncingUpdates);
         let (choice, unknown) = upstream.choice(self.products).await?;
@@ -315,6 +316,14 @@ impl Ingest<'_> {
             let listed = categories.revisions.iter().chain(of_updates);
             let listed = listed.map(|id| id.update_id).collect();
             self.remove_unlisted(listed, complete, &choice).await?;
+        }
+
+        let flagged = upstream.expire_superseded().await?;
+        if !flagged.is_nothing() {
+            self.run.line(phrases::expired_by_supersedence(
+                flagged.expired,
+                flagged.restored,
+            ));
         }
 
         self.run.enter(Phase::Verifying);
@@ -370,8 +379,8 @@ impl Ingest<'_> {
         }
         let list = self.client.revision_list(&filter).await?;
         let mut sieve = self.sieve(choice);
-        self.fetch_sifted(&list.revisions, &mut sieve, tally)
-            .await?;
+        let listed = self.without_replaced(list.revisions.clone()).await?;
+        self.fetch_sifted(&listed, &mut sieve, tally).await?;
         if !sieve.dropped().is_empty() {
             self.run.line(format!(
                 "{} of the {} listed revisions are not among what is chosen, and are not kept",

@@ -67,6 +67,8 @@ impl Publisher {
             stale_after: now.checked_add(self.validity).unwrap_or(now),
         });
         tx.publish(summary, &signed.to_bytes()).await?;
+        tx.note_arrival(signed.claimed().position, self.ambient.now())
+            .await?;
         Ok(signed.claimed().clone())
     }
 

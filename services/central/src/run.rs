@@ -2,7 +2,9 @@
 
 use crate::admin::{Admin, Catalog};
 use crate::admission::CentralAdmission;
+use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
+use crate::expiry::Expirer;
 use crate::failure_alert::FailureAlert;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
@@ -182,6 +184,13 @@ pub async fn run(
         journal: journal.clone(),
     };
     let decisions = Decisions::new(Arc::clone(&upstream), engine.handle(), journal.clone());
+    let cleaner = Cleaner::new(decisions.clone(), Arc::clone(&upstream), journal.clone());
+    let expirer = Expirer {
+        decisions: decisions.clone(),
+        upstream: Arc::clone(&upstream),
+        engine: engine.handle(),
+        journal: journal.clone(),
+    };
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -201,6 +210,7 @@ pub async fn run(
         settings: in_force,
         upstream: Arc::clone(&upstream),
         decisions: decisions.clone(),
+        cleaner: cleaner.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
         pin: authority.pin(),
         stop: stop.clone(),
@@ -235,6 +245,8 @@ pub async fn run(
     tasks.spawn(scheduler.keep(stop.clone()));
     tasks.spawn(failure_alert.keep(stop.clone()));
     tasks.spawn(decisions.keep(stop.clone()));
+    tasks.spawn(expirer.keep(stop.clone()));
+    tasks.spawn(cleaner.keep(site.engine.clone(), stop.clone()));
     tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(

@@ -15,6 +15,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
+use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
@@ -162,6 +163,11 @@ impl Client {
     /// The settings.
     pub fn settings(&self) -> SettingsServiceClient<Transport> {
         SettingsServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// The clean-up.
+    pub fn cleanup(&self) -> CleanupServiceClient<Transport> {
+        CleanupServiceClient::new(self.transport.clone())
     }
 
     /// Log and status messages.

@@ -4,6 +4,7 @@
 //! Owns: which site a verb asks and with which credential, and how answers look. Must not: know a
 //! database, decide anything that a site decides, or read anything of a site but its admin credential.
 
+pub mod cleanup;
 pub mod connection;
 pub mod console;
 pub mod demo;
@@ -38,6 +39,8 @@ pub enum Verb {
     Site(site::Command),
     /// Show and change what synchronizes, when and how; its history and its meaning
     Settings(settings::Command),
+    /// Clean up: decline expired and superseded updates, remove unused revisions, forget old history
+    Cleanup(cleanup::Command),
     /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
@@ -60,6 +63,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Message(command) => message::execute(command).await,
         Verb::Site(command) => site::execute(command).await,
         Verb::Settings(command) => settings::execute(command).await,
+        Verb::Cleanup(command) => cleanup::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
         Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,

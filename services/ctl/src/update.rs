@@ -71,6 +71,9 @@ struct List {
     /// Only this type; without it what an administrator approves
     #[arg(long = "type", value_enum, value_name = "TYPE")]
     update_type: Option<UpdateType>,
+    /// Only updates in this state
+    #[arg(long, value_enum, value_name = "STATE")]
+    state: Option<State>,
     /// Only those about which this was decided; without it all but those that were declined
     #[arg(long, value_enum, value_name = "APPROVAL")]
     approval: Option<ApprovalFilter>,
@@ -78,6 +81,29 @@ struct List {
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=MOST_UPDATES))]
     limit: u32,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum State {
+    /// Not expired
+    Published,
+    /// Expired, by whomever
+    Expired,
+    /// Withdrawn by its publisher
+    ExpiredByPublisher,
+    /// Superseded for long enough, by the rules of the settings
+    ExpiredBySupersedence,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Expired => "expired",
+            Self::ExpiredByPublisher => "expired-by-publisher",
+            Self::ExpiredBySupersedence => "expired-by-supersedence",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -217,6 +243,7 @@ async fn each_page(
             classification: text(&list.classification),
             product: text(&list.product),
             update_type: list.update_type.map_or("", UpdateType::name).to_owned(),
+            state: list.state.map_or("", State::name).to_owned(),
             approval: list.approval.map_or("", ApprovalFilter::word).to_owned(),
             page_size: list.limit.min(PAGE),
             page_token,
@@ -275,7 +302,14 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
         &format!("{}.{}", summary.update_id, summary.revision),
     );
     field("Type", &summary.update_type);
-    field("State", &summary.publication_state);
+    field("State", table::update_state(summary));
+    if let Some(since) = time(summary.expired_since.as_ref()) {
+        let since = text::date_and_time(since, view);
+        field(
+            "Expired",
+            &format!("since {since} by {}", summary.expired_by),
+        );
+    }
     field("Classification", &summary.classification);
     field("Products", &summary.products.join(", "));
     field("KB", &summary.kb_article_ids.join(" "));
@@ -327,6 +361,33 @@ mod tests {
     use super::*;
     use jiff::tz::TimeZone;
     use wire::v1::UpdateFile;
+
+    #[test]
+    fn an_expired_update_says_since_when_and_by_what() {
+        let view = View {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            zone: TimeZone::UTC,
+            colour: false,
+            width: None,
+        };
+        let since: jiff::Timestamp = "2026-03-01T17:00:00Z".parse().unwrap();
+        let answer = GetUpdateResponse {
+            summary: Some(UpdateSummary {
+                publication_state: "Published".into(),
+                expired_since: Some(wire::convert::from_timestamp(since)),
+                expired_by: "e6cf1350-c01b-414d-a61f-263d14d133b4".into(),
+                ..UpdateSummary::default()
+            }),
+            ..GetUpdateResponse::default()
+        };
+        let told = details(&answer, &view);
+        for line in [
+            "State           Expired (superseded)",
+            "Expired         since 2026-03-01 17:00:00 by e6cf1350-c01b-414d-a61f-263d14d133b4",
+        ] {
+            assert!(told.contains(line), "{told}");
+        }
+    }
 
     #[test]
     fn details_show_what_is_there_and_nothing_else() {

@@ -30,7 +30,9 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Run a site", &["central", "agent", "site", "upstream"]),
     (
         "Synchronize and look",
-        &["sync", "status", "settings", "log", "message", "update"],
+        &[
+            "sync", "status", "settings", "log", "message", "update", "cleanup",
+        ],
     ),
     ("Look around it", &["doctor"]),
     ("Set up your shell", &["completions", "help"]),
@@ -191,6 +193,9 @@ mod tests {
             "log --site SE1 --last 10 --follow",
             "message list --site SE1 --json",
             "update list cumulative --classification x --product y --type software --limit 7",
+            "update list --state expired-by-supersedence --json",
+            "cleanup --dry-run --json",
+            "cleanup report",
             "update list --approval declined",
             "update approve KB5031455 --for removal --deadline 2026-12-01T18:00 --accept-licence --json",
             "update approve --classification x --product y --text z --approval detection --dry-run --yes",

@@ -58,6 +58,8 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("ApprovalService/DecideUpdates", OPERATORS),
     ("CatalogService/GetUpdate", VIEWERS),
     ("CatalogService/ListUpdates", VIEWERS),
+    ("CleanupService/GetCleanupReport", VIEWERS),
+    ("CleanupService/RunCleanup", OPERATORS),
     ("EnrollmentService/Join", NEWCOMERS),
     ("HierarchyService/CreateJoinToken", ADMINISTRATORS),
     ("HierarchyService/ListSites", VIEWERS),

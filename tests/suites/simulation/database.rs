@@ -1,6 +1,7 @@
 //! What the databases say, read past the product with SQL of its own.
 
 use catalog::SiteCode;
+use catalog::header::RevisionHeader;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, Tree};
 use journal::StatusId;
@@ -121,6 +122,27 @@ impl Databases {
             .await,
         };
         Some(snapshot)
+    }
+
+    /// Everything that is applied, with the header where it is a revision.
+    pub async fn headers(&mut self, directory: &Path) -> BTreeMap<ItemKey, Option<RevisionHeader>> {
+        let Some(database) = self.open(directory).await else {
+            return BTreeMap::new();
+        };
+        let rows = sqlx::query(
+            "select key, header from item where digest is not null and superseded_by is null",
+        )
+        .fetch_all(&mut *database)
+        .await
+        .unwrap();
+        rows.iter()
+            .map(|row| {
+                let key = ItemKey::from_bytes(row.get(0)).unwrap();
+                let header = key.revision();
+                let header = header.map(|_| RevisionHeader::from_bytes(row.get(1)).unwrap());
+                (key, header)
+            })
+            .collect()
     }
 
     /// Items from a position on, in order.

@@ -57,6 +57,8 @@ pub enum Flow {
     Decision,
     /// A child forgets old removals, and what is too old of its runs and status messages.
     Retention,
+    /// Superseded updates expire, and everything is cleaned up.
+    Cleanup,
 }
 
 /// How commits fail.
@@ -79,7 +81,7 @@ impl Flow {
     /// The site whose commits fail.
     fn site(self) -> SiteCode {
         code(match self {
-            Self::Sync | Self::Settings | Self::Decision => crate::plan::CENTRAL,
+            Self::Sync | Self::Settings | Self::Decision | Self::Cleanup => crate::plan::CENTRAL,
             Self::FirstPull => SECONDARY,
             Self::Pull | Self::Join | Self::Renewal | Self::Repair | Self::Retention => PRIMARY,
         })
@@ -103,6 +105,7 @@ impl Flow {
             | Self::Repair
             | Self::Settings
             | Self::Decision
+            | Self::Cleanup
             | Self::Retention => 100 * VALIDITY,
         };
         let mut plan = Plan::quiet(sites.clone(), certificates);
@@ -119,6 +122,7 @@ impl Flow {
             | Self::Repair
             | Self::Settings
             | Self::Decision
+            | Self::Cleanup
             | Self::Retention => &sites[..],
         };
         for site in invited {
@@ -139,6 +143,13 @@ impl Flow {
             store::simulation::keep_only(&directory, HISTORY_KEPT);
             world.ledger.forgetful.insert(primary);
         }
+        if self == Self::Cleanup {
+            // Revisions to remove.
+            run::expect_a_run(&mut world);
+            world.work(Work::Publish(60));
+            world.work(Work::Person(Wish::Sync { full: false }));
+            run::come_to_rest(&mut world)?;
+        }
         Ok(world)
     }
 
@@ -158,6 +169,10 @@ impl Flow {
                 for (update, decline) in [(3, false), (4, true)] {
                     world.work(Work::Person(Wish::Decide { update, decline }));
                 }
+            }
+            Self::Cleanup => {
+                world.plan.pace.tidy = true;
+                world.work(Work::Person(Wish::TidyUp));
             }
             Self::Join | Self::FirstPull => {
                 let secondary = world.plan.sites[1];

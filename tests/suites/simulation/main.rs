@@ -214,3 +214,8 @@ fn forgetting_survives_the_failure_of_every_commit() {
         &[Failing::Once, Failing::Unheard, Failing::ForGood],
     );
 }
+
+#[test]
+fn a_clean_up_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Cleanup);
+}

@@ -189,7 +189,8 @@ impl Plan {
                     true => 60,
                     false => 7 * 24 * 3600,
                 }),
-            ),
+            )
+            .tidy(seed.is_multiple_of(3)),
             tick: TICK,
             latency: match slow {
                 true => (Duration::from_millis(20), Duration::from_millis(400)),

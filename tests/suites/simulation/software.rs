@@ -22,12 +22,14 @@ use trust::tls::{self, ServerTrust};
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::change_settings_request::To;
+use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
     Approval, Assignments, ChangeSettingsRequest, CreateJoinTokenRequest, DecideUpdatesRequest,
-    DecisionOutcome, ListUpdatesRequest, RemoveSiteRequest, StartSyncRequest, VerifySiteRequest,
+    DecisionOutcome, ListUpdatesRequest, RemoveSiteRequest, RunCleanupRequest, StartSyncRequest,
+    VerifySiteRequest,
 };
 
 /// Port of every site.
@@ -58,6 +60,8 @@ pub struct Pace {
     pub removals_kept: Duration,
     /// How often software looks for something new to do.
     pub look: Duration,
+    /// Whether superseded updates expire at once, and whatever can be is cleaned up at once.
+    pub tidy: bool,
 }
 
 impl Pace {
@@ -73,9 +77,25 @@ impl Pace {
             },
             removals_kept: Duration::from_secs(90 * 24 * 60 * 60),
             look: Duration::from_millis(200),
+            tidy: false,
         }
     }
+
+    /// The same, with everything expired and cleaned up at once, or not.
+    pub fn tidy(self, tidy: bool) -> Self {
+        Self { tidy, ..self }
+    }
 }
+
+/// Settings that expire and clean up at once.
+const TIDY: [&str; 6] = [
+    "supersedence.feature-updates=0",
+    "supersedence.other-updates=0",
+    "cleanup.decline-expired=true",
+    "cleanup.decline-superseded=true",
+    "cleanup.remove-unused-revisions=true",
+    "cleanup.days=0",
+];
 
 /// What a person is to do, in this order; each until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +119,8 @@ pub enum Wish {
         /// Seconds from the moment when that is done.
         after: i64,
     },
+    /// Have everything cleaned up that can be.
+    TidyUp,
     /// Have a site compare every row with its parent's.
     Verify {
         /// The site.
@@ -125,7 +147,7 @@ impl Wish {
             Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
                 Some(*site)
             }
-            Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } => None,
+            Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } | Self::TidyUp => None,
         }
     }
 }
@@ -291,15 +313,18 @@ pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) 
     Ok(axum::serve(listener, mood.over(upstream)).await?)
 }
 
-/// What is synchronized.
-fn everything() -> settings::Settings {
-    settings::Settings {
+/// What is synchronized: everything.
+fn first_settings(tidy: bool) -> settings::Settings {
+    let settings = settings::Settings {
         products: settings::document::Products {
             everything: true,
             ..Default::default()
         },
         ..Default::default()
-    }
+    };
+    let tidy = TIDY.iter().filter(|_| tidy).map(|text| text.parse());
+    let tidy: Result<Vec<_>, _> = tidy.collect();
+    settings.with(&tidy.unwrap()).unwrap()
 }
 
 /// The central site, until the host loses its power.
@@ -318,7 +343,9 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
             parallel: 2,
             exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
         }),
-        first: Some(FirstSettings::Document(Box::new(everything()))),
+        first: Some(FirstSettings::Document(Box::new(first_settings(
+            shared.pace.tidy,
+        )))),
         names: vec![name.clone()],
         statement_validity: shared.pace.statements,
         certificate_validity: shared.pace.certificates,
@@ -497,6 +524,24 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
             client.change_settings(request).await?;
             shared.board().scheduled = Some(at);
+        }
+        Wish::TidyUp => {
+            let request = ChangeSettingsRequest {
+                to: Some(To::Assignments(Assignments {
+                    set: TIDY.map(str::to_owned).to_vec(),
+                    reset: Vec::new(),
+                })),
+                ..ChangeSettingsRequest::default()
+            };
+            let mut client =
+                SettingsServiceClient::with_interceptor(channel.clone(), interceptor.clone());
+            client.change_settings(request).await?;
+            let mut client = CleanupServiceClient::with_interceptor(channel, interceptor);
+            let request = RunCleanupRequest { dry_run: false };
+            let report = client.run_cleanup(request).await?.into_inner().report;
+            let report = report.unwrap_or_default();
+            let left: u64 = report.tasks.iter().map(|task| task.left).sum();
+            anyhow::ensure!(left == 0 && report.failure.is_empty(), "{report:?}");
         }
         Wish::Verify { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);

@@ -1,8 +1,10 @@
 //! The verified catalog: searching it, and looking at one update.
 
 use super::{Admin, decisions_shown, internal};
-use catalog::document::{self, CategoryType, Prerequisite, UpdateType};
+use catalog::document::{self, CategoryType, Prerequisite, PublicationState, UpdateType};
+use catalog::expiry::Expiry;
 use catalog::header::RevisionHeader;
+use catalog::item::ItemKey;
 use catalog::{RevisionId, UpdateId, codec};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -46,6 +48,45 @@ struct Search {
     product: String,
     update_type: String,
     approval: decisions_shown::Filter,
+    state: Option<StateFilter>,
+}
+
+/// What is asked of the state of an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StateFilter {
+    Published,
+    Expired,
+    ExpiredByPublisher,
+    ExpiredBySupersedence,
+}
+
+impl StateFilter {
+    fn parse(text: &str) -> Result<Option<Self>, Status> {
+        Ok(Some(match text {
+            "" => return Ok(None),
+            "published" => Self::Published,
+            "expired" => Self::Expired,
+            "expired-by-publisher" => Self::ExpiredByPublisher,
+            "expired-by-supersedence" => Self::ExpiredBySupersedence,
+            _ => {
+                return Err(Status::invalid_argument(
+                    "the state is none: use published, expired, expired-by-publisher or \
+                     expired-by-supersedence",
+                ));
+            }
+        }))
+    }
+
+    fn fits(self, header: &RevisionHeader, summary: &UpdateSummary) -> bool {
+        let by_publisher = header.publication_state == PublicationState::Expired;
+        let by_supersedence = summary.expired_since.is_some();
+        match self {
+            Self::Published => !by_publisher && !by_supersedence,
+            Self::Expired => by_publisher || by_supersedence,
+            Self::ExpiredByPublisher => by_publisher,
+            Self::ExpiredBySupersedence => by_supersedence,
+        }
+    }
 }
 
 impl Search {
@@ -162,8 +203,22 @@ impl Catalog {
                 .msrc_severity
                 .map(|severity| severity.name().to_owned())
                 .unwrap_or_default(),
-            decision: None,
+            ..UpdateSummary::default()
         })
+    }
+
+    /// Adds what the supersedence rules say of the update.
+    async fn add_expiry(&self, id: UpdateId, summary: &mut UpdateSummary) -> Result<(), Status> {
+        let found = async {
+            let mut read = self.store.read().await?;
+            read.contents(&[ItemKey::Expiry(id)]).await
+        };
+        for record in found.await.map_err(internal)?.into_values() {
+            let expiry = Expiry::from_bytes(&record).map_err(malformed)?;
+            summary.expired_since = Some(from_timestamp(expiry.since));
+            summary.expired_by = expiry.by.to_string();
+        }
+        Ok(())
     }
 
     /// Whether there is no newer revision of the update than this.
@@ -209,7 +264,11 @@ impl Catalog {
                 let mut summary = self.summary(row.id, &header).await?;
                 summary.decision = record.map(decisions_shown::decision);
                 if search.fits(&header, &summary) && self.is_newest(row.id).await? {
-                    updates.push(summary);
+                    self.add_expiry(row.id.update_id, &mut summary).await?;
+                    let state = search.state;
+                    if state.is_none_or(|state| state.fits(&header, &summary)) {
+                        updates.push(summary);
+                    }
                 }
                 if updates.len() == page {
                     return Ok(ListUpdatesResponse {
@@ -289,6 +348,7 @@ impl Catalog {
         drop(read);
         let mut summary = self.summary(row.id, &header).await?;
         summary.decision = record.map(decisions_shown::decision);
+        self.add_expiry(id, &mut summary).await?;
         Ok(GetUpdateResponse {
             summary: Some(summary),
             licence,
@@ -325,6 +385,7 @@ impl CatalogService for Admin {
             classification: request.classification.to_lowercase(),
             product: request.product.to_lowercase(),
             update_type: request.update_type,
+            state: StateFilter::parse(&request.state)?,
             approval: decisions_shown::Filter::new(&request.approval)?,
         };
         let after = match request.page_token.as_str() {

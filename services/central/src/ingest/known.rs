@@ -37,7 +37,7 @@ impl WsusUpstream {
     }
 
     /// Reads the categories from the beginning the next time: some may be gone.
-    pub(super) async fn forget_categories(&self) {
+    pub(crate) async fn forget_categories(&self) {
         *self.known.lock().await = Known::default();
     }
 

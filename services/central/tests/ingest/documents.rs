@@ -20,6 +20,14 @@ pub struct Document {
     /// All that its prerequisites name.
     pub requires: BTreeSet<UpdateId>,
     pub bundles: Vec<RevisionId>,
+    /// What it supersedes directly.
+    pub supersedes: BTreeSet<UpdateId>,
+    /// `CreationDate`.
+    pub created: Timestamp,
+    /// Whether its publisher withdrew it.
+    pub is_expired: bool,
+    /// Whether it is approved by itself.
+    pub is_deployable: bool,
 }
 
 impl Document {
@@ -31,8 +39,13 @@ impl Document {
             belongs_to: BTreeSet::new(),
             requires: BTreeSet::new(),
             bundles: Vec::new(),
+            supersedes: BTreeSet::new(),
+            created: Timestamp::UNIX_EPOCH,
+            is_expired: false,
+            is_deployable: false,
         };
         let (mut is_clause, mut is_bundle, mut is_required, mut met) = (false, false, false, false);
+        let mut is_superseded = false;
         for tag in text.split('<').skip(1) {
             let name = tag
                 .split(|c: char| c.is_whitespace() || c == '>' || c == '/')
@@ -44,7 +57,15 @@ impl Document {
                 "AtLeastOne" => is_clause = !ends && tag.contains("IsCategory=\"true\""),
                 "BundledUpdates" => is_bundle = !ends,
                 "Prerequisites" => is_required = !ends,
-                "Properties" if !ends => found.kind = attribute(tag, "UpdateType").unwrap(),
+                "SupersededUpdates" => is_superseded = !ends,
+                "Properties" if !ends => {
+                    found.kind = attribute(tag, "UpdateType").unwrap();
+                    found.created = attribute(tag, "CreationDate").unwrap().parse().unwrap();
+                    let state = attribute(tag, "PublicationState");
+                    found.is_expired = state.as_deref() == Some("Expired");
+                    let deployable = attribute(tag, "ExplicitlyDeployable");
+                    found.is_deployable = deployable.as_deref() == Some("true");
+                }
                 "CategoryInformation" => found.category = attribute(tag, "CategoryType"),
                 "UpdateIdentity" if !ends => {
                     let id: UpdateId = attribute(tag, "UpdateID").unwrap().parse().unwrap();
@@ -55,6 +76,8 @@ impl Document {
                         met = true;
                     } else if is_bundle {
                         found.bundles.push(RevisionId::new(id, revision.unwrap()));
+                    } else if is_superseded {
+                        found.supersedes.insert(id);
                     } else if is_required {
                         found.requires.insert(id);
                         if is_clause {

@@ -169,13 +169,18 @@ pub fn everything() -> Products {
 
 /// A site that synchronizes a part of a catalog.
 pub async fn choosing(catalog: ServedCatalog, products: Products) -> Fixture {
+    let settings = Arc::unwrap_or_clone(with(products));
+    placed(catalog, settings, Ambient::system()).await
+}
+
+/// A site with these settings, and a clock of its own.
+pub async fn placed(catalog: ServedCatalog, settings: Settings, ambient: Ambient) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
-    let ambient = Ambient::system();
     let source = Arc::new(Moody {
         catalog,
         moods: Mutex::default(),
     });
-    let choice = watch::Sender::new(with(products));
+    let choice = watch::Sender::new(Arc::new(settings));
     let clock = ambient.clone();
     let ids = ambient.clone();
     let router = wsus::server::router(
@@ -292,6 +297,11 @@ impl Fixture {
     /// Chooses anew, for the runs that begin from now on.
     pub fn choose(&self, products: Products) {
         self.choice.send_replace(with(products));
+    }
+
+    /// Puts other settings in force.
+    pub fn set(&self, settings: Settings) {
+        self.choice.send_replace(Arc::new(settings));
     }
 
     /// What is decided by itself from now on.

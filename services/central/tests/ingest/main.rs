@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod approvals;
+mod cleanup;
 mod decisions;
 mod documents;
+mod expiry;
 mod fixture;
 mod selection;
 mod source;

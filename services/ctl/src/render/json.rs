@@ -129,6 +129,8 @@ pub struct Update<'a> {
     publication_state: &'a str,
     creation_date: Option<Timestamp>,
     msrc_severity: &'a str,
+    expired_since: Option<Timestamp>,
+    expired_by: Option<&'a str>,
     decision: Option<Decision<'a>>,
 }
 
@@ -174,6 +176,8 @@ pub fn update(summary: &v1::UpdateSummary) -> Update<'_> {
         publication_state: &summary.publication_state,
         creation_date: time(summary.creation_date.as_ref()),
         msrc_severity: &summary.msrc_severity,
+        expired_since: time(summary.expired_since.as_ref()),
+        expired_by: Some(summary.expired_by.as_str()).filter(|by| !by.is_empty()),
         decision: summary.decision.as_ref().map(decision),
     }
 }

@@ -10,7 +10,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{
     Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
-use wire::v1::{SiteReport, UpdateSummary};
+use wire::v1::{CleanupReport, SiteReport, UpdateSummary};
 
 /// Shown where there is nothing to say.
 const NOTHING_TO_SAY: &str = "-";
@@ -130,7 +130,7 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
             Cell::new(or_nothing(&update.classification)),
             Cell::new(products_text(&update.products)),
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
-            Cell::new(or_nothing(&update.publication_state)),
+            Cell::new(or_nothing(update_state(update))),
             Cell::new(or_nothing(&approval)),
             Cell::new(id),
         ]);
@@ -175,6 +175,33 @@ pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) 
     }
     // Names and addresses are there to be copied.
     folded(table, 80)
+}
+
+/// What a clean-up did, or would do.
+pub fn cleanup(report: &CleanupReport, view: &View) -> String {
+    let done = if report.dry_run { "Would do" } else { "Done" };
+    let mut table = table(view, &["Task", "Looked at", done, "Left over", "Time"]);
+    for task in &report.tasks {
+        let mut row = vec![Cell::new(or_nothing(&task.name))];
+        if task.enabled {
+            row.push(number(&count(task.looked_at)));
+            row.push(number(&count(task.done)));
+            row.push(number(&count(task.left)));
+            row.push(number(&format!("{} ms", count(task.milliseconds))));
+        } else {
+            row.push(Cell::new("switched off"));
+        }
+        table.add_row(row);
+    }
+    finished(table)
+}
+
+/// The state of an update, in words.
+pub fn update_state(update: &UpdateSummary) -> &str {
+    match update.expired_since {
+        Some(_) => "Expired (superseded)",
+        None => &update.publication_state,
+    }
 }
 
 /// What a site does, in words.

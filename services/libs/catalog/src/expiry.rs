@@ -4,7 +4,12 @@
 //! flagged and stay; nothing new is deployed of them. When the rules or the catalog change, a flag goes
 //! again.
 
+mod record;
+
+pub use record::RecordError;
+
 use crate::UpdateId;
+use crate::millisecond;
 use crate::supersedence::Supersedence;
 use crate::well_known::{DEFINITION_UPDATES, SERVICE_PACKS, UPGRADES};
 use jiff::tz::Offset;
@@ -42,7 +47,7 @@ pub struct Facts {
 /// Why an update is expired. It does not depend on when the rules are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expiry {
-    /// Since when: the creation of what supersedes it, and the months of the rule.
+    /// Since when: the creation of what supersedes it, and the months of the rule. To the millisecond.
     pub since: Timestamp,
     /// The update that supersedes it, directly or through others.
     pub by: UpdateId,
@@ -55,10 +60,12 @@ pub struct Plan {
     pub expire: BTreeMap<UpdateId, Expiry>,
     /// Updates whose flag is to go, because the rules do not expire them any more, or they are gone.
     pub restore: Vec<UpdateId>,
+    /// When the next flag is due, if nothing else happens: planning before that time gives nothing.
+    pub next: Option<Timestamp>,
 }
 
 impl Plan {
-    /// Whether everything is as the rules want it.
+    /// Whether every flag is as the rules want it.
     pub fn is_empty(&self) -> bool {
         self.expire.is_empty() && self.restore.is_empty()
     }
@@ -116,6 +123,10 @@ pub fn plan(
             Some(class) if class == UPGRADES.id => of_feature_updates.get(&id),
             _ => of_other_updates.get(&id),
         };
+        if let Some(expiry) = expiry.filter(|expiry| expiry.since > now) {
+            let next = plan.next.unwrap_or(expiry.since);
+            plan.next = Some(next.min(expiry.since));
+        }
         match expiry.filter(|expiry| expiry.since <= now) {
             Some(expiry) if flagged.get(&id) == Some(expiry) => {}
             Some(expiry) => {
@@ -137,7 +148,7 @@ fn months_later(time: Timestamp, months: u8) -> Option<Timestamp> {
         .to_datetime(time)
         .checked_add(i32::from(months).months())
         .ok()?;
-    Offset::UTC.to_timestamp(later).ok()
+    Offset::UTC.to_timestamp(later).ok().map(millisecond::cut)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use uuid::Uuid;
 const KIND_REVISION: u8 = 1;
 /// Kind byte of an approval's key. Kind 2 is that of the settings.
 const KIND_APPROVAL: u8 = 3;
+/// Kind byte of the key of an expiry.
+const KIND_EXPIRY: u8 = 4;
 
 /// Number of buckets that the items of a catalog are spread over (DESIGN section 3).
 pub const BUCKETS: usize = 65_536;
@@ -22,6 +24,8 @@ pub enum ItemKey {
     Revision(RevisionId),
     /// What was decided about an update ([`crate::approval::Record`]).
     Approval(UpdateId),
+    /// That the supersedence rules expired an update ([`crate::expiry::Expiry`]).
+    Expiry(UpdateId),
 }
 
 /// Bytes that are no item key.
@@ -50,6 +54,7 @@ impl ItemKey {
                 bytes
             }
             Self::Approval(id) => subject(KIND_APPROVAL, id).to_vec(),
+            Self::Expiry(id) => subject(KIND_EXPIRY, id).to_vec(),
         }
     }
 
@@ -60,14 +65,15 @@ impl ItemKey {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed(bytes.len());
         let (&kind, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if !matches!(kind, KIND_REVISION | KIND_APPROVAL) {
+        if !matches!(kind, KIND_REVISION | KIND_APPROVAL | KIND_EXPIRY) {
             return Err(KeyError::UnknownKind(kind));
         }
         let (guid, rest) = rest.split_at_checked(16).ok_or_else(malformed)?;
         let update_id = UpdateId(Uuid::from_slice(guid).map_err(|_| malformed())?);
-        if kind == KIND_APPROVAL {
-            return match rest {
-                [] => Ok(Self::Approval(update_id)),
+        if kind != KIND_REVISION {
+            return match (kind, rest) {
+                (KIND_APPROVAL, []) => Ok(Self::Approval(update_id)),
+                (KIND_EXPIRY, []) => Ok(Self::Expiry(update_id)),
                 _ => Err(malformed()),
             };
         }
@@ -82,7 +88,7 @@ impl ItemKey {
     pub const fn revision(self) -> Option<RevisionId> {
         match self {
             Self::Revision(id) => Some(id),
-            Self::Approval(_) => None,
+            Self::Approval(_) | Self::Expiry(_) => None,
         }
     }
 
@@ -92,6 +98,7 @@ impl ItemKey {
         match self {
             Self::Revision(id) => bucket_of_update(id.update_id),
             Self::Approval(id) => bucket_of(KIND_APPROVAL, id),
+            Self::Expiry(id) => bucket_of(KIND_EXPIRY, id),
         }
     }
 }
@@ -101,6 +108,7 @@ impl fmt::Display for ItemKey {
         match self {
             Self::Revision(id) => write!(f, "revision {id}"),
             Self::Approval(id) => write!(f, "approval of {id}"),
+            Self::Expiry(id) => write!(f, "expiry of {id}"),
         }
     }
 }
@@ -126,7 +134,17 @@ fn subject(kind: u8, update_id: UpdateId) -> [u8; 17] {
 /// Where the keys of what is no revision begin, and where they end (not included): what lists revisions
 /// passes over these. Keys of kinds that are not known are not among them.
 pub const fn keys_beside_revisions() -> ([u8; 1], [u8; 1]) {
-    ([KIND_REVISION + 1], [KIND_APPROVAL + 1])
+    ([KIND_REVISION + 1], [KIND_EXPIRY + 1])
+}
+
+/// Where the keys of all expiries begin, and where they end (not included).
+pub const fn expiry_keys() -> ([u8; 1], [u8; 1]) {
+    ([KIND_EXPIRY], [KIND_EXPIRY + 1])
+}
+
+/// Where the keys of all approvals begin, and where they end (not included).
+pub const fn approval_keys() -> ([u8; 1], [u8; 1]) {
+    ([KIND_APPROVAL], [KIND_APPROVAL + 1])
 }
 
 /// The first and the last key that a revision of an update can have, both included.
@@ -188,6 +206,15 @@ mod tests {
         assert!(within(key) && within(ItemKey::Approval(UpdateId::from_u128(u128::MAX))));
         assert!(!within(revision(0, 0)) && !within(revision(u128::MAX, u32::MAX)));
         assert_eq!(key.revision(), None);
+        let expiry = ItemKey::Expiry(update);
+        assert_eq!(expiry.to_string(), format!("expiry of {update}"));
+        assert!(within(expiry) && within(ItemKey::Expiry(UpdateId::from_u128(u128::MAX))));
+        assert_ne!(expiry.bucket(), key.bucket());
+        assert_eq!(expiry.revision(), None);
+        let (first, end) = expiry_keys();
+        let bytes = expiry.to_bytes();
+        assert!(bytes.as_slice() >= first.as_slice() && bytes.as_slice() < end.as_slice());
+        assert!(key.to_bytes().as_slice() < first.as_slice());
     }
 
     #[test]
@@ -204,6 +231,7 @@ mod tests {
         assert!(ItemKey::from_bytes(&[KIND_REVISION; 22]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 16]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 18]).is_err());
+        assert!(ItemKey::from_bytes(&[KIND_EXPIRY; 18]).is_err());
     }
 
     proptest! {
@@ -211,8 +239,9 @@ mod tests {
         fn a_key_reads_its_own_bytes(guid: u128, number: u32) {
             let key = revision(guid, number);
             prop_assert_eq!(ItemKey::from_bytes(&key.to_bytes()).unwrap(), key);
-            let key = ItemKey::Approval(UpdateId::from_u128(guid));
-            prop_assert_eq!(ItemKey::from_bytes(&key.to_bytes()).unwrap(), key);
+            for key in [ItemKey::Approval(UpdateId::from_u128(guid)), ItemKey::Expiry(UpdateId::from_u128(guid))] {
+                prop_assert_eq!(ItemKey::from_bytes(&key.to_bytes()).unwrap(), key);
+            }
         }
     }
 }

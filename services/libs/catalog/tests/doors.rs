@@ -247,6 +247,7 @@ fn bad_item_keys_are_refused() {
     for key in [
         ItemKey::Revision(RevisionId::new(update, 200)),
         ItemKey::Approval(update),
+        ItemKey::Expiry(update),
     ] {
         let good = key.to_bytes();
         for cut in cuts(&good) {
@@ -255,7 +256,7 @@ fn bad_item_keys_are_refused() {
         door.knock_all(cuts(&good), open);
         door.knock_all(damage(&good, 3, 2_000), open);
     }
-    door.close(4_000);
+    door.close(6_000);
 }
 
 #[test]

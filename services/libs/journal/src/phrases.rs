@@ -268,6 +268,23 @@ pub fn children_notified(children: &[SiteCode]) -> Option<String> {
     (!codes.is_empty()).then(|| format!("Sending sync notification to child site(s): {codes}"))
 }
 
+/// The supersedence rules were applied.
+pub fn expired_by_supersedence(expired: u64, restored: u64) -> String {
+    format!("Flagged {expired} superseded updates as expired, took the flag from {restored}")
+}
+
+/// The clean-up of the catalog is over.
+pub fn cleanup_processed(updates: u64, declined: u64, removed: u64) -> String {
+    format!(
+        "Cleanup processed {updates} total updates and declined {declined}; removed {removed} unused revisions"
+    )
+}
+
+/// Old history was forgotten.
+pub fn history_forgotten(messages: u64, runs: u64) -> String {
+    format!("Deleted {messages} old status messages and {runs} old runs of the history")
+}
+
 /// The clean-up of expired updates begins.
 pub fn cleanup_started() -> String {
     "Deleting old expired updates...".to_owned()

@@ -218,6 +218,14 @@ catalogue! {
     DecidedByItself = 9041 Information "decided by itself", "{0} updates were decided about by themselves: {1}", "";
     /// ISTR0 who, ISTR1 updates.
     LicenceAccepted = 9042 Information "licence terms accepted", "{0} accepted the licence terms of {1}", "";
+    /// ISTR0 who, ISTR1 declined as expired, ISTR2 declined as superseded, ISTR3 revisions removed, ISTR4 entries of
+    /// history, ISTR5 left over.
+    CleanupDone = 9045 Information "clean-up done", "the clean-up by {0} declined {1} expired and {2} superseded updates, removed {3} unused revisions and {4} old entries of the history; {5} are left for the next", "";
+    /// ISTR0 who, ISTR1 reason.
+    CleanupFailed = 9046 Warning "clean-up broken off", "the clean-up by {0} was broken off: {1}",
+        "What it did until then stays, and nothing is lost. It goes on by itself after the next synchronization, or with: headwater cleanup. If it comes back, repair what the message names.";
+    /// ISTR0 flagged, ISTR1 flag taken back.
+    UpdatesExpired = 9047 Information "superseded updates expired", "{0} superseded updates were flagged as expired, and the flag was taken from {1}", "";
     /// ISTR0 site, ISTR1 why.
     SyncFailureAlert = 9055 Warning "synchronization failure alert", "synchronization failure alert for the software update point at site {0}: {1}",
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";

@@ -67,6 +67,7 @@ impl Settings {
         if let Err(error) = self.schedule.check() {
             found.unless(false, "schedule", error.to_string());
         }
+        check_limits(&mut found, self);
         crate::approvals::check(&mut found, &self.approvals);
         if found.0.is_empty() {
             Ok(())
@@ -130,6 +131,23 @@ fn check_source(found: &mut Findings, source: &Source) {
             "it is not a certificate in PEM of 64 KiB at most",
         );
     }
+}
+
+/// Months and days.
+fn check_limits(found: &mut Findings, settings: &Settings) {
+    let (supersedence, cleanup) = (&settings.supersedence, &settings.cleanup);
+    for (name, months) in [
+        ("supersedence.feature-updates", supersedence.feature_updates),
+        ("supersedence.other-updates", supersedence.other_updates),
+    ] {
+        let why = format!("{months} months: use 1 to 99, or 0 for at once");
+        found.unless(months <= 99, name, why);
+    }
+    let why = format!("{} days: use 1 to 365, or 0 for at once", cleanup.days);
+    found.unless(cleanup.days <= 365, "cleanup.days", why);
+    let days = cleanup.history_days;
+    let why = format!("{days} days: use 1 to 3650");
+    found.unless((1..=3650).contains(&days), "cleanup.history-days", why);
 }
 
 /// A host, and perhaps a port.
@@ -235,6 +253,26 @@ mod tests {
             "the setting source.parallel-requests: 17 requests: use 1 to 16; the setting \
              proxy.port: use 1 to 65535"
         );
+    }
+
+    #[test]
+    fn months_and_days_have_limits() {
+        let months = "100 months: use 1 to 99, or 0 for at once";
+        for name in ["supersedence.feature-updates", "supersedence.other-updates"] {
+            refused(&[&format!("{name}=100")], name, months);
+            for fine in [0, 1, 99] {
+                assert_eq!(with(&[&format!("{name}={fine}")]).check(), Ok(()));
+            }
+        }
+        refused(
+            &["cleanup.days=366"],
+            "cleanup.days",
+            "366 days: use 1 to 365, or 0",
+        );
+        for days in ["0", "3651"] {
+            let change = format!("cleanup.history-days={days}");
+            refused(&[&change], "cleanup.history-days", "use 1 to 3650");
+        }
     }
 
     #[test]

@@ -27,6 +27,26 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
              no longer kept up to date.",
         );
     }
+    if changed("supersedence.") {
+        told.push(
+            "Superseded updates are looked at anew: those that the rules expire now are flagged as expired at \
+             every site, and the flag goes from those that they no longer expire. Nothing is deleted, and \
+             approvals stay.",
+        );
+    }
+    if changed("cleanup.") {
+        let cleanup = &settings.cleanup;
+        told.push(match cleanup.remove_unused_revisions {
+            true => {
+                "The next clean-up follows the new settings. Revisions that it removes go from every site, and \
+                 are not fetched again: headwater cleanup --dry-run says what it would do."
+            }
+            false => {
+                "The next clean-up follows the new settings: headwater cleanup --dry-run says what it would do. \
+                 What was declined stays declined until somebody approves it."
+            }
+        });
+    }
     if changed("approvals.rules.") {
         told.push(
             "The rules look at updates that arrive from now on. What is here already stays as it was decided; \

@@ -29,6 +29,10 @@ pub struct Settings {
     pub schedule: Schedule,
     /// What happens when a synchronization fails.
     pub failures: Failures,
+    /// When superseded updates expire.
+    pub supersedence: Supersedence,
+    /// What is cleaned up after each synchronization.
+    pub cleanup: Cleanup,
     /// What is approved and declined by itself.
     pub approvals: Approvals,
 }
@@ -167,6 +171,72 @@ impl Default for Products {
             everything: false,
             products: BTreeSet::from([FAMILY_WINDOWS.id]),
             classifications: BTreeSet::from([CRITICAL_UPDATES.id, SECURITY_UPDATES.id]),
+        }
+    }
+}
+
+/// When superseded updates expire. Definition updates never do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Supersedence {
+    /// Months until a superseded feature update (classification Upgrades) expires, counted from the
+    /// creation of the update that supersedes it; 0 is at once.
+    #[schemars(range(max = 99))]
+    pub feature_updates: u8,
+    /// The same for all other updates.
+    #[schemars(range(max = 99))]
+    pub other_updates: u8,
+}
+
+impl Default for Supersedence {
+    fn default() -> Self {
+        Self {
+            feature_updates: 3,
+            other_updates: 3,
+        }
+    }
+}
+
+impl Supersedence {
+    /// The rules as the catalog applies them.
+    pub fn rules(&self) -> catalog::expiry::Rules {
+        catalog::expiry::Rules {
+            feature_update_months: self.feature_updates,
+            other_update_months: self.other_updates,
+        }
+    }
+}
+
+/// What is cleaned up after each synchronization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Cleanup {
+    /// Whether updates are declined that are expired, by their publisher or by the supersedence rules, and
+    /// not approved for install or removal.
+    pub decline_expired: bool,
+    /// Whether superseded updates are declined that are not approved for install or removal, where an update
+    /// that supersedes them is approved for install.
+    pub decline_superseded: bool,
+    /// Whether revisions are removed that a newer one replaced, that nothing bundles, and in which no update
+    /// is approved. The newest revision of an update always stays.
+    pub remove_unused_revisions: bool,
+    /// Days after which what is expired, superseded or replaced is cleaned up; 0 is at once.
+    #[schemars(range(max = 365))]
+    pub days: u16,
+    /// Days that the history of synchronizations, status messages and updates set aside are kept.
+    #[schemars(range(min = 1, max = 3650))]
+    pub history_days: u16,
+}
+
+impl Default for Cleanup {
+    /// Expired updates are declined after the 30 days of the WSUS cleanup wizard; nothing is removed.
+    fn default() -> Self {
+        Self {
+            decline_expired: true,
+            decline_superseded: false,
+            remove_unused_revisions: false,
+            days: 30,
+            history_days: 365,
         }
     }
 }

@@ -102,6 +102,43 @@ const NAMES: &[(&str, &str, &str)] = &[
         "failures.alert",
         "",
         "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
+    ),
+    (
+        "supersedence.feature-updates",
+        "0 to 99 months",
+        "Supersedence Rules: Supersedence behavior for feature updates",
+    ),
+    (
+        "supersedence.other-updates",
+        "0 to 99 months",
+        "Supersedence Rules: Supersedence behavior for non-feature updates",
+    ),
+    (
+        "cleanup.decline-expired",
+        "",
+        "WSUS Maintenance: Decline expired updates; WSUS: Expired updates",
+    ),
+    (
+        "cleanup.decline-superseded",
+        "",
+        "Server Cleanup Wizard: Superseded updates",
+    ),
+    (
+        "cleanup.remove-unused-revisions",
+        "",
+        "WSUS Maintenance: Remove obsolete updates; WSUS: Unused updates and update revisions",
+    ),
+    (
+        "cleanup.days",
+        "0 to 365 days",
+        "the 30 days of the Server Cleanup Wizard",
+    ),
+    (
+        "cleanup.history-days",
+        "1 to 3650 days",
+        "Delete Aged Status Messages; WSUS: -",
+    ),
+    (
         "approvals.approve-new-revisions",
         "",
         "Automatic Approvals, Advanced: Automatically approve new revisions of updates that are already approved",
@@ -282,9 +319,37 @@ pub fn markdown() -> String {
         .expect("a text takes everything");
     }
     text.push_str(FORMS);
+    text.push_str(CLEANUP);
     text.push_str(RULES);
     text
 }
+
+/// What the sections `supersedence` and `cleanup` do.
+const CLEANUP: &str = r#"
+## Supersedence and clean-up
+
+An update expires when the months of `supersedence` have passed since something was published that supersedes it,
+directly or through others. It is then flagged at every site and stays where it is; it cannot be approved for install any
+more. When the rules are lengthened, or what superseded it is withdrawn or declined, the flag goes again. Definition
+updates never expire, nor does what only a service pack supersedes.
+
+The clean-up follows each synchronization by itself; `headwater cleanup` starts it by hand, `--dry-run` only counts. It does
+a bounded amount at a time and goes on after the next synchronization; broken off at any point, it goes on where it was.
+
+| task of the WSUS cleanup wizard | here |
+|---|---|
+| Unused updates and update revisions | `cleanup.remove-unused-revisions`; an update itself goes when its source no longer has it |
+| Expired updates | `cleanup.decline-expired` |
+| Superseded updates | `cleanup.decline-superseded` |
+| Computers not contacting the server | none: Headwater knows sites, and no client computers |
+| Unneeded update files | none: sites hold no update files yet |
+
+WSUS has to be cleaned up from the bottom of a hierarchy to its top, because each server deletes from its own database, and one
+that still has what its upstream server deleted no longer agrees with it. Here nothing is deleted at one site alone: what
+the top-level site declines and removes are changes of the one log that all sites follow, so every site takes them over in
+order with its next synchronization, however long it was away. Only its own history is cleaned up at each site by
+itself, and no other site depends on that.
+"#;
 
 /// How a rule stands in a file, and how it comes and goes.
 const RULES: &str = r#"

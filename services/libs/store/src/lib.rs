@@ -20,6 +20,8 @@ pub mod decisions;
 pub mod ingest;
 pub mod log;
 pub mod query;
+pub mod records;
+pub mod retention;
 pub mod runs;
 pub mod settings;
 #[cfg(feature = "simulation")]

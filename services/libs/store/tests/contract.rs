@@ -13,6 +13,7 @@ mod contract {
     pub mod ingest;
     pub mod log;
     pub mod random;
+    pub mod retention;
     pub mod runs;
     pub mod schema;
     pub mod settings;
@@ -129,6 +130,11 @@ contract! {
         the_newest_runs_come_first,
         the_last_success_is_the_newest_completed_run,
         pruning_keeps_exactly_the_newest_runs;
+    retention:
+        an_arrival_is_never_told_too_early,
+        records_are_listed_by_kind_and_key,
+        old_runs_are_forgotten_but_for_the_last_success,
+        old_messages_are_forgotten_once_they_were_delivered;
     authority:
         a_site_is_kept_as_it_was_written_last,
         a_join_token_remembers_its_use,

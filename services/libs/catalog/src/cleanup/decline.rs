@@ -70,6 +70,8 @@ pub struct DeclinePlan {
     pub declines: Vec<Decline>,
     /// Where to go on, if there are more: the `after` of the next plan.
     pub next: Option<UpdateId>,
+    /// How many more there are.
+    pub left: usize,
 }
 
 /// Plans at most `most` declines of updates behind `after`. `updates` is the whole catalog, each update once.
@@ -129,9 +131,14 @@ pub fn decline(
             })
         });
     let declines: Vec<Decline> = found.by_ref().take(most).collect();
-    let next = match found.next() {
-        Some(_) => declines.last().map(|decline| decline.id).or(after),
-        None => None,
+    let left = found.count();
+    let next = match left {
+        0 => None,
+        _ => declines.last().map(|decline| decline.id).or(after),
     };
-    DeclinePlan { declines, next }
+    DeclinePlan {
+        declines,
+        next,
+        left,
+    }
 }

@@ -26,8 +26,8 @@ pub struct RemovalPlan {
     /// The revisions, bundles before what they bundle, so that however far a removal comes, no bundle is held
     /// without its parts.
     pub revisions: Vec<RevisionId>,
-    /// Whether there are more: apply this plan and plan again.
-    pub more: bool,
+    /// How many more there are: apply this plan and plan again.
+    pub left: usize,
 }
 
 /// Plans the removal of at most `most` revisions. `revisions` is the whole catalog, each revision once. Applying
@@ -107,6 +107,6 @@ pub fn unused_revisions(
     let bundles_first = parts_first.into_iter().rev().map(|at| relations[at].id);
     RemovalPlan {
         revisions: bundles_first.take(most).collect(),
-        more: unused.len() > most,
+        left: unused.len().saturating_sub(most),
     }
 }

@@ -336,3 +336,22 @@ proptest! {
         prop_assert_eq!(flagged, fresh);
     }
 }
+
+#[test]
+fn the_next_due_time_is_the_first_of_those_to_come() {
+    let updates = [
+        update(1, "2024-01-01", &[]),
+        update(2, "2024-03-10", &[1]),
+        update(3, "2024-02-20", &[]),
+        update(4, "2024-04-01", &[3]),
+    ];
+    let at = |day: &str| {
+        let now = time(&format!("{day}T17:00:00Z"));
+        plan(&updates, &BTreeMap::new(), THREE_AND_ONE, now)
+    };
+    let due = |day: &str| Some(time(&format!("{day}T17:00:00Z")));
+    assert_eq!(at("2024-04-01").next, due("2024-04-10"));
+    assert_eq!(at("2024-04-10").next, due("2024-05-01"));
+    assert_eq!(at("2024-04-10").expire.len(), 1);
+    assert_eq!(at("2024-05-01").next, None);
+}

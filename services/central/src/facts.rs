@@ -1,0 +1,227 @@
+//! What is known of every update at once, for rules that look at the whole catalog.
+
+use catalog::approval::Record;
+use catalog::cleanup::{DeclineFacts, RevisionFacts};
+use catalog::document::PublicationState;
+use catalog::expiry::{self, Expiry};
+use catalog::header::RevisionHeader;
+use catalog::item::{ItemKey, approval_keys, expiry_keys};
+use catalog::well_known::CLASSIFICATIONS;
+use catalog::{RevisionId, UpdateId};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use store::records::{KeysOfKind, RecordRow};
+use store::retention::Arrivals;
+use store::{Error, Positions, Read, Store};
+
+/// Headers, and records, that are read at a time.
+const PAGE: u32 = 1000;
+
+/// The catalog of a top-level site in short, verified or not.
+pub(crate) struct Facts {
+    /// How far the log went.
+    pub(crate) positions: Positions,
+    /// Every revision: updates, categories and detectoids.
+    revisions: Vec<Revision>,
+    /// The place of the newest revision of each update, category and detectoid.
+    newest: BTreeMap<UpdateId, usize>,
+    /// What was decided.
+    pub(crate) approvals: HashMap<UpdateId, Record>,
+    /// Updates about which was decided what this version cannot read: they are left alone.
+    unreadable: HashSet<UpdateId>,
+    /// What the supersedence rules expired, and the positions at which they did.
+    flags: BTreeMap<UpdateId, (u64, Expiry)>,
+    arrivals: Arrivals,
+}
+
+/// A revision in short.
+struct Revision {
+    id: RevisionId,
+    position: u64,
+    is_configuration: bool,
+    explicitly_deployable: bool,
+    is_expired: bool,
+    creation_date: Timestamp,
+    classification: Option<UpdateId>,
+    superseded: Vec<UpdateId>,
+    bundled: Vec<RevisionId>,
+}
+
+impl Facts {
+    /// Reads all of it, as of one moment. Headers tell everything; no document is read.
+    ///
+    /// # Errors
+    /// When the database fails, or holds what cannot be read.
+    pub(crate) async fn read(store: &Store) -> Result<Self, Error> {
+        let mut read = store.read().await?;
+        let mut facts = Self {
+            positions: read.positions(),
+            revisions: Vec::new(),
+            newest: BTreeMap::new(),
+            approvals: HashMap::new(),
+            unreadable: HashSet::new(),
+            flags: BTreeMap::new(),
+            arrivals: read.arrivals().await?,
+        };
+        let mut after = 0;
+        loop {
+            let rows = read.applied_revisions_after(after, PAGE).await?;
+            let Some(last) = rows.last() else { break };
+            after = last.position;
+            for row in rows {
+                let header = RevisionHeader::from_bytes(&row.header).map_err(unreadable)?;
+                facts.add(row.id, row.position, header);
+            }
+        }
+        for row in records(&mut read, approval_keys()).await? {
+            let ItemKey::Approval(id) = row.key else {
+                continue;
+            };
+            match Record::from_bytes(&row.record) {
+                Ok(record) => {
+                    facts.approvals.insert(id, record);
+                }
+                Err(error) => {
+                    tracing::warn!(update = %id, %error, "left alone by rules and clean-up");
+                    facts.unreadable.insert(id);
+                }
+            }
+        }
+        for row in records(&mut read, expiry_keys()).await? {
+            if let (ItemKey::Expiry(id), Ok(expiry)) = (row.key, Expiry::from_bytes(&row.record)) {
+                facts.flags.insert(id, (row.position, expiry));
+            }
+        }
+        Ok(facts)
+    }
+
+    fn add(&mut self, id: RevisionId, position: u64, header: RevisionHeader) {
+        let is_classification = |id: &&UpdateId| CLASSIFICATIONS.iter().any(|c| c.id == **id);
+        let place = self.revisions.len();
+        self.revisions.push(Revision {
+            id,
+            position,
+            is_configuration: header.is_configuration(),
+            explicitly_deployable: header.explicitly_deployable,
+            is_expired: header.publication_state == PublicationState::Expired,
+            creation_date: header.creation_date,
+            classification: header.categories.iter().find(is_classification).copied(),
+            superseded: header.superseded,
+            bundled: header.bundled,
+        });
+        let newest = self.newest.entry(id.update_id).or_insert(place);
+        if self.revisions[*newest].id.revision < id.revision {
+            *newest = place;
+        }
+    }
+
+    /// The newest revision of each update.
+    fn updates(&self) -> impl Iterator<Item = &Revision> {
+        let newest = self.newest.values().map(|place| &self.revisions[*place]);
+        newest.filter(|revision| !revision.is_configuration)
+    }
+
+    /// The newest revision of an update.
+    pub(crate) fn newest(&self, update: UpdateId) -> Option<RevisionId> {
+        let place = self.newest.get(&update)?;
+        Some(self.revisions[*place].id)
+    }
+
+    /// The flags that are set.
+    pub(crate) fn flags(&self) -> BTreeMap<UpdateId, Expiry> {
+        let flags = self.flags.iter();
+        flags.map(|(id, (_, expiry))| (*id, *expiry)).collect()
+    }
+
+    /// What the supersedence rules want to know.
+    pub(crate) fn for_expiry(&self) -> Vec<expiry::Facts> {
+        self.updates()
+            .map(|newest| {
+                let update = newest.id.update_id;
+                let record = self.approvals.get(&update);
+                expiry::Facts {
+                    id: update,
+                    classification: newest.classification,
+                    creation_date: newest.creation_date,
+                    is_expired_by_publisher: newest.is_expired,
+                    is_declined: record.is_some_and(|record| {
+                        record.approval == catalog::approval::Approval::Declined
+                    }),
+                    superseded: newest.superseded.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// What declining wants to know.
+    pub(crate) fn for_declining(&self, now: Timestamp) -> Vec<DeclineFacts> {
+        let mut first: HashMap<UpdateId, u64> = HashMap::new();
+        for revision in &self.revisions {
+            let held = first.entry(revision.id.update_id).or_insert(u64::MAX);
+            *held = revision.position.min(*held);
+        }
+        let since = |position| self.arrivals.held_since(position, now);
+        self.updates()
+            .filter(|newest| !self.unreadable.contains(&newest.id.update_id))
+            .map(|newest| {
+                let update = newest.id.update_id;
+                let record = self.approvals.get(&update);
+                let expired_at = match newest.is_expired {
+                    true => Some(newest.position),
+                    false => self.flags.get(&update).map(|(position, _)| *position),
+                };
+                DeclineFacts {
+                    id: update,
+                    explicitly_deployable: newest.explicitly_deployable,
+                    approval: record.map_or_else(Default::default, |record| record.approval),
+                    decided_at: record.map(|record| record.changed_at),
+                    held_since: since(first.get(&update).copied().unwrap_or(newest.position)),
+                    expired_since: expired_at.map(since),
+                    superseded: newest.superseded.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// What the removal of revisions wants to know.
+    pub(crate) fn for_removing(&self, now: Timestamp) -> Vec<RevisionFacts> {
+        self.revisions
+            .iter()
+            .map(|revision| {
+                let record = self.approvals.get(&revision.id.update_id);
+                RevisionFacts {
+                    id: revision.id,
+                    held_since: self.arrivals.held_since(revision.position, now),
+                    bundled: revision.bundled.clone(),
+                    is_approved: self.unreadable.contains(&revision.id.update_id)
+                        || record.is_some_and(|record| {
+                            let is_this = record.revision == revision.id.revision;
+                            record.approval.is_approved() && is_this
+                        }),
+                }
+            })
+            .collect()
+    }
+}
+
+/// All records of a kind. There are never more than updates.
+pub(crate) async fn records(
+    read: &mut Read<'_>,
+    kind: KeysOfKind,
+) -> Result<Vec<RecordRow>, Error> {
+    let mut all = Vec::new();
+    loop {
+        let after = all.last().map(|row: &RecordRow| row.key);
+        let rows = read.applied_records(kind, after, PAGE).await?;
+        if rows.is_empty() {
+            return Ok(all);
+        }
+        all.extend(rows);
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Error {
+    Error::Corrupt {
+        what: error.to_string(),
+    }
+}
