@@ -8,7 +8,8 @@ use std::process::Command;
 
 /// Everything that sites are built of.
 const ALL_LIBS: &[&str] = &[
-    "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire", "wsus",
+    "admin", "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+    "wsus",
 ];
 
 /// Which of our crates a crate may use in its own code. `docs/architecture.md` has it as a picture.
@@ -26,6 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "link",
         &[
             "catalog", "daemon", "journal", "store", "sync", "trust", "wire",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire",
         ],
     ),
     ("central", ALL_LIBS),

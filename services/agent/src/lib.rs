@@ -2,6 +2,7 @@
 //! reports its status up.
 
 pub mod admission;
+pub mod in_force;
 pub mod membership;
 pub mod renewal;
 pub mod run;

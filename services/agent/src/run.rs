@@ -1,9 +1,11 @@
 //! Putting a child site together: everything is built and bound, then tasks start.
 
 use crate::admission::AgentAdmission;
+use crate::in_force::InForce;
 use crate::membership::Membership;
 use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
+use admin::{Catalog, Reading, Replica, credential};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -20,6 +22,7 @@ use link::pull::ParentUpstream;
 use link::refusals::Refusals;
 use link::reporter::{self, Place};
 use link::reports::Reports;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use trust::AuthorityPin;
 use trust::tls::{self, HotCertificate, ServerTrust};
 
 /// How long tasks may take to end.
@@ -60,14 +64,14 @@ impl Agent {
     }
 }
 
-/// Starts a child site in this process. It runs until `stop` is told. Without an acceptor it takes no
-/// children in. Joins the hierarchy first, if it has not.
+/// Starts a child site in this process. It runs until `stop` is told. Without an acceptor, and the address at which
+/// that listens, it takes no children in and answers nobody. Joins the hierarchy first, if it has not.
 ///
 /// # Errors
 /// When the site cannot join, or a file, the database or a key is not usable.
 pub async fn run(
     settings: &Settings,
-    acceptor: Option<impl Acceptor>,
+    acceptor: Option<(impl Acceptor, SocketAddr)>,
     connector: Arc<dyn Connector>,
     ambient: Ambient,
     stop: CancellationToken,
@@ -108,6 +112,7 @@ pub async fn run(
         .last()
         .context("the certificate chain is empty")?
         .clone();
+    let pin = AuthorityPin::of(&authority);
     let hot = HotCertificate::new(&member.certificate, &member.key)?;
     let server_tls = tls::server_config(
         Arc::clone(&hot) as _,
@@ -158,7 +163,22 @@ pub async fn run(
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let tasks = TaskTracker::new();
-    if let Some(acceptor) = acceptor {
+    let in_force = InForce::default();
+    if let Some(why) = in_force.refresh(&site).await? {
+        tracing::warn!(why, "the settings of the catalog cannot be read");
+    }
+    if let Some((acceptor, address)) = acceptor {
+        let who = (member.site, pin);
+        credential::ensure(directory, who, address, &store, &ambient).await?;
+        let replica = Replica(Reading {
+            site: site.clone(),
+            parent: Some(member.parent),
+            logs: logs.clone(),
+            catalog: Arc::new(Catalog::new(store.clone())),
+            settings: in_force.watch(),
+            pin,
+            stop: stop.clone(),
+        });
         let link = LinkService::new(
             site.clone(),
             Arc::clone(&children),
@@ -171,7 +191,7 @@ pub async fn run(
             link,
             Enrollment::new(site.clone(), admission.clone()),
             SiteMetrics::new(site.clone(), Arc::clone(&children)),
-            |_| {},
+            |routes| replica.add_to(routes),
         )
         .await?;
         tasks.spawn(listen::serve(
@@ -200,6 +220,8 @@ pub async fn run(
             let parent = member.parent.to_string();
             Arc::new(move || parent.clone())
         },
+        locale: settings.site.locale,
+        settings_version: in_force.watch_version(),
     };
     let renewal = Renewal {
         site: site.clone(),
@@ -215,6 +237,7 @@ pub async fn run(
             .announce_runs(Arc::clone(&children), stop.clone()),
     );
     tasks.spawn(attachment.keep(stop.clone()));
+    tasks.spawn(in_force.keep(site.clone(), stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(renewal.keep_valid(member.certificate, stop.clone()));
@@ -296,7 +319,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let start = Box::pin(run(
         &settings,
-        listener,
+        listener.zip(address),
         Arc::new(TcpConnector),
         Ambient::system(),
         shutdown.token().clone(),

@@ -1,7 +1,10 @@
 //! The settings in force: the newest version of the document, what the process itself decides laid over it.
 
+use crate::decisions::{self, Decisions, ItemChange};
 use crate::ingest::proxy_of;
+use crate::roll_out::Register;
 use crate::settings::FirstSettings;
+use catalog::item::ItemKey;
 use daemon::Ambient;
 use jiff::Timestamp;
 use journal::status_message::MAX_INSERT;
@@ -10,7 +13,8 @@ use secrecy::SecretString;
 use settings::Settings;
 use settings::change::{Change, difference};
 use settings::document::SynchronizeAction;
-use std::sync::Arc;
+use settings::roll_out::RollOut;
+use std::sync::{Arc, OnceLock};
 use store::Store;
 use store::settings::SettingsRow;
 use tokio::sync::{Mutex, watch};
@@ -82,7 +86,8 @@ impl Version {
         })?;
         Ok(Self {
             number: row.version,
-            time: Some(row.time),
+            // As the database keeps it.
+            time: Timestamp::from_millisecond(row.time.as_millisecond()).ok(),
             who: row.who,
             settings,
         })
@@ -141,9 +146,16 @@ pub struct InForce {
     journal: Journal,
     ambient: Ambient,
     fixed: Fixed,
+    sites: Register,
     /// One change at a time.
     changing: Arc<Mutex<()>>,
     settings: watch::Sender<Arc<Settings>>,
+    /// What every site has to know of them.
+    rolled_out: watch::Sender<Option<Arc<RollOut>>>,
+    /// Its version.
+    number: watch::Sender<u64>,
+    /// By what they come into the log, as soon as there is a log.
+    decisions: Arc<OnceLock<Decisions>>,
 }
 
 impl InForce {
@@ -157,14 +169,19 @@ impl InForce {
         ambient: Ambient,
         first: Option<FirstSettings>,
         fixed: Fixed,
+        sites: Register,
     ) -> Result<Self, Error> {
         let this = Self {
             store,
             journal,
             ambient,
             fixed,
+            sites,
             changing: Arc::default(),
             settings: watch::Sender::new(Arc::default()),
+            rolled_out: watch::Sender::default(),
+            number: watch::Sender::default(),
+            decisions: Arc::default(),
         };
         let held = this.version(None).await?;
         match first {
@@ -177,7 +194,74 @@ impl InForce {
             }
             Some(_) | None => this.tell(held.settings),
         }
+        let version = this.version(None).await?;
+        this.make_roll_out(&version).await?;
         Ok(this)
+    }
+
+    /// Settings come into the log by `decisions` from now on.
+    pub fn decide_by(&self, decisions: Decisions) {
+        self.decisions.get_or_init(|| decisions);
+    }
+
+    /// Tells what every site has to know of the settings in force.
+    pub fn watch_roll_out(&self) -> watch::Receiver<Option<Arc<RollOut>>> {
+        self.rolled_out.subscribe()
+    }
+
+    /// Tells the number of the version in force.
+    pub fn watch_version(&self) -> watch::Receiver<u64> {
+        self.number.subscribe()
+    }
+
+    async fn make_roll_out(&self, version: &Version) -> Result<RollOut, Error> {
+        let sites = self.sites.read().await?;
+        let roll_out = self.sites.roll_out(version, &sites);
+        self.tell_roll_out(roll_out.clone());
+        Ok(roll_out)
+    }
+
+    fn tell_roll_out(&self, roll_out: RollOut) {
+        let version = roll_out.version;
+        self.rolled_out.send_if_modified(|held| {
+            let news = held.as_deref() != Some(&roll_out);
+            if news {
+                *held = Some(Arc::new(roll_out));
+            }
+            news
+        });
+        self.number.send_if_modified(|held| {
+            let news = *held != version;
+            *held = version;
+            news
+        });
+    }
+
+    /// Puts into the log what every site has to know of the settings in force, unless it is there: after a
+    /// start, when a site came or went or tells another locale, when the log lost it. Doing it again changes
+    /// nothing. Before anybody changed anything every site has the defaults, and nothing is put there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn roll_out(&self) -> Result<(), Error> {
+        let _turn = self.changing.lock().await;
+        let version = self.version(None).await?;
+        let roll_out = self.make_roll_out(&version).await?;
+        let Some(decisions) = self.decisions.get().filter(|_| version.number > 0) else {
+            return Ok(());
+        };
+        let content = content_of(&roll_out)?;
+        if self.store.read().await?.applied_settings().await?.as_ref() == Some(&content) {
+            return Ok(());
+        }
+        let mut tx = decisions.begin().await?;
+        // Another process may have made a version meanwhile; it puts that into the log itself.
+        let newest = tx.settings().await?.map_or(0, |row| row.version);
+        if newest == version.number {
+            decisions::put(&mut tx, vec![item(content)], self.ambient.now()).await?;
+            decisions.finish(tx).await?;
+        }
+        Ok(())
     }
 
     /// Tells the settings in force, now and whenever they change.
@@ -265,6 +349,15 @@ impl InForce {
                 .map_err(|error| Error::Refused(error.to_string()))?;
         }
         let changes = difference(&held.settings, &settings);
+        let sites = self.sites.read().await?;
+        let concerns_sites = |change: &Change| {
+            change.name.starts_with("languages.") || change.name.starts_with("site.")
+        };
+        if changes.iter().any(concerns_sites) {
+            settings
+                .check_sites(&sites)
+                .map_err(|error| Error::Refused(error.to_string()))?;
+        }
         let fixed = |change: &&Change| self.fixed.names().contains(&change.name.as_str());
         if let Some(change) = changes.iter().find(fixed) {
             return Err(Error::Refused(format!(
@@ -289,7 +382,14 @@ impl InForce {
             who: who.to_owned(),
             document: settings.to_json(),
         };
-        let mut tx = self.store.begin().await?;
+        let version = Version::of(row.clone())?;
+        let roll_out = self.sites.roll_out(&version, &sites);
+        let content = content_of(&roll_out)?;
+        let decisions = self.decisions.get();
+        let mut tx = match decisions {
+            Some(decisions) => decisions.begin().await?,
+            None => self.store.begin().await?,
+        };
         let newest = tx.settings().await?.map_or(0, |row| row.version);
         if newest != held.number {
             return Err(Error::Conflict {
@@ -298,8 +398,15 @@ impl InForce {
             });
         }
         tx.add_settings(&row).await?;
-        tx.commit().await?;
+        match decisions {
+            Some(decisions) => {
+                decisions::put(&mut tx, vec![item(content)], self.ambient.now()).await?;
+                decisions.finish(tx).await?;
+            }
+            None => tx.commit().await?,
+        }
         self.tell(settings);
+        self.tell_roll_out(roll_out);
         let inserts = vec![
             outcome.version.to_string(),
             who.to_owned(),
@@ -309,6 +416,18 @@ impl InForce {
             .record(StatusId::SettingsChanged, None, inserts)
             .await;
         Ok(outcome)
+    }
+}
+
+fn content_of(roll_out: &RollOut) -> Result<Vec<u8>, Error> {
+    let content = roll_out.to_content();
+    content.map_err(|error| Error::Refused(format!("the settings cannot travel: {error}")))
+}
+
+fn item(content: Vec<u8>) -> ItemChange {
+    ItemChange::Put {
+        key: ItemKey::Settings,
+        content,
     }
 }
 

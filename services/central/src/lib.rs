@@ -15,6 +15,7 @@ pub mod in_force;
 pub mod ingest;
 pub mod publish;
 pub mod restore;
+pub mod roll_out;
 pub mod run;
 pub mod schedule;
 mod seal;

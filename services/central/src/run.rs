@@ -1,6 +1,6 @@
 //! Putting a central site together: everything is built and bound, then tasks start.
 
-use crate::admin::{Admin, Catalog};
+use crate::admin::Admin;
 use crate::admission::CentralAdmission;
 use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
@@ -11,8 +11,10 @@ use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
 use crate::publish::Publisher;
 use crate::restore;
+use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
+use admin::{Catalog, Reading, credential};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -80,10 +82,9 @@ pub async fn run(
         .with_context(|| format!("the data directory {}", directory.display()))?;
     let store = Store::open(&settings.site.database).await?;
     let identity = Identity::open(directory, &ambient)?;
-    identity
-        .ensure_credential(directory, settings.site_code, address, &store, &ambient)
-        .await?;
     let code = settings.site_code;
+    let pin = identity.authority.pin();
+    credential::ensure(directory, (code, pin), address, &store, &ambient).await?;
     let journal = Journal::open(
         store.clone(),
         JournalSettings {
@@ -119,12 +120,24 @@ pub async fn run(
     let fixed = Fixed {
         upstream: settings.upstream.as_ref().map(|source| source.url.clone()),
     };
+    let reports = Reports::default();
+    let register = Register {
+        store: store.clone(),
+        reports: reports.clone(),
+        top: code,
+        address: settings
+            .names
+            .first()
+            .map(|name| format!("https://{name}:{}", address.port())),
+        locale: settings.site.locale,
+    };
     let in_force = InForce::load(
         store.clone(),
         journal.clone(),
         ambient.clone(),
         settings.first.clone(),
         fixed,
+        register.clone(),
     )
     .await?;
     let upstream = WsusUpstream::new(
@@ -153,7 +166,7 @@ pub async fn run(
         refusals: Refusals::new(journal.clone()),
         engine: engine.handle(),
         ambient: ambient.clone(),
-        reports: Reports::default(),
+        reports,
         announcements: watch::Sender::default(),
     };
     reporter::load(&site).await?;
@@ -191,6 +204,8 @@ pub async fn run(
         engine: engine.handle(),
         journal: journal.clone(),
     };
+    in_force.decide_by(decisions.clone());
+    in_force.roll_out().await?;
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -201,19 +216,25 @@ pub async fn run(
         tasks.clone(),
         stop.clone(),
     );
-    let admin = Admin {
+    let reading = Reading {
         site: site.clone(),
-        children: Arc::clone(&children),
-        admission: Arc::clone(&admission),
+        parent: None,
         logs,
         catalog: Arc::new(Catalog::new(store.clone())),
-        settings: in_force,
+        settings: in_force.watch_roll_out(),
+        pin,
+        stop: stop.clone(),
+    };
+    let admin = Admin {
+        site: site.clone(),
+        reading,
+        children: Arc::clone(&children),
+        admission: Arc::clone(&admission),
+        settings: in_force.clone(),
         upstream: Arc::clone(&upstream),
         decisions: decisions.clone(),
         cleaner: cleaner.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
-        pin: authority.pin(),
-        stop: stop.clone(),
     };
     let router = link::router::router(
         link,
@@ -229,6 +250,8 @@ pub async fn run(
             let upstream = Arc::clone(&upstream);
             Arc::new(move || upstream.name())
         },
+        locale: settings.site.locale,
+        settings_version: in_force.watch_version(),
     };
     tasks.spawn(listen::serve(
         acceptor,
@@ -247,6 +270,7 @@ pub async fn run(
     tasks.spawn(decisions.keep(stop.clone()));
     tasks.spawn(expirer.keep(stop.clone()));
     tasks.spawn(cleaner.keep(site.engine.clone(), stop.clone()));
+    tasks.spawn(roll_out::keep(in_force, register, stop.clone()));
     tasks.spawn(restore::watch(site.clone(), upstream, stop.clone()));
     tasks.spawn(publisher.clone().keep_fresh(store.clone(), stop.clone()));
     tasks.spawn(keep_house(

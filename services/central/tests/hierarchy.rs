@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use link::dial::{self, TcpConnector};
 use link::enrollment::{self, Membership};
 use link::settings::SiteFlags;
+use settings::roll_out::RollOut;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -19,13 +20,16 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use trust::tls::{self, HotCertificate, ServerTrust};
 use trust::{AccessToken, JoinToken, SiteCertificate, SiteKey};
+use wire::v1::change_settings_request::To;
 use wire::v1::enrollment_service_client::EnrollmentServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
+use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::site_link_service_client::SiteLinkServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
-    CancelSyncRequest, CreateJoinTokenRequest, DescribeSiteRequest, JoinRequest, PullRequest,
-    RemoveSiteRequest, RenewCertificateRequest, StartSyncRequest,
+    Assignments, CancelSyncRequest, ChangeSettingsRequest, CreateJoinTokenRequest,
+    DescribeSiteRequest, JoinRequest, PullRequest, RemoveSiteRequest, RenewCertificateRequest,
+    StartSyncRequest,
 };
 
 struct Fixture {
@@ -381,4 +385,110 @@ async fn a_site_that_was_removed_is_not_shown_after_a_restart() {
     fixture.stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), central.ended());
     ended.await.unwrap();
+}
+
+impl Fixture {
+    /// Changes settings as the administrator does.
+    async fn set(&self, assignments: &[&str]) -> Result<u64, Status> {
+        let set = assignments.iter().map(|text| (*text).to_owned()).collect();
+        let request = self.ask(ChangeSettingsRequest {
+            to: Some(To::Assignments(Assignments {
+                set,
+                reset: Vec::new(),
+            })),
+            ..ChangeSettingsRequest::default()
+        });
+        let mut client = SettingsServiceClient::new(self.dial(None).await);
+        let answer = client.change_settings(request).await?;
+        Ok(answer.into_inner().version)
+    }
+
+    /// The settings of the verified catalog.
+    async fn rolled_out(&self) -> Option<RollOut> {
+        let content = self.store().read().await.unwrap().rolled_out_settings();
+        let content = content.await.unwrap();
+        content.map(|content| RollOut::from_content(&content).unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_settings_are_in_the_signed_catalog_at_once_without_what_is_the_top_level_sites_alone()
+ {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.rolled_out().await, None);
+    fixture.set(&["proxy.port=0"]).await.unwrap_err();
+    assert_eq!(fixture.store().positions().head, 0);
+    let changes = [
+        "schedule.time-zone=Europe/Berlin",
+        "proxy.host=proxy.example",
+    ];
+    assert_eq!(fixture.set(&changes).await.unwrap(), 1);
+    let positions = fixture.store().positions();
+    assert_eq!((positions.head, positions.verified), (1, 1));
+    let rolled_out = fixture.rolled_out().await.unwrap();
+    assert_eq!((rolled_out.version, rolled_out.top), (1, code("CAS")));
+    assert_eq!(rolled_out.who, "local administrator");
+    assert_eq!(rolled_out.settings.schedule.time_zone, "Europe/Berlin");
+    assert_eq!(rolled_out.settings.proxy.host, None);
+    // The item is held once, at its last change.
+    assert_eq!(fixture.set(&["schedule.time-zone=UTC"]).await.unwrap(), 2);
+    assert_eq!(fixture.rolled_out().await.unwrap().version, 2);
+    let items = fixture.store().read().await.unwrap().items().await.unwrap();
+    assert_eq!((items, fixture.store().positions().verified), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_effect_follows_the_sites_that_there_are() {
+    let fixture = Fixture::new().await;
+    let refused = fixture
+        .set(&["site.PR1.update-files=fr"])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(
+        refused.message().starts_with(
+            "the setting site.PR1.update-files: there is no site PR1 in the hierarchy (headwater site list)"
+        ),
+        "{}",
+        refused.message()
+    );
+    fixture.member("PR1").await;
+    fixture.set(&["site.PR1.update-files=fr"]).await.unwrap();
+    let rolled_out = fixture.rolled_out().await.unwrap();
+    let of = |site: &str| {
+        rolled_out
+            .update_files(code(site), Some(code("CAS")))
+            .to_string()
+    };
+    assert_eq!(
+        (of("PR1"), of("PR2")),
+        ("en, fr".to_owned(), "all".to_owned())
+    );
+    let refused = fixture
+        .set(&["languages.update-files=de"])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.message(),
+        "the setting site.PR1.update-files: fr is not among the languages of its parent CAS (de, en): choose a \
+         part of those, or give CAS more first"
+    );
+    // Other settings can be changed whatever became of a site.
+    fixture.remove("PR1").await;
+    let mut positions = fixture.store().watch_positions();
+    while !fixture.rolled_out().await.unwrap().sites.is_empty() {
+        let changed = tokio::time::timeout(Duration::from_secs(60), positions.changed());
+        changed
+            .await
+            .expect("the removed site is left out in time")
+            .unwrap();
+    }
+    fixture
+        .set(&["schedule.time-zone=Europe/Berlin"])
+        .await
+        .unwrap();
+    fixture
+        .set(&["languages.update-files=de"])
+        .await
+        .unwrap_err();
 }

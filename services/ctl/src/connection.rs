@@ -48,12 +48,12 @@ pub struct ConnectionArgs {
     /// File that holds the access token [env: HEADWATER_TOKEN_FILE]
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
-    /// Data directory of the central site on this machine: its admin credential is used where no
+    /// Data directory of the site on this machine: its admin credential is used where no
     /// server and token are given [env: HEADWATER_DATA_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Settings file: server, token-file, token and data-dir are read from it; the central site's
-    /// own file will do [env: HEADWATER_CONFIG]
+    /// Settings file: server, token-file, token and data-dir are read from it; a site's own
+    /// file will do [env: HEADWATER_CONFIG]
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
 }

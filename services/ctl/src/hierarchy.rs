@@ -88,9 +88,14 @@ impl Hierarchy {
         self.sites.get(code)
     }
 
-    /// The top-level site: the one without a parent.
+    /// The top-level site: the one without a parent. Where a site below it was asked, which knows itself and
+    /// what is below, that site.
     pub fn top(&self) -> Option<&SiteReport> {
-        self.sites.values().find(|site| site.parent.is_empty())
+        let mut sites = self.sites.values();
+        sites
+            .clone()
+            .find(|site| site.parent.is_empty())
+            .or_else(|| sites.find(|site| !self.sites.contains_key(&site.parent)))
     }
 
     /// Whether a report is that of the top-level site.

@@ -1,4 +1,4 @@
-//! The verbs people type: they ask a central site over its admin API and show the answer, as a table
+//! The verbs people type: they ask a site over its admin API and show the answer, as a table
 //! for people or as JSON for scripts. `demo` starts a whole hierarchy of real processes to try them on.
 //!
 //! Owns: which site a verb asks and with which credential, and how answers look. Must not: know a

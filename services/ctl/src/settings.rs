@@ -75,6 +75,9 @@ enum Action {
         /// As a TOML document, which "headwater settings import" takes
         #[arg(long, conflicts_with_all = ["changed", "name"])]
         toml: bool,
+        /// What is in effect at a site, and where each setting comes from
+        #[arg(long, value_name = "CODE", conflicts_with_all = ["version", "toml"])]
+        site: Option<String>,
     },
     /// Change settings: NAME=VALUE, and for lists NAME+=VALUE and NAME-=VALUE
     #[command(after_help = "\
@@ -82,6 +85,7 @@ Examples:
   headwater settings set source.action=upstream-server source.url=https://wsus.example.org:8531
   headwater settings set products.classifications+=Drivers
   headwater settings set proxy.host=proxy.example.org proxy.port=3128 --dry-run
+  headwater settings set languages.update-files=de,fr site.SE1.update-files=fr
   headwater settings set approvals.rules.office.title='*Office*' approvals.rules.office.deadline-days=7
   headwater settings set proxy.host=          # an optional setting is given up with nothing")]
     Set {
@@ -201,9 +205,35 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             version,
             changed,
             toml,
+            site: Some(site),
+        } => {
+            debug_assert!(!toml && version.is_none(), "the command line refuses both");
+            let answer = of_site(&client, site.clone()).await?;
+            let sites = crate::follow::sites(&client).await?;
+            let reported = sites.site(&site).map(|report| report.settings_version);
+            show::effective(
+                &console,
+                &answer,
+                (&site, reported),
+                name.as_deref(),
+                changed,
+            )?;
+        }
+        Action::Show {
+            name,
+            version,
+            changed,
+            toml,
+            site: None,
         } => {
             let answer = get(&client, version.unwrap_or(0)).await?;
             if toml {
+                if show::is_replica(&answer) {
+                    bail!(
+                        "{}; ask for the whole document there",
+                        harmless(&answer.role)
+                    );
+                }
                 let settings = document(&answer)?;
                 let text = toml::to_string(&settings).context("the settings as TOML")?;
                 console.verbatim(&text)?;
@@ -285,7 +315,24 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 async fn get(client: &Client, version: u64) -> anyhow::Result<GetSettingsResponse> {
-    let request = question(GetSettingsRequest { version });
+    let request = GetSettingsRequest {
+        version,
+        site_code: String::new(),
+    };
+    ask(client, request).await
+}
+
+/// The settings in effect at a site.
+async fn of_site(client: &Client, site_code: String) -> anyhow::Result<GetSettingsResponse> {
+    let request = GetSettingsRequest {
+        version: 0,
+        site_code,
+    };
+    ask(client, request).await
+}
+
+async fn ask(client: &Client, request: GetSettingsRequest) -> anyhow::Result<GetSettingsResponse> {
+    let request = question(request);
     let answer = client.settings().get_settings(request).await;
     let answer =
         answer.map_err(|status| explain(status, &client.server, "reading the settings"))?;

@@ -8,7 +8,9 @@ use crate::hierarchy::time;
 use crate::render::{View, json, table, text};
 use serde::Serialize;
 use std::process::ExitCode;
-use wire::v1::{GetUpdateRequest, GetUpdateResponse, ListUpdatesRequest, UpdateSummary};
+use wire::v1::{
+    GetUpdateRequest, GetUpdateResponse, ListUpdatesRequest, UpdateFile, UpdateSummary,
+};
 
 /// Updates that are asked for at once.
 const PAGE: u32 = 200;
@@ -350,17 +352,32 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
     list("Prerequisites", answer.prerequisites.clone());
     list("Bundled updates", answer.bundled.clone());
     list("Supersedes", answer.supersedes.clone());
-    let files = answer.files.iter();
-    let files = files.map(|file| format!("{}  {}", file.name, text::size(file.size)));
-    list("Files", files.collect());
+    let texts = answer.texts.iter();
+    let texts = texts.map(|text| format!("{:8}{}", text.language, text.title));
+    list("Titles", texts.collect());
+    list("Files", answer.files.iter().map(file).collect());
+    if !answer.files.is_empty() {
+        lines.push(format!(
+            "  needed here: {} of {} (languages: {})",
+            text::size(answer.bytes_needed),
+            text::size(answer.bytes),
+            harmless(&answer.update_file_languages)
+        ));
+    }
     lines.join("\n")
+}
+
+/// A file, and whether the site that was asked needs it.
+fn file(file: &UpdateFile) -> String {
+    let need = if file.needed { "needed" } else { "not needed" };
+    let (name, size) = (&file.name, text::size(file.size));
+    format!("{name}  {size}  {need}: {}", file.because)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use jiff::tz::TimeZone;
-    use wire::v1::UpdateFile;
 
     #[test]
     fn an_expired_update_says_since_when_and_by_what() {
@@ -410,8 +427,11 @@ mod tests {
             files: vec![UpdateFile {
                 name: "a.cab".into(),
                 size: 2048,
+                because: "for fr, which is not among the languages here".into(),
                 ..UpdateFile::default()
             }],
+            bytes: 2048,
+            update_file_languages: "de, en".into(),
             position: 1200,
             ..GetUpdateResponse::default()
         };
@@ -428,7 +448,8 @@ Prerequisites (1)
   one of: a, b
 
 Files (1)
-  a.cab  2.0 KB";
+  a.cab  2.0 KB  not needed: for fr, which is not among the languages here
+  needed here: 0 B of 2.0 KB (languages: de, en)";
         assert_eq!(details(&answer, &view), expected);
     }
 }

@@ -21,8 +21,8 @@ const VARIABLES: &str = "  HEADWATER_SERVER        address of the site that the 
   HEADWATER_CONFIG        settings file
   NO_COLOR                no colours
 Every setting is taken from the flag, else the variable, else the settings file (--config), else a
-default. On the central site's machine the verbs need none of this: they use the admin credential in
-its data directory, which its owner alone may read.";
+default. On the machine of a site that listens the verbs need none of this: they use the admin
+credential in its data directory, which its owner alone may read.";
 
 /// The groups of the help, in the order in which a person needs them. Every verb is in one of them.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -192,6 +192,7 @@ mod tests {
             "status --check --config central.toml",
             "log --site SE1 --last 10 --follow",
             "message list --site SE1 --json",
+            "settings show languages --site SE1 --json",
             "update list cumulative --classification x --product y --type software --limit 7",
             "update list --state expired-by-supersedence --json",
             "cleanup --dry-run --json",

@@ -22,6 +22,8 @@ mod refusals;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod roll_out;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod stand_alone;

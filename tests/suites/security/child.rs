@@ -11,12 +11,13 @@ use testkit::patience::LONG;
 use testkit::until;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use trust::{AccessToken, AuthorityPin, Role};
 
 /// A site that runs until it is dropped.
 pub struct Child {
     pub site: Site,
     _stop: DropGuard,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Child {
@@ -28,6 +29,10 @@ impl Child {
         let folder = tempfile::tempdir().unwrap();
         let settings = settings(folder.path());
         let stop = CancellationToken::new();
+        let listener = listener.map(|listener| {
+            let address = listener.local_addr().unwrap();
+            (listener, address)
+        });
         let connector = Arc::new(TcpConnector);
         let ambient = Ambient::system();
         let agent = agent::run(&settings, listener, connector, ambient, stop.clone());
@@ -35,8 +40,29 @@ impl Child {
         Self {
             site: agent.site,
             _stop: stop.drop_guard(),
-            _folder: folder,
+            folder: folder,
         }
+    }
+
+    /// The token with which the verbs work on its machine.
+    pub fn local_credential(&self) -> AccessToken {
+        let text = std::fs::read_to_string(self.folder.path().join("admin-credential.json"));
+        let credential: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
+        AccessToken::decode(credential["token"].as_str().unwrap()).unwrap()
+    }
+
+    /// A new access token, as it is sent.
+    pub async fn token(&self, pin: AuthorityPin, role: Role) -> String {
+        use secrecy::ExposeSecret as _;
+        let ambient = &self.site.ambient;
+        let token = AccessToken::new(self.site.code, pin, &mut ambient.new_rng());
+        let mut tx = self.site.store.begin().await.unwrap();
+        let (hash, name) = (token.hash(), role.name());
+        tx.put_access_token(hash.as_bytes(), name, name, ambient.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        format!("Bearer {}", token.encode().expose_secret())
     }
 
     /// Waits until the site has verified a position.

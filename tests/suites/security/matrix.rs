@@ -1,13 +1,20 @@
-//! Who may call what: every RPC of every service, called by everybody there is, at a central site.
+//! Who may call what: every RPC of every service, called by everybody there is, at a central site and at a
+//! primary one.
 
+use crate::child::Child;
+use crate::parent::{Parent, code};
 use crate::playground::Playground;
 use crate::raw::Raw;
+use link::dial::TcpConnector;
 use prost::Message as _;
+use std::path::Path;
 use std::sync::Arc;
 use testkit::patience::LONG;
+use tokio::net::TcpListener;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 use trust::Role;
+use trust::tls::ServerTrust;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +25,10 @@ enum Outcome {
     Denied,
     /// The call is looked at.
     Heard,
+    /// Who calls might, at the top-level site.
+    Elsewhere,
 }
-use Outcome::{Denied, Heard, Unknown};
+use Outcome::{Denied, Elsewhere, Heard, Unknown};
 
 /// Who calls, in the order of the columns.
 const CALLERS: [&str; 9] = [
@@ -85,6 +94,20 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("SyncService/WatchSync", VIEWERS),
 ];
 
+/// What is decided at the top-level site, and refused at every other to those who might do it there.
+const AT_THE_TOP: [&str; 10] = [
+    "ApprovalService/DecideUpdates",
+    "HierarchyService/CreateJoinToken",
+    "HierarchyService/RemoveSite",
+    "HierarchyService/VerifySite",
+    "SettingsService/ChangeSettings",
+    "SettingsService/ListCategories",
+    "SettingsService/ListSettingsVersions",
+    "SettingsService/SetSecret",
+    "SyncService/CancelSync",
+    "SyncService/StartSync",
+];
+
 /// Calls an RPC with an empty message.
 async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {
     let mut request = Request::new(tokio_stream::once(Vec::new()));
@@ -109,13 +132,20 @@ async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {
             Code::PermissionDenied => Denied,
             // An empty message asks for nothing that there is, and is told so.
             Code::InvalidArgument | Code::NotFound | Code::Aborted => Heard,
+            Code::FailedPrecondition => {
+                let said = status.message();
+                assert!(
+                    said.contains("is a replica: settings, approvals and"),
+                    "{rpc}: {said}"
+                );
+                Elsewhere
+            }
             Code::Ok
             | Code::Cancelled
             | Code::Unknown
             | Code::DeadlineExceeded
             | Code::AlreadyExists
             | Code::ResourceExhausted
-            | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::Unimplemented
             | Code::Internal
@@ -207,4 +237,44 @@ async fn every_rpc_is_open_to_those_who_may_and_to_nobody_else() {
         let told = refused.iter().filter(|text| text.contains(site)).count();
         assert_eq!(told, 1, "{site}: {refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_shows_what_it_has_and_changes_nothing_for_anybody() {
+    let parent = Parent::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let settings = |folder: &Path| parent.child_settings("PR1", folder);
+    let primary = Child::start(settings, Some(listener)).await;
+    let pin = primary.local_credential().authority_pin;
+    let dial = || async {
+        let time = trust::tls::time_provider(|| daemon::Clock::now(&daemon::SystemClock));
+        let expected = Some(code("PR1"));
+        let trust = ServerTrust::Pin { pin, expected };
+        let tls = trust::tls::client_config(None, trust, time).unwrap();
+        let channel = link::dial::channel(&url, Arc::new(tls), Arc::new(TcpConnector));
+        channel.await.unwrap()
+    };
+    let mut callers = vec![(dial().await, None, 0)];
+    let roles = [Role::Viewer, Role::Operator, Role::Administrator];
+    for (role, column) in roles.into_iter().zip(6..) {
+        callers.push((dial().await, Some(primary.token(pin, role).await), column));
+    }
+    let mut wrong = Vec::new();
+    for (rpc, expected) in TABLE {
+        for (channel, token, column) in &callers {
+            let expected = match expected[*column] {
+                Heard if AT_THE_TOP.contains(rpc) => Elsewhere,
+                outcome => outcome,
+            };
+            let outcome = call(channel, rpc, token.as_deref()).await;
+            if outcome != expected {
+                let who = CALLERS[*column];
+                wrong.push(format!(
+                    "{rpc} by {who}: {outcome:?} instead of {expected:?}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

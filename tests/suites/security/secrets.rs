@@ -125,8 +125,58 @@ async fn keys_and_tokens_show_in_no_log_no_answer_and_no_list_of_processes() {
         );
     }
 
+    // What is the top-level site's alone does not come to a child with the settings, nor does it answer it.
+    const PASSWORD: &str = "hunter2-of-the-proxy";
+    const PROXY: &str = "proxy-that-nobody-below-knows.example";
+    secrets.add("password of the proxy", PASSWORD);
+    let proxy = format!("proxy.host={PROXY}");
+    let user = ["proxy.user=anna", "proxy.allow-basic-authentication=true"];
+    hierarchy
+        .run(&["settings", "set", &proxy, user[0], user[1]])
+        .good();
+    let password = wire::v1::SetSecretRequest {
+        name: "proxy.password".to_owned(),
+        secret: PASSWORD.to_owned(),
+    };
+    let client = hierarchy.client().await.unwrap();
+    let mut settings = client.settings();
+    settings
+        .set_secret(ctl::connection::question(password))
+        .await
+        .unwrap();
+    let show = ["settings", "show", "--json"];
+    let shown = testkit::until(
+        "the settings reach PR1",
+        testkit::patience::LONG,
+        || async {
+            let shown = hierarchy.run_at("PR1", &show);
+            let there = shown.output.contains("\"version\":2");
+            there.then_some(shown.clone()).ok_or(shown.errors)
+        },
+    )
+    .await;
+    let answers = [
+        shown,
+        hierarchy.run_at("PR1", &["settings", "show", "--site", "PR1", "--json"]),
+        hierarchy.run_at("PR1", &["message", "list", "--json"]),
+    ];
+    for answer in &answers {
+        secrets.check("what a replica answers", &answer.output);
+        assert!(
+            answer.status.success() && !answer.output.contains(PROXY),
+            "{answer:?}"
+        );
+    }
+
     site.stop().await;
     hierarchy.stop_all().await;
+    for file in files(&hierarchy.data_dir("PR1")) {
+        let held = fs::read(&file).unwrap();
+        let told = held
+            .windows(PROXY.len())
+            .any(|part| part == PROXY.as_bytes());
+        assert!(!told, "{}", file.display());
+    }
     let (mut logs, mut own) = (0, 0);
     for folder in [hierarchy.folder(), elsewhere.folder()] {
         for file in files(folder) {

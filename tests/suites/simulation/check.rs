@@ -86,6 +86,11 @@ pub const AT_REST: &[Check] = &[
     check(4, "no status message was lost or doubled", messages_arrived),
     check(4, "nothing is left in a passing state", nothing_is_stuck),
     check(8, "the schedule was kept", schedule_was_kept),
+    check(
+        9,
+        "every site has the settings that are in force",
+        settings_arrived,
+    ),
     check(4, "no decision was lost", decisions_are_kept),
     check(
         2,
@@ -235,6 +240,29 @@ fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
                 "{code} shows {count} items at {}, and not the {} of its statement",
                 site.verified, claimed.items
             ));
+        }
+    }
+    Ok(())
+}
+
+fn settings_arrived(world: &mut World, sites: &Sites) -> Outcome {
+    let central = world.plan.central;
+    let directory = world.shared.directory(central);
+    let newest = world
+        .runtime
+        .block_on(world.databases.settings_version(&directory));
+    let members = reachable(world).into_iter().map(|(site, _)| site);
+    for code in members
+        .chain([central])
+        .filter(|code| sites.contains_key(code))
+    {
+        let directory = world.shared.directory(code);
+        let held = world
+            .runtime
+            .block_on(world.databases.rolled_out(&directory));
+        let held = held.map_err(|error| format!("{code}: {error}"))?;
+        if held != newest {
+            return Err(format!("{code} has version {held}, in force is {newest}"));
         }
     }
     Ok(())

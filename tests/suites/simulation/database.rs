@@ -5,6 +5,7 @@ use catalog::header::RevisionHeader;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, Tree};
 use journal::StatusId;
+use settings::roll_out::RollOut;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,6 +209,42 @@ impl Databases {
             numbers.insert(row.get(1));
         }
         numbers
+    }
+
+    /// Number of the newest version of the settings that were made here.
+    pub async fn settings_version(&mut self, directory: &Path) -> u64 {
+        let Some(database) = self.open(directory).await else {
+            return 0;
+        };
+        let newest: i64 =
+            sqlx::query_scalar("select coalesce(max(version), 0) from settings_version")
+                .fetch_one(database)
+                .await
+                .unwrap();
+        newest.try_into().unwrap()
+    }
+
+    /// Version of the settings in the verified catalog; the error says why they cannot be read.
+    pub async fn rolled_out(&mut self, directory: &Path) -> Result<u64, String> {
+        let Some(Snapshot { verified, .. }) = self.snapshot(directory).await else {
+            return Ok(0);
+        };
+        let Some(database) = self.open(directory).await else {
+            return Ok(0);
+        };
+        let content: Option<Vec<u8>> = sqlx::query_scalar(
+            "select header from item where key = ? and position <= ? and digest is not null \
+             and (superseded_by is null or superseded_by > ?)",
+        )
+        .bind(ItemKey::Settings.to_bytes())
+        .bind(i64::try_from(verified).unwrap())
+        .bind(i64::try_from(verified).unwrap())
+        .fetch_optional(database)
+        .await
+        .unwrap();
+        let read = content.map(|content| RollOut::from_content(&content));
+        let read = read.transpose().map_err(|error| error.to_string())?;
+        Ok(read.map_or(0, |read| read.version))
     }
 
     /// Why a site did not take a catalog that its parent sent, or what it repaired in its own, each time.

@@ -149,6 +149,14 @@ impl Plan {
             let after = random.random_range(10..40);
             work.push((at, Work::Person(Wish::Schedule { after })));
         }
+        if seed.is_multiple_of(5) {
+            let random = &mut StdRng::seed_from_u64(seed.wrapping_add(3));
+            for _ in 0..random.random_range(1..4) {
+                let at = seconds(random, 5..FAULTS_UNTIL);
+                let site = sites[random.random_range(0..sites.len())].code;
+                work.push((at, Work::Person(Wish::Languages { site })));
+            }
+        }
         if !seed.is_multiple_of(3) {
             let random = &mut StdRng::seed_from_u64(seed.wrapping_add(2));
             for _ in 0..random.random_range(1..8) {

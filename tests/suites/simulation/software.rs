@@ -121,6 +121,11 @@ pub enum Wish {
     },
     /// Have everything cleaned up that can be.
     TidyUp,
+    /// Give a site languages of its own.
+    Languages {
+        /// The site.
+        site: SiteCode,
+    },
     /// Have a site compare every row with its parent's.
     Verify {
         /// The site.
@@ -147,6 +152,7 @@ impl Wish {
             Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
                 Some(*site)
             }
+            Self::Languages { site } => Some(*site),
             Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } | Self::TidyUp => None,
         }
     }
@@ -296,6 +302,7 @@ impl Shared {
             database: Location::Directory(data_dir.clone()),
             data_dir,
             listen: None,
+            locale: None,
             engine: EngineSettings {
                 poll,
                 ..pace.engine.clone()
@@ -390,7 +397,10 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
         let stop = shared.running(&name);
         let running = agent::run::run(
             &settings,
-            Some(host.listen(PORT).await?),
+            Some((
+                host.listen(PORT).await?,
+                SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            )),
             Arc::new(host.clone()),
             ambient.clone(),
             stop.clone(),
@@ -542,6 +552,23 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             let report = report.unwrap_or_default();
             let left: u64 = report.tasks.iter().map(|task| task.left).sum();
             anyhow::ensure!(left == 0 && report.failure.is_empty(), "{report:?}");
+        }
+        Wish::Languages { site } => {
+            let request = ChangeSettingsRequest {
+                to: Some(To::Assignments(Assignments {
+                    set: vec![format!("site.{site}.update-files=de,fr")],
+                    reset: Vec::new(),
+                })),
+                ..ChangeSettingsRequest::default()
+            };
+            let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
+            match client.change_settings(request).await {
+                // It has not joined yet, or was removed.
+                Err(status) if status.code() == tonic::Code::InvalidArgument => {
+                    anyhow::ensure!(shared.place(site).is_none(), "{}", status.message());
+                }
+                changed => drop(changed?),
+            }
         }
         Wish::Verify { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);

@@ -42,7 +42,7 @@ async fn a_site_that_is_still_joining_ends_at_once_when_it_is_told_to() {
     let shutdown = Shutdown::new();
     let start = run(
         &settings,
-        None::<TcpListener>,
+        None::<(TcpListener, SocketAddr)>,
         Arc::new(Silence),
         Ambient::system(),
         shutdown.token().clone(),

@@ -1,8 +1,8 @@
 //! Deciding about updates.
 
-use super::decisions_shown::approval;
 use super::{Admin, internal};
 use crate::approvals::{Decided, Verdict, Wanted};
+use ::admin::decisions_shown::approval;
 use catalog::UpdateId;
 use catalog::approval::Approval;
 use jiff::Timestamp;

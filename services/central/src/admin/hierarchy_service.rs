@@ -46,11 +46,7 @@ impl HierarchyService for Admin {
         &self,
         request: Request<ListSitesRequest>,
     ) -> Result<Response<ListSitesResponse>, Status> {
-        self.authorize(&request, Role::Viewer).await?;
-        Ok(Response::new(ListSitesResponse {
-            sites: self.site.reports.all(),
-            hierarchy: self.site.hierarchy.0.as_bytes().to_vec(),
-        }))
+        self.reading.list_sites(request).await
     }
 
     async fn create_join_token(

@@ -93,7 +93,13 @@ impl SettingsService for Admin {
         request: Request<GetSettingsRequest>,
     ) -> Result<Response<GetSettingsResponse>, Status> {
         self.authorize(&request, Role::Viewer).await?;
-        let number = Some(request.get_ref().version).filter(|number| *number != 0);
+        let request = request.into_inner();
+        let site = convert::optional_site_code("site_code", &request.site_code)?;
+        let effective = match site {
+            Some(site) => self.reading.effective(site)?,
+            None => Vec::new(),
+        };
+        let number = Some(request.version).filter(|number| *number != 0);
         let version = self.settings.version(number).await.map_err(told)?;
         let secrets = async {
             let mut read = self.site.store.read().await?;
@@ -119,6 +125,8 @@ impl SettingsService for Admin {
                 .iter()
                 .map(|n| (*n).to_owned())
                 .collect(),
+            role: self.reading.role(),
+            effective,
         }))
     }
 

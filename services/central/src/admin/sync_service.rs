@@ -1,10 +1,8 @@
 //! Starting, cancelling and following synchronization.
 
 use super::Admin;
-use futures::{Stream, StreamExt as _};
+use ::admin::reading::Answers;
 use journal::StatusId;
-use std::pin::Pin;
-use std::time::Duration;
 use sync::{Trigger, engine};
 use tonic::{Request, Response, Status};
 use trust::Role;
@@ -14,13 +12,9 @@ use wire::v1::{
     WatchSyncResponse,
 };
 
-/// Changes are gathered this long before they are told.
-const GATHER: Duration = Duration::from_millis(100);
-
 #[tonic::async_trait]
 impl SyncService for Admin {
-    type WatchSyncStream =
-        Pin<Box<dyn Stream<Item = Result<WatchSyncResponse, Status>> + Send + 'static>>;
+    type WatchSyncStream = Answers<WatchSyncResponse>;
 
     async fn start_sync(
         &self,
@@ -65,23 +59,6 @@ impl SyncService for Admin {
         &self,
         request: Request<WatchSyncRequest>,
     ) -> Result<Response<Self::WatchSyncStream>, Status> {
-        self.authorize(&request, Role::Viewer).await?;
-        let mut changes = self.site.reports.watch();
-        changes.mark_changed();
-        let reports = self.site.reports.clone();
-        let stream = futures::stream::unfold((changes, true), move |(mut changes, first)| {
-            let reports = reports.clone();
-            async move {
-                changes.changed().await.ok()?;
-                if !first {
-                    tokio::time::sleep(GATHER).await;
-                }
-                changes.mark_unchanged();
-                let sites = reports.all();
-                Some((Ok(WatchSyncResponse { sites }), (changes, false)))
-            }
-        });
-        let stop = self.stop.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(stream.take_until(stop))))
+        self.reading.watch_sync(request).await
     }
 }

@@ -14,12 +14,12 @@ pub fn explain(status: Status, server: &str, doing: &str) -> anyhow::Error {
             format!("the access token does not allow this: {said}")
         }
         Code::Unavailable => format!(
-            "{server} does not answer ({said}): look whether the central site is running and whether the address is right"
+            "{server} does not answer ({said}): look whether the site is running and whether the address is right"
         ),
         Code::DeadlineExceeded => format!("{server} took too long to answer"),
-        Code::Unimplemented => format!(
-            "{server} does not know this request: it is older than this program, or not a central site"
-        ),
+        Code::Unimplemented => {
+            format!("{server} does not know this request: it is older than this program")
+        }
         Code::Internal | Code::Unknown if source(&status).is_some() => format!(
             "the conversation with {server} broke off: {}",
             source(&status).unwrap_or_default()

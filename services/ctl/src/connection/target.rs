@@ -1,5 +1,5 @@
 //! Which server and which token: flags, then environment variables, then the settings file, then the
-//! admin credential of the central site on this machine.
+//! admin credential of the site on this machine.
 
 use super::ConnectionArgs;
 use daemon::config::ConfigError;
@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use trust::{AccessToken, TokenError};
 
-/// Name of the file in a central site's data directory by which its owner uses the admin API.
+/// Name of the file in a site's data directory by which its owner uses the admin API.
 pub const CREDENTIAL_FILE: &str = "admin-credential.json";
 /// Largest credential, token or settings file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub enum Error {
     /// No credential where one was looked for.
     #[error(
-        "there is no admin credential in {data_dir}: on the central site's machine name its data directory with --data-dir; from another machine name the site with --server and put an access token into HEADWATER_TOKEN"
+        "there is no admin credential in {data_dir}: on the machine of a site that listens name its data directory with --data-dir; from another machine name the site with --server and put an access token into HEADWATER_TOKEN"
     )]
     NoCredential {
         /// Where it was looked for.
@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// The credential belongs to another user.
     #[error(
-        "the admin credential {path} may be read by its owner only: run this command as the user that runs the central site, or give --server and a token"
+        "the admin credential {path} may be read by its owner only: run this command as the user that runs the site, or give --server and a token"
     )]
     CredentialForbidden {
         /// The file.
@@ -133,7 +133,7 @@ impl Environment {
     }
 }
 
-/// The keys of a settings file that the verbs look at. Others are let be: the central site's own file
+/// The keys of a settings file that the verbs look at. Others are let be: a site's own file
 /// has many more, and it checks them.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -288,7 +288,7 @@ impl Credential {
         serde_json::from_str(&text).map_err(|error| Error::Malformed {
             what: WHAT,
             why: format!(
-                "line {} is not as the central site writes it; start that site again, it writes a new one",
+                "line {} is not as the site writes it; start that site again, it writes a new one",
                 error.line()
             ),
             path,

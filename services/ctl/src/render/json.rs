@@ -29,6 +29,8 @@ pub struct Site<'a> {
     upstream: &'a str,
     connected: bool,
     target_position: u64,
+    locale: &'a str,
+    settings_version: u64,
     /// Whether the site holds what the top-level site holds.
     current: bool,
 }
@@ -82,6 +84,8 @@ pub fn site<'a>(hierarchy: &Hierarchy, report: &'a v1::SiteReport) -> Site<'a> {
         upstream: &report.upstream,
         connected: report.connected,
         target_position: report.target_position,
+        locale: &report.locale,
+        settings_version: report.settings_version,
         current: hierarchy.behind(report) == Behind::Current,
     }
 }
@@ -197,6 +201,10 @@ pub struct Details<'a> {
     support_url: &'a str,
     cve_ids: &'a [String],
     licence: Option<Licence<'a>>,
+    bytes: u64,
+    bytes_needed: u64,
+    update_file_languages: &'a str,
+    texts: Vec<Text<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     document: &'a str,
 }
@@ -208,6 +216,16 @@ struct File<'a> {
     sha1: String,
     sha256: String,
     url: &'a str,
+    needed: bool,
+    because: &'a str,
+    of: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Text<'a> {
+    language: &'a str,
+    title: &'a str,
+    description: &'a str,
 }
 
 /// One update with everything about it.
@@ -218,6 +236,14 @@ pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
         sha1: hex(&file.sha1),
         sha256: hex(&file.sha256),
         url: &file.url,
+        needed: file.needed,
+        because: &file.because,
+        of: &file.of,
+    });
+    let texts = answer.texts.iter().map(|text| Text {
+        language: &text.language,
+        title: &text.title,
+        description: &text.description,
     });
     Details {
         summary: answer.summary.as_ref().map(update),
@@ -236,6 +262,10 @@ pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
             accepted_by: &held.accepted_by,
             accepted_at: time(held.accepted_at.as_ref()),
         }),
+        bytes: answer.bytes,
+        bytes_needed: answer.bytes_needed,
+        update_file_languages: &answer.update_file_languages,
+        texts: texts.collect(),
         document: &answer.document,
     }
 }
@@ -252,7 +282,7 @@ mod tests {
         let shown = serde_json::to_string(&super::site(&hierarchy, &site)).unwrap();
         let digest = "01".repeat(32);
         let expected = format!(
-            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"current":true}}"#
+            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"locale":"","settings_version":0,"current":true}}"#
         );
         assert_eq!(shown, expected);
     }

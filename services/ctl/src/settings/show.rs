@@ -33,7 +33,7 @@ pub(super) fn show(
         let settings = part.unwrap_or(&document);
         return console.json_line(&json!({
             "version": answer.version, "settings": settings, "secrets": answer.secrets,
-            "fixed": answer.fixed,
+            "fixed": answer.fixed, "role": answer.role,
         }));
     }
     let settings = super::document(answer)?;
@@ -47,6 +47,12 @@ pub(super) fn show(
     let listed: BTreeMap<String, Value> = settings
         .by_name()
         .into_iter()
+        // A replica tells nothing of what is the top-level site's alone.
+        .filter(|(held, _)| {
+            document
+                .get(held.split('.').next().unwrap_or_default())
+                .is_some()
+        })
         .filter(|(held, value)| begins(held) && (!changed || defaults.get(held) != Some(value)))
         .collect();
     if listed.is_empty() {
@@ -75,8 +81,8 @@ pub(super) fn show(
             console.line(line)?;
         }
     }
-    for secret in ["proxy.password", "source.password"] {
-        if begins(secret) && !changed {
+    for (secret, section) in [("proxy.password", "proxy"), ("source.password", "source")] {
+        if begins(secret) && !changed && document.get(section).is_some() {
             let set = answer.secrets.iter().any(|held| held == secret);
             let set = if set { "set (sealed)" } else { "not set" };
             console.line(format!("{secret:width$}  {set}"))?;
@@ -89,7 +95,80 @@ pub(super) fn show(
             harmless(&answer.who)
         ),
     };
+    if name.is_none() {
+        console.line(format!("\n{}.", harmless(&answer.role)))?;
+    }
     console.remark(stands);
+    Ok(())
+}
+
+/// Whether the site that answered is below the top-level site.
+pub(super) fn is_replica(answer: &GetSettingsResponse) -> bool {
+    let document = serde_json::from_str::<Value>(&answer.document);
+    document.is_ok_and(|document| document.get("source").is_none())
+}
+
+/// Prints what is in effect at a site; `reported` is the version that it says it has.
+pub(super) fn effective(
+    console: &Console,
+    answer: &GetSettingsResponse,
+    (site, reported): (&str, Option<u64>),
+    name: Option<&str>,
+    changed: bool,
+) -> anyhow::Result<()> {
+    let begins = |held: &str| {
+        name.is_none_or(|name| {
+            held.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    };
+    let listed: Vec<_> = answer
+        .effective
+        .iter()
+        .filter(|setting| begins(&setting.name) && (!changed || setting.origin != "default"))
+        .map(|setting| {
+            (
+                setting,
+                serde_json::from_str(&setting.value).unwrap_or_default(),
+            )
+        })
+        .collect();
+    if console.json {
+        let settings: Vec<Value> = listed
+            .iter()
+            .map(|(setting, value)| {
+                json!({
+                    "name": setting.name, "value": value, "origin": setting.origin,
+                    "because": setting.because,
+                })
+            })
+            .collect();
+        return console.json_line(&json!({
+            "site": site, "version": answer.version, "version_there": reported,
+            "settings": settings,
+        }));
+    }
+    let width = listed
+        .iter()
+        .map(|(setting, _)| setting.name.chars().count());
+    let width = width.max().unwrap_or(0);
+    for (setting, value) in &listed {
+        let value = cut(&plain(value));
+        let line = format!(
+            "{:width$}  {}  ({})",
+            harmless(&setting.name),
+            harmless(&value),
+            harmless(&setting.because)
+        );
+        console.line(line)?;
+    }
+    if let Some(there) = reported.filter(|there| *there != answer.version) {
+        console.line(format!(
+            "\n{} has version {there} yet: version {} comes with its next synchronization.",
+            harmless(site),
+            answer.version
+        ))?;
+    }
     Ok(())
 }
 

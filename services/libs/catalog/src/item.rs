@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 /// Kind byte of a revision's key.
 const KIND_REVISION: u8 = 1;
-/// Kind byte of an approval's key. Kind 2 is that of the settings.
+/// Kind byte of the settings' key, which is nothing else.
+const KIND_SETTINGS: u8 = 2;
+/// Kind byte of an approval's key.
 const KIND_APPROVAL: u8 = 3;
 /// Kind byte of the key of an expiry.
 const KIND_EXPIRY: u8 = 4;
@@ -17,11 +19,13 @@ pub const BUCKETS: usize = 65_536;
 /// A digest: 32 bytes of BLAKE3.
 pub type Digest = [u8; 32];
 
-/// What a change is about. Later kinds (settings) get kind bytes of their own.
+/// What a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ItemKey {
     /// A published revision of an update, category or detectoid.
     Revision(RevisionId),
+    /// The settings that concern every site. There is one such item.
+    Settings,
     /// What was decided about an update ([`crate::approval::Record`]).
     Approval(UpdateId),
     /// That the supersedence rules expired an update ([`crate::expiry::Expiry`]).
@@ -53,6 +57,7 @@ impl ItemKey {
                 bytes.extend_from_slice(&id.revision.to_be_bytes());
                 bytes
             }
+            Self::Settings => vec![KIND_SETTINGS],
             Self::Approval(id) => subject(KIND_APPROVAL, id).to_vec(),
             Self::Expiry(id) => subject(KIND_EXPIRY, id).to_vec(),
         }
@@ -65,8 +70,11 @@ impl ItemKey {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed(bytes.len());
         let (&kind, rest) = bytes.split_first().ok_or_else(malformed)?;
-        if !matches!(kind, KIND_REVISION | KIND_APPROVAL | KIND_EXPIRY) {
-            return Err(KeyError::UnknownKind(kind));
+        match kind {
+            KIND_SETTINGS if rest.is_empty() => return Ok(Self::Settings),
+            KIND_SETTINGS => return Err(malformed()),
+            KIND_REVISION | KIND_APPROVAL | KIND_EXPIRY => {}
+            unknown => return Err(KeyError::UnknownKind(unknown)),
         }
         let (guid, rest) = rest.split_at_checked(16).ok_or_else(malformed)?;
         let update_id = UpdateId(Uuid::from_slice(guid).map_err(|_| malformed())?);
@@ -88,7 +96,7 @@ impl ItemKey {
     pub const fn revision(self) -> Option<RevisionId> {
         match self {
             Self::Revision(id) => Some(id),
-            Self::Approval(_) | Self::Expiry(_) => None,
+            Self::Settings | Self::Approval(_) | Self::Expiry(_) => None,
         }
     }
 
@@ -97,6 +105,7 @@ impl ItemKey {
     pub fn bucket(self) -> u16 {
         match self {
             Self::Revision(id) => bucket_of_update(id.update_id),
+            Self::Settings => bucket_of_subject(&[KIND_SETTINGS]),
             Self::Approval(id) => bucket_of(KIND_APPROVAL, id),
             Self::Expiry(id) => bucket_of(KIND_EXPIRY, id),
         }
@@ -107,6 +116,7 @@ impl fmt::Display for ItemKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revision(id) => write!(f, "revision {id}"),
+            Self::Settings => f.write_str("settings"),
             Self::Approval(id) => write!(f, "approval of {id}"),
             Self::Expiry(id) => write!(f, "expiry of {id}"),
         }
@@ -119,7 +129,11 @@ pub fn bucket_of_update(update_id: UpdateId) -> u16 {
 }
 
 fn bucket_of(kind: u8, update_id: UpdateId) -> u16 {
-    let digest = blake3::hash(&subject(kind, update_id));
+    bucket_of_subject(&subject(kind, update_id))
+}
+
+fn bucket_of_subject(subject: &[u8]) -> u16 {
+    let digest = blake3::hash(subject);
     let bytes = digest.as_bytes();
     u16::from_be_bytes([bytes[0], bytes[1]])
 }
@@ -203,6 +217,7 @@ mod tests {
             let bytes = key.to_bytes();
             bytes.as_slice() >= first.as_slice() && bytes.as_slice() < end.as_slice()
         };
+        assert!(within(ItemKey::Settings));
         assert!(within(key) && within(ItemKey::Approval(UpdateId::from_u128(u128::MAX))));
         assert!(!within(revision(0, 0)) && !within(revision(u128::MAX, u32::MAX)));
         assert_eq!(key.revision(), None);
@@ -229,6 +244,8 @@ mod tests {
         assert_eq!(ItemKey::from_bytes(&[9]), Err(KeyError::UnknownKind(9)));
         assert!(ItemKey::from_bytes(&[KIND_REVISION; 20]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_REVISION; 22]).is_err());
+        assert_eq!(ItemKey::from_bytes(&[KIND_SETTINGS]), Ok(ItemKey::Settings));
+        assert!(ItemKey::from_bytes(&[KIND_SETTINGS; 2]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 16]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_APPROVAL; 18]).is_err());
         assert!(ItemKey::from_bytes(&[KIND_EXPIRY; 18]).is_err());

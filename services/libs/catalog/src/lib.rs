@@ -13,6 +13,7 @@ pub mod expiry;
 pub mod header;
 pub mod identity;
 pub mod item;
+pub mod language;
 pub mod merkle;
 mod millisecond;
 pub mod order;

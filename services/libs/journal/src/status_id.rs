@@ -226,6 +226,9 @@ catalogue! {
         "What it did until then stays, and nothing is lost. It goes on by itself after the next synchronization, or with: headwater cleanup. If it comes back, repair what the message names.";
     /// ISTR0 flagged, ISTR1 flag taken back.
     UpdatesExpired = 9047 Information "superseded updates expired", "{0} superseded updates were flagged as expired, and the flag was taken from {1}", "";
+    /// ISTR0 site, ISTR1 reason.
+    SettingsNotTaken = 9050 Warning "settings not taken over", "the settings that came to site {0} with its catalog cannot be read: {1}",
+        "Bring this site to the version of Headwater that the top-level site has. Until then the settings that it had stay in force here.";
     /// ISTR0 site, ISTR1 why.
     SyncFailureAlert = 9055 Warning "synchronization failure alert", "synchronization failure alert for the software update point at site {0}: {1}",
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";

@@ -3,10 +3,12 @@
 use crate::VERSION;
 use crate::site::Site;
 use catalog::SiteCode;
+use catalog::language::Language;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use sync::{EngineState, State};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trust::statement::SignedStatement;
 use wire::convert::from_timestamp;
@@ -24,10 +26,14 @@ pub struct Place {
     pub parent: String,
     /// Where the catalog comes from, for people. Settings may change it.
     pub upstream: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Language of the server's locale, where WSUS has one for it.
+    pub locale: Option<Language>,
+    /// Version of the settings that is in force.
+    pub settings_version: watch::Receiver<u64>,
 }
 
 /// Makes the site's report whenever its engine or its catalog moved, until `stop` is told.
-pub async fn report(site: Site, place: Place, stop: CancellationToken) {
+pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
     let mut engine = site.engine.watch();
     let mut positions = site.store.watch_positions();
     let mut statement = None;
@@ -82,11 +88,14 @@ pub async fn report(site: Site, place: Place, stop: CancellationToken) {
                 .as_ref()
                 .map(|held| held.to_bytes().to_vec())
                 .unwrap_or_default(),
+            locale: place.locale.map_or("", Language::tag).to_owned(),
+            settings_version: *place.settings_version.borrow_and_update(),
         };
         site.reports.put(site.code, report);
         tokio::select! {
             changed = engine.changed() => if changed.is_err() { return },
             changed = positions.changed() => if changed.is_err() { return },
+            changed = place.settings_version.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
         tokio::time::sleep(INTERVAL).await;

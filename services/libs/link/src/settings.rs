@@ -5,6 +5,7 @@
 
 use anyhow::{Context as _, bail};
 use catalog::SiteCode;
+use catalog::language::Language;
 use daemon::config::{self, ByteSize, ConfigPath, Period, Secret};
 use daemon::telemetry::{self, Format};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -33,6 +34,10 @@ pub struct SiteFlags {
     /// Address to listen on, for child sites and administrators
     #[arg(long, env = "HEADWATER_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Locale of this server, such as de-DE: what the language setting "server-locale" means here
+    /// [default: the system's]
+    #[arg(long, env = "HEADWATER_LOCALE", value_name = "LOCALE")]
+    pub locale: Option<String>,
     /// PostgreSQL database in place of SQLite in the data directory. A password in it shows in process
     /// lists: prefer the variable or --database-file
     #[arg(
@@ -119,6 +124,7 @@ pub struct SiteFile {
     site_code: Option<String>,
     data_dir: Option<ConfigPath>,
     listen: Option<SocketAddr>,
+    locale: Option<String>,
     database: Option<Secret>,
     database_file: Option<ConfigPath>,
     tombstones_kept: Option<Period>,
@@ -205,6 +211,8 @@ pub struct SiteSettings {
     pub database: Location,
     /// Address to listen on, where one was given.
     pub listen: Option<SocketAddr>,
+    /// Language of this server's locale; none where WSUS has none for it.
+    pub locale: Option<Language>,
     /// How runs are paced.
     pub engine: EngineSettings,
     /// How long removals stay in the log.
@@ -266,6 +274,10 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         data_dir,
         database,
         listen: flags.listen.or(file.listen),
+        locale: match flags.locale.as_ref().or(file.locale.as_ref()) {
+            Some(locale) => Some(language_of(locale)?),
+            None => Language::of_locale(&daemon::locale::of_process()),
+        },
         engine: EngineSettings {
             retry_first: period(flags.retry_first, file.retry_first, defaults.retry_first),
             retry_most: period(flags.retry_most, file.retry_most, defaults.retry_most),
@@ -276,6 +288,14 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         telemetry,
     };
     Ok((settings, file))
+}
+
+/// The language of a locale that somebody named.
+fn language_of(locale: &str) -> anyhow::Result<Language> {
+    Language::of_locale(locale).with_context(|| {
+        let shown: String = locale.chars().take(32).collect();
+        format!("the setting locale: WSUS has no language for {shown:?}; write it like de-DE")
+    })
 }
 
 /// The URL of the database, where it is not SQLite in the data directory.

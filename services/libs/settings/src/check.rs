@@ -2,6 +2,7 @@
 //! limits, and what does not go together.
 
 use crate::document::{Proxy, Settings, Source, SynchronizeAction};
+use crate::languages::Sites;
 use std::fmt;
 
 /// Longest text of a setting, in characters; certificates have their own limit.
@@ -10,6 +11,9 @@ const MOST_TEXT: usize = 255;
 const MOST_CA_BYTES: usize = 64 * 1024;
 /// Products, and classifications, that can be chosen one by one.
 pub(crate) const MOST_CHOSEN: usize = 5_000;
+/// Sites that have settings of their own.
+const MOST_SITES: usize = 10_000;
+
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
@@ -45,6 +49,14 @@ impl Findings {
             });
         }
     }
+
+    fn result(self) -> Result<(), CheckError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(CheckError(self.0))
+        }
+    }
 }
 
 impl Settings {
@@ -69,11 +81,25 @@ impl Settings {
         }
         check_limits(&mut found, self);
         crate::approvals::check(&mut found, &self.approvals);
-        if found.0.is_empty() {
-            Ok(())
-        } else {
-            Err(CheckError(found.0))
+        let why = format!("{MOST_SITES} sites can have settings of their own");
+        found.unless(self.site.len() <= MOST_SITES, "site", why);
+        found.result()
+    }
+
+    /// Checks what is set for single sites against the sites that there are.
+    ///
+    /// # Errors
+    /// Everything that is wrong: a site that is not there, or languages that its parent does not have.
+    pub fn check_sites(&self, sites: &Sites) -> Result<(), CheckError> {
+        let mut found = Findings::default();
+        for (site, section) in &self.site {
+            if section.update_files.is_some()
+                && let Some(why) = self.wrong_with_site(*site, sites)
+            {
+                found.unless(false, format!("site.{site}.update-files"), why);
+            }
         }
+        found.result()
     }
 }
 

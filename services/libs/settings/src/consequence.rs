@@ -47,6 +47,18 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
             }
         });
     }
+    if changed("languages.summary-details") {
+        told.push(
+            "Titles and descriptions are shown in other languages at every site. Documents are not altered, and \
+             nothing is fetched again.",
+        );
+    }
+    if changed("languages.update-files") || changed("site.") {
+        told.push(
+            "Sites need other files than before: headwater update show says which. A site never has languages \
+             that its parent does not have, and English always.",
+        );
+    }
     if changed("approvals.rules.") {
         told.push(
             "The rules look at updates that arrive from now on. What is here already stays as it was decided; \

@@ -4,12 +4,13 @@
 //! in `docs/settings.md`.
 
 pub use crate::approvals::{ApprovalRule, Approvals, RuleApproval};
+use crate::languages::{Languages, SiteSettings};
 use crate::schedule::Schedule;
-use catalog::UpdateId;
 use catalog::well_known::{CRITICAL_UPDATES, FAMILY_WINDOWS, SECURITY_UPDATES};
+use catalog::{SiteCode, UpdateId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
 /// measurements.
@@ -35,6 +36,11 @@ pub struct Settings {
     pub cleanup: Cleanup,
     /// What is approved and declined by itself.
     pub approvals: Approvals,
+    /// Languages of texts and of update files.
+    pub languages: Languages,
+    /// What is set for single sites, by their codes.
+    #[schemars(with = "BTreeMap<String, SiteSettings>")]
+    pub site: BTreeMap<SiteCode, SiteSettings>,
 }
 
 /// Where a top-level site synchronizes from.

@@ -9,7 +9,9 @@ pub mod change;
 pub mod check;
 pub mod consequence;
 pub mod document;
+pub mod languages;
 pub mod reference;
+pub mod roll_out;
 pub mod schedule;
 
 pub use document::Settings;

@@ -4,6 +4,7 @@
 
 use crate::change::plain;
 use crate::document::{ApprovalRule, Settings};
+use crate::roll_out::TOP_LEVEL_ONLY;
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -20,6 +21,20 @@ struct Entry {
     limits: String,
     /// What WSUS or Configuration Manager calls it.
     answers_to: &'static str,
+}
+
+impl Entry {
+    /// Where it acts: what is the top-level site's alone does not travel.
+    fn acts_at(&self) -> &'static str {
+        let section = self.name.split('.').next().unwrap_or_default();
+        match section {
+            "site" => "the site CODE",
+            // These say what the top-level site does, and every site shows them.
+            "products" | "schedule" | "approvals" => "the top-level site",
+            section if TOP_LEVEL_ONLY.contains(&section) => "the top-level site",
+            _ => "every site",
+        }
+    }
 }
 
 /// Setting, limits that its type does not tell (empty: those of the type), and its name elsewhere.
@@ -178,6 +193,21 @@ const NAMES: &[(&str, &str, &str)] = &[
         "none, or 0 to 365",
         "Set a deadline for the approval",
     ),
+    (
+        "languages.summary-details",
+        "all, server-locale, or tags such as de,pt-br",
+        "Languages: Summary Details",
+    ),
+    (
+        "languages.update-files",
+        "all, server-locale, or tags such as de,pt-br",
+        "Languages: Software Update File; WSUS: Update Languages",
+    ),
+    (
+        "site.<CODE>.update-files",
+        "all, server-locale, or tags; a part of what the parent has",
+        "Languages: Software Update File, at each site",
+    ),
 ];
 
 /// Stands for the name of an entry.
@@ -242,9 +272,10 @@ fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String,
     }
     if let Some(entry) = object
         .get("additionalProperties")
-        .filter(|entry| entry.is_object())
+        .filter(|entry| entry.is_object() && !whole)
     {
-        walk(root, entry, &format!("{name}.{ENTRY}"), found);
+        let entries = if name == "site" { "<CODE>" } else { ENTRY };
+        walk(root, entry, &format!("{name}.{entries}"), found);
         return;
     }
     let meaning = part
@@ -298,26 +329,30 @@ fn limits(object: &Value) -> String {
 pub fn markdown() -> String {
     let mut text = String::from(
         "# Settings of a hierarchy\n\n\
-         All are made at the top-level site and hold for the whole hierarchy: with `headwater settings set NAME=VALUE`, or by `headwater settings import \
-         FILE`. The same names serve TOML, JSON, the command line and the RPC. This page is printed by \
-         `headwater settings reference`.\n\n\
-         | setting | meaning | default | values | WSUS or Configuration Manager |\n\
-         |---|---|---|---|---|\n",
+         All are made at the top-level site, with `headwater settings set NAME=VALUE` or `headwater settings import \
+         FILE`, and travel to every site with the catalog, signed like it, except for what is the top-level site's alone. \
+         Every site below it is a replica: `headwater settings show` answers there too, and a change is refused with the \
+         site at which to make it. The same names serve TOML, JSON, the command line and the RPC. This page is \
+         printed by `headwater settings reference`.\n\n\
+         | setting | meaning | default | values | acts at | WSUS or Configuration Manager |\n\
+         |---|---|---|---|---|---|\n",
     );
     for entry in entries() {
         let cell = |text: &str| text.replace('|', "\\|");
         let default = entry.default.replace(", ", ",<br>");
         writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} |",
             entry.name,
             cell(&entry.meaning),
             cell(&default),
             cell(&entry.limits),
+            entry.acts_at(),
             cell(entry.answers_to),
         )
         .expect("a text takes everything");
     }
+    text.push_str(LANGUAGES);
     text.push_str(FORMS);
     text.push_str(CLEANUP);
     text.push_str(RULES);
@@ -349,6 +384,23 @@ that still has what its upstream server deleted no longer agrees with it. Here n
 the top-level site declines and removes are changes of the one log that all sites follow, so every site takes them over in
 order with its next synchronization, however long it was away. Only its own history is cleaned up at each site by
 itself, and no other site depends on that.
+"#;
+
+/// What languages mean, and where a site stands.
+const LANGUAGES: &str = r#"
+## Languages
+
+English is always among them. `all` includes languages that appear later; `server-locale` is the language of the locale that
+the site was started with (`--locale`, else that of the system). A site below another may have a part of its parent's
+languages of update files, never more; without a choice of its own it has what its parent has, and `all` means all of
+that. `headwater settings show --site SE1` says what is in effect there, and where it comes from. An update without a language
+is for every language. Documents are kept and handed on byte for byte: languages say what is shown of them and which files
+a site needs.
+
+## Top-level site and replicas
+
+Settings, approvals and declines come from the top-level site; every Headwater site below it is a replica of it. An autonomous
+WSUS server downstream, which gets updates and decides for itself, cannot be attached yet.
 "#;
 
 /// How a rule stands in a file, and how it comes and goes.

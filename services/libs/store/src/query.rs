@@ -184,4 +184,42 @@ impl Read<'_> {
             .await?;
         row.as_ref().map(revision_of).transpose()
     }
+
+    /// The settings that came with the verified catalog: the content of their item.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rolled_out_settings(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let shown = self.shown();
+        let key = ItemKey::Settings;
+        let row = self
+            .connection()
+            .fetch_optional(
+                format!("select header from item where {VISIBLE} and bucket = $2 and key = $3"),
+                vec![
+                    int(shown),
+                    i64::from(key.bucket()).into(),
+                    key.to_bytes().into(),
+                ],
+            )
+            .await?;
+        row.map(|row| row.blob(0)).transpose()
+    }
+
+    /// The same as it is applied, verified or not: for the top-level site, which signs it. Never for showing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn applied_settings(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let key = ItemKey::Settings;
+        let row = self
+            .connection()
+            .fetch_optional(
+                "select header from item where superseded_by is null and digest is not null \
+                 and bucket = $1 and key = $2",
+                vec![i64::from(key.bucket()).into(), key.to_bytes().into()],
+            )
+            .await?;
+        row.map(|row| row.blob(0)).transpose()
+    }
 }

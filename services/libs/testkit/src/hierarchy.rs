@@ -287,6 +287,16 @@ impl Hierarchy {
         }
     }
 
+    /// Starts a process again, launched in another way from now on.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn relaunch(&mut self, name: &str, adapt: impl FnOnce(Launch) -> Launch) {
+        let member = self.members.get_mut(name).expect("a member of this test");
+        member.launch = adapt(member.launch.clone());
+        self.start(name).await;
+    }
+
     /// Whether a process runs.
     pub fn runs(&mut self, name: &str) -> bool {
         let member = self.members.get_mut(name);
@@ -364,7 +374,15 @@ impl Hierarchy {
     /// # Panics
     /// When the program cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Spoken {
-        let data_dir = self.data_dir(CENTRAL).display().to_string();
+        self.run_at(CENTRAL, arguments)
+    }
+
+    /// Runs a verb on the machine of a site that listens.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn run_at(&self, site: &str, arguments: &[&str]) -> Spoken {
+        let data_dir = self.data_dir(site).display().to_string();
         let launch = self.launch(arguments.iter().copied());
         let launch = launch.variable("HEADWATER_DATA_DIR", data_dir);
         run(&launch)

@@ -130,3 +130,33 @@ pub async fn revisions_are_counted_apart_from_other_changes(place: &Place) {
     };
     assert_eq!(applied, expected);
 }
+
+pub async fn settings_are_shown_as_far_as_they_are_verified(place: &Place) {
+    let store = place.store().await;
+    let settings = |text: &str| NewItem {
+        key: ItemKey::Settings,
+        header: text.as_bytes().to_vec(),
+        document: Vec::new(),
+    };
+    async fn held(store: &Store) -> (Option<String>, Option<String>) {
+        let text = |content: Option<Vec<u8>>| content.map(|c| String::from_utf8(c).unwrap());
+        let mut read = store.read().await.unwrap();
+        let shown = read.rolled_out_settings().await.unwrap();
+        (text(shown), text(read.applied_settings().await.unwrap()))
+    }
+    let both = |shown: Option<&str>, applied: Option<&str>| {
+        (shown.map(str::to_owned), applied.map(str::to_owned))
+    };
+    assert_eq!(held(&store).await, both(None, None));
+    append(&store, items(1..3, "a")).await;
+    append(&store, vec![settings("one")]).await;
+    assert_eq!(held(&store).await, both(None, Some("one")));
+    publish(&store, 1).await;
+    append(&store, vec![settings("two"), approval(1, "install")]).await;
+    assert_eq!(held(&store).await, both(Some("one"), Some("two")));
+    publish(&store, 2).await;
+    assert_eq!(held(&store).await, both(Some("two"), Some("two")));
+    // They are no revision, and are not listed among them.
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.revisions_after(0, 10).await.unwrap().len(), 2);
+}

@@ -1,7 +1,7 @@
 //! What was decided about updates, as it is shown with them. Reads the verified catalog alone, so every site can
 //! show it.
 
-use super::internal;
+use crate::reading::internal;
 use catalog::UpdateId;
 use catalog::approval::{Approval, Record};
 use catalog::item::ItemKey;
@@ -17,7 +17,7 @@ const PAGE: u32 = 1000;
 
 /// Which updates a list is about, by what was decided about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filter {
+pub(crate) enum Filter {
     /// All but those that were declined.
     NotDeclined,
     /// All.
@@ -30,7 +30,7 @@ pub(super) enum Filter {
 
 impl Filter {
     /// The filter of its word.
-    pub(super) fn new(word: &str) -> Result<Self, Status> {
+    pub(crate) fn new(word: &str) -> Result<Self, Status> {
         Ok(match word {
             "" => Self::NotDeclined,
             "any" => Self::Any,
@@ -49,7 +49,7 @@ impl Filter {
         })
     }
 
-    pub(super) fn fits(self, record: Option<&Record>) -> bool {
+    pub(crate) fn fits(self, record: Option<&Record>) -> bool {
         let approval = record.map(|record| record.approval).unwrap_or_default();
         match self {
             Self::NotDeclined => approval != Approval::Declined,
@@ -61,7 +61,7 @@ impl Filter {
 }
 
 /// What was decided about these updates.
-pub(super) async fn records(
+pub(crate) async fn records(
     read: &mut Read<'_>,
     updates: impl Iterator<Item = UpdateId>,
 ) -> Result<HashMap<UpdateId, Record>, Status> {
@@ -84,7 +84,7 @@ fn record_of(id: UpdateId, bytes: &[u8]) -> Result<Record, Status> {
 }
 
 /// The approval as it travels.
-pub(super) fn approval(approval: Approval) -> v1::Approval {
+pub fn approval(approval: Approval) -> v1::Approval {
     match approval {
         Approval::NotApproved => v1::Approval::NotApproved,
         Approval::Detection => v1::Approval::Detection,
@@ -95,7 +95,7 @@ pub(super) fn approval(approval: Approval) -> v1::Approval {
 }
 
 /// A decision as it travels.
-pub(super) fn decision(record: &Record) -> v1::Decision {
+pub(crate) fn decision(record: &Record) -> v1::Decision {
     v1::Decision {
         approval: approval(record.approval).into(),
         deadline: record.approval.deadline().map(from_timestamp),
@@ -106,7 +106,7 @@ pub(super) fn decision(record: &Record) -> v1::Decision {
 }
 
 /// The licence terms of an update, where it has some, and whether they were accepted, with it or with another.
-pub(super) async fn licence(
+pub(crate) async fn licence(
     read: &mut Read<'_>,
     terms: Option<Uuid>,
     record: Option<&Record>,

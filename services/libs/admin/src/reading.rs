@@ -1,0 +1,306 @@
+//! Everything that only reads, decoded, authorized, looked up and encoded again.
+
+use crate::updates::{Catalog, Shown};
+use catalog::SiteCode;
+use futures::{Stream, StreamExt as _};
+use journal::message_of;
+use link::Site;
+use link::log_route::LogRouter;
+use settings::roll_out::RollOut;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use trust::{AccessToken, AuthorityPin, Role};
+use wire::convert;
+use wire::v1::{
+    EffectiveSetting, GetUpdateRequest, GetUpdateResponse, ListSitesRequest, ListSitesResponse,
+    ListStatusMessagesRequest, ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse,
+    ReadLogRequest, ReadLogResponse, StatusEntry, StatusMessage, WatchSyncRequest,
+    WatchSyncResponse,
+};
+
+/// Changes are gathered this long before they are told.
+const GATHER: Duration = Duration::from_millis(100);
+/// Status messages in one answer, unless told otherwise, and at most.
+const DEFAULT_MESSAGES: u32 = 100;
+const MAX_MESSAGES: u32 = 5000;
+
+/// A stream of answers.
+pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
+
+/// The reading part of the admin API. Cheap to clone.
+#[derive(Clone)]
+pub struct Reading {
+    /// The site.
+    pub site: Site,
+    /// Its parent; none at the top-level site.
+    pub parent: Option<SiteCode>,
+    /// Logs of this site and of those below it.
+    pub logs: LogRouter,
+    /// The verified catalog.
+    pub catalog: Arc<Catalog>,
+    /// The settings in force here; none where none are known yet.
+    pub settings: watch::Receiver<Option<Arc<RollOut>>>,
+    /// Fingerprint of the authority, which access tokens name.
+    pub pin: AuthorityPin,
+    /// Ends the streams that would go on for ever.
+    pub stop: CancellationToken,
+}
+
+/// Who calls.
+pub struct Caller {
+    /// Name of the access token.
+    pub name: String,
+}
+
+/// A failure of the database, told to the journal and not to the caller.
+pub fn internal(error: store::Error) -> Status {
+    tracing::error!(%error, "a call could not be served");
+    Status::internal("the site's database failed; its journal says more")
+}
+
+impl Reading {
+    /// Who calls, if the access token allows what is asked.
+    ///
+    /// # Errors
+    /// When there is no token of this site, or it has not the role.
+    pub async fn authorize<T>(&self, request: &Request<T>, needed: Role) -> Result<Caller, Status> {
+        let unknown =
+            || Status::unauthenticated("this call needs an access token of this hierarchy");
+        let word = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(unknown)?;
+        let token = AccessToken::decode(word)
+            .map_err(|error| Status::unauthenticated(error.to_string()))?;
+        if token.authority_pin != self.pin {
+            return Err(Status::unauthenticated(
+                "the access token is of another hierarchy",
+            ));
+        }
+        let found = async {
+            let mut read = self.site.store.read().await?;
+            read.access_token(token.hash().as_bytes()).await
+        };
+        let (name, role) = found.await.map_err(internal)?.ok_or_else(unknown)?;
+        let role: Role = role
+            .parse()
+            .map_err(|_| Status::internal("the role of the access token is not known"))?;
+        if !role.may(needed) {
+            return Err(Status::permission_denied(format!(
+                "this needs the role {}, and the access token {name:?} has the role {}",
+                needed.name(),
+                role.name()
+            )));
+        }
+        Ok(Caller { name })
+    }
+
+    /// What this site is, and where its settings, approvals and synchronizations are decided.
+    pub fn role(&self) -> String {
+        let code = self.site.code;
+        let Some(parent) = self.parent else {
+            return format!(
+                "{code} is the top-level site: settings, approvals and synchronization are decided here"
+            );
+        };
+        let settings = self.settings.borrow();
+        let top = match settings.as_deref() {
+            Some(RollOut {
+                top,
+                address: Some(address),
+                ..
+            }) => {
+                format!("the top-level site {top} ({address})")
+            }
+            Some(RollOut {
+                top, address: None, ..
+            }) => format!("the top-level site {top}"),
+            // Only a site that has no catalog yet does not know.
+            None => format!("the top-level site, which is {parent} or above it"),
+        };
+        format!("{code} is a replica: settings, approvals and synchronization are decided at {top}")
+    }
+
+    /// How texts and files of an update are shown here.
+    fn shown(&self) -> Shown {
+        let settings = self.settings.borrow();
+        settings.as_deref().map_or_else(Shown::default, |settings| {
+            let summary = &settings.settings.languages.summary_details;
+            Shown {
+                preferred: summary.preferred(settings.locale),
+                texts: summary.wanted(settings.locale),
+                files: settings.update_files(self.site.code, self.parent).clone(),
+            }
+        })
+    }
+
+    /// The effective settings of a site at or below this one.
+    ///
+    /// # Errors
+    /// When it is neither, or no settings are known here yet.
+    pub fn effective(&self, site: SiteCode) -> Result<Vec<EffectiveSetting>, Status> {
+        let here = self.site.code;
+        let parent = if site == here {
+            self.parent
+        } else {
+            let report = self.site.reports.get(site).ok_or_else(|| {
+                Status::not_found(format!("there is no site {site} at or below {here}"))
+            })?;
+            report.parent.parse().ok()
+        };
+        let settings = self.settings.borrow();
+        let settings = settings.as_deref().ok_or_else(|| {
+            Status::failed_precondition(format!(
+                "no settings have come to {here} yet: they come with the first catalog"
+            ))
+        })?;
+        let effective = settings.effective(site, parent).into_iter();
+        let encoded = effective.map(|setting| EffectiveSetting {
+            name: setting.name,
+            value: setting.value.to_string(),
+            origin: setting.origin.name().to_owned(),
+            because: setting.because,
+        });
+        Ok(encoded.collect())
+    }
+
+    /// `CatalogService/ListUpdates`.
+    ///
+    /// # Errors
+    /// When the caller may not, or the catalog cannot be read.
+    pub async fn list_updates(
+        &self,
+        request: Request<ListUpdatesRequest>,
+    ) -> Result<Response<ListUpdatesResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let shown = self.shown();
+        let listed = self.catalog.list(request.into_inner(), &shown).await?;
+        Ok(Response::new(listed))
+    }
+
+    /// `CatalogService/GetUpdate`.
+    ///
+    /// # Errors
+    /// When the caller may not, there is no such update, or the catalog cannot be read.
+    pub async fn get_update(
+        &self,
+        request: Request<GetUpdateRequest>,
+    ) -> Result<Response<GetUpdateResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let shown = self.shown();
+        let found = self.catalog.get(request.get_ref(), &shown).await?;
+        Ok(Response::new(found))
+    }
+
+    /// `HierarchyService/ListSites`.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    pub async fn list_sites(
+        &self,
+        request: Request<ListSitesRequest>,
+    ) -> Result<Response<ListSitesResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        Ok(Response::new(ListSitesResponse {
+            sites: self.site.reports.all(),
+            hierarchy: self.site.hierarchy.0.as_bytes().to_vec(),
+        }))
+    }
+
+    /// `SyncService/WatchSync`.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    pub async fn watch_sync(
+        &self,
+        request: Request<WatchSyncRequest>,
+    ) -> Result<Response<Answers<WatchSyncResponse>>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let mut changes = self.site.reports.watch();
+        changes.mark_changed();
+        let reports = self.site.reports.clone();
+        let stream = futures::stream::unfold((changes, true), move |(mut changes, first)| {
+            let reports = reports.clone();
+            async move {
+                changes.changed().await.ok()?;
+                if !first {
+                    tokio::time::sleep(GATHER).await;
+                }
+                changes.mark_unchanged();
+                let sites = reports.all();
+                Some((Ok(WatchSyncResponse { sites }), (changes, false)))
+            }
+        });
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(stream.take_until(stop))))
+    }
+
+    /// `JournalService/ReadLog`.
+    ///
+    /// # Errors
+    /// When the caller may not, or the site is not at or below this one.
+    pub async fn read_log(
+        &self,
+        request: Request<ReadLogRequest>,
+    ) -> Result<Response<Answers<ReadLogResponse>>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let request = request.into_inner();
+        let site =
+            convert::optional_site_code("site_code", &request.site_code)?.unwrap_or(self.site.code);
+        let lines = self.logs.read(site, request.last, request.follow).await?;
+        let answers = lines.map(|lines| lines.map(|lines| ReadLogResponse { lines }));
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(Box::pin(answers.take_until(stop))))
+    }
+
+    /// `JournalService/ListStatusMessages`.
+    ///
+    /// # Errors
+    /// When the caller may not, or the journal cannot be read.
+    pub async fn list_status_messages(
+        &self,
+        request: Request<ListStatusMessagesRequest>,
+    ) -> Result<Response<ListStatusMessagesResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let request = request.into_inner();
+        let site = convert::optional_site_code("site_code", &request.site_code)?;
+        let most = match request.limit {
+            0 => DEFAULT_MESSAGES,
+            limit => limit.min(MAX_MESSAGES),
+        };
+        let found = async {
+            let mut read = self.site.store.read().await?;
+            read.status_messages(site, most).await
+        };
+        let messages = found.await.map_err(internal)?;
+        let messages = messages
+            .into_iter()
+            .map(|row| {
+                let message = message_of(row);
+                StatusEntry {
+                    severity: message.severity.name().to_owned(),
+                    text: message.text(),
+                    cure: message.cure().to_owned(),
+                    message: Some(StatusMessage {
+                        site_code: message.site.to_string(),
+                        number: message.number,
+                        time: Some(convert::from_timestamp(message.time)),
+                        status_id: message.id,
+                        run: message
+                            .run
+                            .map(|run| run.as_bytes().to_vec())
+                            .unwrap_or_default(),
+                        inserts: message.inserts,
+                    }),
+                }
+            })
+            .collect();
+        Ok(Response::new(ListStatusMessagesResponse { messages }))
+    }
+}
