@@ -11,7 +11,8 @@ use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings, StatusId, phrases};
 use link::Site;
-use link::attachment::Attachment;
+use link::address::advertised;
+use link::attachment::{Attachment, TlsTowards};
 use link::children::{Children, LinkService};
 use link::dial::{Connector, TcpConnector};
 use link::enrollment::Enrollment;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use sync::Engine;
+use sync::{Engine, Upstream as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -90,10 +91,11 @@ pub async fn run(
     .await?;
     let store = Store::open(&settings.site.database).await?;
     let mut tx = store.begin_repeatable().await?;
-    let again = tx.address_outbox(member.site, member.parent).await?;
+    let parent = member.kept.parent();
+    let again = tx.address_outbox(member.site, parent).await?;
     tx.commit().await?;
     if again > 0 {
-        tracing::info!(parent = %member.parent, again, "status messages are sent to the new parent, too");
+        tracing::info!(%parent, again, "status messages are sent to the new parent, too");
     }
     let journal = Journal::open(
         store.clone(),
@@ -119,14 +121,21 @@ pub async fn run(
         std::slice::from_ref(&authority),
         Arc::clone(&time),
     )?;
-    let trust = ServerTrust::Hierarchy {
-        authority,
-        hierarchy: member.hierarchy,
-        expected: Some(member.parent),
+    let ways = member.kept.ways(&settings.parent);
+    let parent = watch::Sender::new(Some(ways.after(0).clone()));
+    let towards: TlsTowards = {
+        let (hot, hierarchy) = (Arc::clone(&hot), member.hierarchy);
+        Arc::new(move |point| {
+            let trust = ServerTrust::Hierarchy {
+                authority: authority.clone(),
+                hierarchy,
+                expected: Some(point),
+            };
+            tls::client_config(Some(Arc::clone(&hot)), trust, Arc::clone(&time))
+        })
     };
-    let client_tls = tls::client_config(Some(Arc::clone(&hot)), trust, time)?;
 
-    let upstream = ParentUpstream::new(member.parent);
+    let upstream = ParentUpstream::new(member.kept.parent(), parent.subscribe());
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
@@ -147,6 +156,8 @@ pub async fn run(
         ambient: ambient.clone(),
         reports: Reports::default(),
         announcements: watch::Sender::default(),
+        parent,
+        received: Arc::default(),
     };
     upstream.belongs_to(site.clone());
     reporter::load(&site).await?;
@@ -157,6 +168,8 @@ pub async fn run(
             store.clone(),
             ambient.clone(),
             Arc::clone(&upstream),
+            site.reports.clone(),
+            member.kept,
         )
         .await?,
     );
@@ -172,7 +185,6 @@ pub async fn run(
         credential::ensure(directory, who, address, &store, &ambient).await?;
         let replica = Replica(Reading {
             site: site.clone(),
-            parent: Some(member.parent),
             logs: logs.clone(),
             catalog: Arc::new(Catalog::new(store.clone())),
             settings: in_force.watch(),
@@ -204,21 +216,20 @@ pub async fn run(
     }
     let attachment = Attachment {
         site: site.clone(),
-        parent: member.parent,
-        url: settings.parent.clone(),
-        tls: Arc::new(client_tls),
+        ways,
+        tls: towards,
         connector,
         upstream: Arc::clone(&upstream),
         children: Arc::clone(&children),
         logs,
-        removals: admission,
+        register: admission,
         tasks: tasks.clone(),
     };
     let place = Place {
-        parent: member.parent.to_string(),
+        address: settings.site.advertise.clone().unwrap_or_default(),
         upstream: {
-            let parent = member.parent.to_string();
-            Arc::new(move || parent.clone())
+            let upstream = Arc::clone(&upstream);
+            Arc::new(move || upstream.name())
         },
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
@@ -304,7 +315,7 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
 /// # Errors
 /// When the settings are not usable, or the site cannot join or start.
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(command)?;
+    let mut settings = Settings::load(command)?;
     let telemetry = Telemetry::start(&settings.site.telemetry, "headwater-agent")?;
     let signals = Signals::install()?;
     let shutdown = Shutdown::new();
@@ -317,6 +328,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    if settings.site.advertise.is_none() {
+        settings.site.advertise = address.map(advertised);
+    }
     let start = Box::pin(run(
         &settings,
         listener.zip(address),

@@ -16,6 +16,7 @@ use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
 use crate::in_force::InForce;
 use crate::ingest::WsusUpstream;
+use crate::source_point::SourcePoints;
 use link::Site;
 use link::children::Children;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct Admin {
     pub(crate) site: Site,
     pub(crate) children: Arc<Children>,
     pub(crate) admission: Arc<CentralAdmission>,
+    pub(crate) sources: SourcePoints,
     pub(crate) reading: Reading,
     pub(crate) settings: InForce,
     pub(crate) upstream: Arc<WsusUpstream>,

@@ -1,7 +1,7 @@
 //! The alert that a synchronization failed at a site of the hierarchy (`EnableSyncFailureAlert`): raised once
 //! when a site fails, canceled when it succeeds.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use journal::{Journal, StatusId};
 use link::reports::Reports;
 use settings::Settings;
@@ -37,11 +37,11 @@ pub struct FailureAlert {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     /// Sites that fail, and why.
-    raise: Vec<(SiteCode, String)>,
+    raise: Vec<(PointId, String)>,
     /// Sites that succeeded again.
-    cancel: Vec<SiteCode>,
+    cancel: Vec<PointId>,
     /// The sites for which the alert is active then.
-    active: BTreeSet<SiteCode>,
+    active: BTreeSet<PointId>,
 }
 
 /// Whether the last run of a site that came to an end failed.
@@ -59,7 +59,7 @@ fn fails(report: &SiteReport) -> bool {
 }
 
 /// Compares the active alerts with what the sites report. A site that is gone is forgotten without a word.
-fn plan(active: &BTreeSet<SiteCode>, reports: &[SiteReport]) -> Plan {
+fn plan(active: &BTreeSet<PointId>, reports: &[SiteReport]) -> Plan {
     let mut plan = Plan::default();
     for report in reports {
         let Ok(site) = report.site_code.parse() else {
@@ -135,7 +135,7 @@ impl FailureAlert {
         if plan.active == active {
             return Ok(());
         }
-        let codes: Vec<String> = plan.active.iter().map(SiteCode::to_string).collect();
+        let codes: Vec<String> = plan.active.iter().map(PointId::to_string).collect();
         let mut tx = self.store.begin().await?;
         tx.put_state(ACTIVE, codes.join(" ")).await?;
         tx.commit().await
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_site_is_told_once_when_it_fails_and_once_when_it_succeeds() {
-        let code = |text: &str| text.parse::<SiteCode>().unwrap();
+        let code = |text: &str| text.parse::<PointId>().unwrap();
         let failing = [
             report("CAS", Some(1), None),
             report("PR1", Some(1), Some(2)),

@@ -1,7 +1,7 @@
 //! What makes a site the top of its hierarchy: the authority's keys and its own certificate, in files that only
 //! their owner may read.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use daemon::Ambient;
 use daemon::secret_file;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -83,7 +83,7 @@ impl Identity {
     /// When it cannot be made.
     pub fn certificate(
         &self,
-        site: SiteCode,
+        site: PointId,
         names: &[String],
         validity: Duration,
         ambient: &Ambient,

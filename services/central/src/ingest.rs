@@ -26,7 +26,7 @@ use crate::approvals::{AcceptedTerms, DecidedThrough};
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as FixedSource;
-use catalog::{RevisionId, SiteCode, UpdateId};
+use catalog::{PointId, RevisionId, UpdateId};
 use choice::{Choice, Covered};
 use daemon::Ambient;
 use fetch::{Tally, WANTED_AT_ONCE};
@@ -73,7 +73,7 @@ pub(crate) const ANCHORS: [&str; 4] =
 pub struct WsusUpstream {
     /// The source that the process decides, whatever the settings say.
     source: Option<FixedSource>,
-    pub(crate) site: SiteCode,
+    pub(crate) site: PointId,
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) ambient: Ambient,
@@ -91,7 +91,7 @@ impl WsusUpstream {
     /// the process decides itself goes before theirs.
     pub fn new(
         source: Option<FixedSource>,
-        site: SiteCode,
+        site: PointId,
         store: Store,
         publisher: Publisher,
         ambient: Ambient,
@@ -171,7 +171,7 @@ impl Upstream for WsusUpstream {
         url.unwrap_or_else(|| "none (disconnected)".to_owned())
     }
 
-    fn parent(&self) -> Option<SiteCode> {
+    fn parent(&self) -> Option<PointId> {
         None
     }
 

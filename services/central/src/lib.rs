@@ -21,6 +21,7 @@ pub mod schedule;
 mod seal;
 pub mod secrets;
 pub mod settings;
+pub mod source_point;
 mod verify;
 
 pub use run::{Central, execute, run};

@@ -3,7 +3,7 @@
 //! for other changes, so a new epoch begins; every site compares, and takes over what differs.
 
 use crate::ingest::WsusUpstream;
-use catalog::SiteCode;
+use catalog::PointId;
 use journal::StatusId;
 use link::Site;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Evidence {
     /// The site that holds the newer catalog.
-    pub site: SiteCode,
+    pub site: PointId,
     /// What was signed.
     pub statement: Statement,
     /// The epoch that is to begin.

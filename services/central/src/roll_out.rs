@@ -40,13 +40,16 @@ impl Register {
     /// When the database fails.
     pub async fn read(&self) -> Result<Sites, store::Error> {
         let rows = self.store.read().await?.sites().await?;
-        let members = rows.into_iter().filter(|row| row.removed.is_none());
-        let mut sites: Sites = members
+        // Where a site stands its synchronization source says, not the replicas of that.
+        let sources = rows
+            .into_iter()
+            .filter(|row| row.removed.is_none() && !row.code.is_beside(row.parent));
+        let mut sites: Sites = sources
             .map(|row| {
                 let report = self.reports.get(row.code);
                 let locale = report.and_then(|report| report.locale.parse().ok());
-                let parent = Some(row.parent);
-                (row.code, Place { parent, locale })
+                let parent = Some(row.parent.site());
+                (row.code.site(), Place { parent, locale })
             })
             .collect();
         let here = Place {

@@ -14,12 +14,14 @@ use crate::restore;
 use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
+use crate::source_point::SourcePoints;
 use admin::{Catalog, Reading, credential};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings};
 use link::Site;
+use link::address::advertised;
 use link::children::{Children, LinkService};
 use link::enrollment::Enrollment;
 use link::listen::{self, Acceptor};
@@ -124,7 +126,7 @@ pub async fn run(
     let register = Register {
         store: store.clone(),
         reports: reports.clone(),
-        top: code,
+        top: code.site(),
         address: settings
             .names
             .first()
@@ -168,16 +170,15 @@ pub async fn run(
         ambient: ambient.clone(),
         reports,
         announcements: watch::Sender::default(),
+        parent: watch::Sender::new(None),
+        received: Arc::default(),
     };
     reporter::load(&site).await?;
     let tasks = TaskTracker::new();
     let admission = Arc::new(
         CentralAdmission::load(
-            (code, settings.site_kind),
+            &site,
             Arc::clone(&authority),
-            store.clone(),
-            journal.clone(),
-            ambient.clone(),
             settings.certificate_validity,
             tasks.clone(),
         )
@@ -216,9 +217,14 @@ pub async fn run(
         tasks.clone(),
         stop.clone(),
     );
+    let sources = SourcePoints {
+        site: site.clone(),
+        children: Arc::clone(&children),
+        admission: Arc::clone(&admission),
+        settings: in_force.clone(),
+    };
     let reading = Reading {
         site: site.clone(),
-        parent: None,
         logs,
         catalog: Arc::new(Catalog::new(store.clone())),
         settings: in_force.watch_roll_out(),
@@ -227,6 +233,7 @@ pub async fn run(
     };
     let admin = Admin {
         site: site.clone(),
+        sources: sources.clone(),
         reading,
         children: Arc::clone(&children),
         admission: Arc::clone(&admission),
@@ -245,7 +252,11 @@ pub async fn run(
     .await?;
 
     let place = Place {
-        parent: String::new(),
+        address: settings
+            .site
+            .advertise
+            .clone()
+            .unwrap_or_else(|| advertised(address)),
         upstream: {
             let upstream = Arc::clone(&upstream);
             Arc::new(move || upstream.name())
@@ -265,6 +276,7 @@ pub async fn run(
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
+    tasks.spawn(sources.keep(stop.clone()));
     tasks.spawn(scheduler.keep(stop.clone()));
     tasks.spawn(failure_alert.keep(stop.clone()));
     tasks.spawn(decisions.keep(stop.clone()));

@@ -1,7 +1,7 @@
 //! The settings of a central site: those of every site, and its own.
 
 use anyhow::{Context as _, bail};
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use daemon::config::Period;
 use link::settings::{self, SiteFlags, SiteSettings};
 use std::net::SocketAddr;
@@ -68,7 +68,7 @@ pub struct Settings {
     /// What every site has.
     pub site: SiteSettings,
     /// Code of the site.
-    pub site_code: SiteCode,
+    pub site_code: PointId,
     /// Its kind: central, or primary for a stand-alone primary site.
     pub site_kind: SiteKind,
     /// Address to listen on.
@@ -139,6 +139,12 @@ impl Settings {
         let Some(site_code) = site.site_code else {
             bail!("name the site with --site-code, for instance --site-code CAS");
         };
+        if site_code.number() != 1 {
+            bail!(
+                "the setting site-code is {site_code}: a top-level site has one software update point, {}",
+                site_code.site()
+            );
+        }
         let in_file = file.site_kind.as_deref().map(str::parse).transpose();
         let site_kind = command
             .site_kind

@@ -2,7 +2,7 @@
 //! dialled over the network.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use catalog::SiteCode;
+use catalog::PointId;
 use central::run::Central;
 use central::settings::{Command, Settings};
 use daemon::Ambient;
@@ -54,7 +54,7 @@ struct Member {
     certificate: SiteCertificate,
 }
 
-fn code(text: &str) -> SiteCode {
+fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -132,6 +132,7 @@ impl Fixture {
     async fn remove(&self, site: &str) {
         let request = self.ask(RemoveSiteRequest {
             site_code: site.into(),
+            ..RemoveSiteRequest::default()
         });
         let mut client = HierarchyServiceClient::new(self.dial(None).await);
         client.remove_site(request).await.unwrap();
@@ -225,6 +226,7 @@ async fn the_join_tokens_of_a_site_that_has_not_joined_can_be_revoked() {
     assert!(refused.contains("make a new one"), "{refused}");
     let request = fixture.ask(RemoveSiteRequest {
         site_code: "PR1".into(),
+        ..RemoveSiteRequest::default()
     });
     let mut client = HierarchyServiceClient::new(fixture.dial(None).await);
     let nothing = client.remove_site(request).await.unwrap_err();

@@ -46,6 +46,28 @@ pub enum State {
     Other(String),
 }
 
+/// What a software update point is to its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The only one.
+    Only,
+    /// The synchronization source of the others, and of the sites below.
+    Source,
+    /// A replica of the source.
+    Replica,
+}
+
+impl Role {
+    /// The role in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Source => "source",
+            Self::Replica => "replica",
+        }
+    }
+}
+
 /// How far a site is from the top-level site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behind {
@@ -102,6 +124,26 @@ impl Hierarchy {
     pub fn is_top(&self, site: &SiteReport) -> bool {
         self.top()
             .is_some_and(|top| top.site_code == site.site_code)
+    }
+
+    /// What a software update point is to its site.
+    pub fn role(&self, site: &SiteReport) -> Role {
+        let place = |code: &str| {
+            convert::site_code("site_code", code)
+                .ok()
+                .map(|point| point.site())
+        };
+        let own = place(&site.site_code);
+        let mut others = self.sites.values().filter(|other| {
+            other.site_code != site.site_code && own.is_some() && place(&other.site_code) == own
+        });
+        if own.is_some() && place(&site.parent) == own {
+            Role::Replica
+        } else if others.next().is_some() {
+            Role::Source
+        } else {
+            Role::Only
+        }
     }
 
     /// Every site once, parents before their children, with its depth below the top-level site.

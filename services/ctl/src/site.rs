@@ -1,5 +1,6 @@
 //! `site`: join tokens, the list of sites, removal.
 
+mod source;
 mod verify;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
@@ -33,7 +34,8 @@ variable HEADWATER_JOIN_TOKEN, not as an argument, which anyone on the machine c
 
 Examples:
   headwater site token PR1 --kind primary > pr1.token
-  headwater site token SE1 --kind secondary --parent PR1 --expires 2h > se1.token")]
+  headwater site token SE1 --kind secondary --parent PR1 --expires 2h > se1.token
+  headwater site token PR1-2 > pr1-2.token       a second software update point for PR1")]
     Token(Token),
     /// List every site with its version, link and content
     List,
@@ -49,13 +51,32 @@ Examples:
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::sync::length_of_time)]
         timeout: Duration,
     },
-    /// Remove a site and the sites below it: their certificates and join tokens are refused from now on
+    /// Show by which of its software update points a site synchronizes, or switch to another one
     ///
-    /// A site that has not joined yet can be removed too: that revokes its join tokens.
-    Remove {
+    /// The other points and the sites below follow at once. Nothing is synchronized again.
+    #[command(after_help = "\
+Examples:
+  headwater site source PR1              shows the source, then its replicas
+  headwater site source PR1 PR1-2        makes PR1-2 the source, PR1 its replica")]
+    Source {
         /// Code of the site
         #[arg(value_name = "CODE")]
         code: String,
+        /// The software update point that becomes the source
+        #[arg(value_name = "POINT")]
+        point: Option<String>,
+    },
+    /// Remove a site and the sites below it: their certificates and join tokens are refused from now on
+    ///
+    /// A site that has not joined yet can be removed too: that revokes its join tokens. Of a site with several
+    /// software update points, only the one that is named is removed.
+    Remove {
+        /// Code of the site, or of one of its software update points
+        #[arg(value_name = "CODE")]
+        code: String,
+        /// The software update point that takes the place of the site's synchronization source
+        #[arg(long, value_name = "POINT")]
+        new_source: Option<String>,
         /// Do not ask back
         #[arg(long, short)]
         yes: bool,
@@ -64,12 +85,12 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 struct Token {
-    /// Code of the new site: three characters, A-Z and 0-9
+    /// Code of the new site: three characters, A-Z and 0-9; PR1-2 for a second software update point of PR1
     #[arg(value_name = "CODE")]
     code: String,
-    /// What the new site will be
+    /// What the new site will be; a further software update point is what its site is
     #[arg(long, value_enum)]
-    kind: Kind,
+    kind: Option<Kind>,
     /// Code of the site above it; the top-level site without this
     #[arg(long, value_name = "CODE")]
     parent: Option<String>,
@@ -111,6 +132,7 @@ struct Sites<'a> {
 #[derive(Serialize)]
 struct Removed<'a> {
     removed: &'a [String],
+    disabled: bool,
     join_tokens: u64,
 }
 
@@ -122,7 +144,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let console = Console::of_process(command.connection.json);
     match command.action {
         Action::Token(token) => {
-            if matches!(token.kind, Kind::Secondary) && token.parent.is_none() {
+            if matches!(token.kind, Some(Kind::Secondary)) && token.parent.is_none() {
                 bail!(
                     "a secondary site needs a primary site above it: name that with --parent, for example --parent PR1"
                 );
@@ -145,14 +167,25 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let code = code.to_ascii_uppercase();
             return verify::execute(&console, &client, &code, timeout).await;
         }
-        Action::Remove { code, yes } => {
+        Action::Source { code, point } => {
+            let client = command.connection.connect().await?;
+            let point = point.map(|point| point.to_ascii_uppercase());
+            return source::execute(&console, &client, &code.to_ascii_uppercase(), point).await;
+        }
+        Action::Remove {
+            code,
+            new_source,
+            yes,
+        } => {
             let code = code.to_ascii_uppercase();
             let client = command.connection.connect().await?;
             if !yes && !confirmed(&code)? {
                 bail!("nothing was removed");
             }
-            let site_code = code.clone();
-            let request = question(RemoveSiteRequest { site_code });
+            let request = question(RemoveSiteRequest {
+                site_code: code.clone(),
+                new_source: new_source.unwrap_or_default().to_ascii_uppercase(),
+            });
             let answer = client.hierarchy().remove_site(request).await;
             let answer = answer
                 .map_err(|status| explain(status, &client.server, &format!("removing {code}")))?
@@ -160,6 +193,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             if console.json {
                 console.json_line(&Removed {
                     removed: &answer.site_codes,
+                    disabled: answer.disabled,
                     join_tokens: answer.join_tokens,
                 })?;
             } else if answer.site_codes.is_empty() {
@@ -168,6 +202,13 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 ))?;
             } else {
                 console.line(format!("Removed: {}.", answer.site_codes.join(", ")))?;
+                if answer.disabled {
+                    let site = code.split('-').next().unwrap_or_default();
+                    console.remark(format!(
+                        "Site {site} has no software update point left: it is disabled, and synchronizes no more \
+                         until one joins again."
+                    ));
+                }
             }
         }
     }
@@ -200,9 +241,10 @@ async fn make_token(console: &Console, client: &Client, token: &Token) -> anyhow
         .as_deref()
         .unwrap_or_default()
         .to_ascii_uppercase();
+    let kind = token.kind.map_or("", Kind::name);
     let request = CreateJoinTokenRequest {
         site_code: site_code.clone(),
-        site_kind: token.kind.name().into(),
+        site_kind: kind.into(),
         parent: parent.clone(),
         valid_seconds: token.expires.as_secs().max(1),
     };
@@ -210,7 +252,7 @@ async fn make_token(console: &Console, client: &Client, token: &Token) -> anyhow
     if console.json {
         return console.json_line(&TokenLine {
             site_code: &site_code,
-            site_kind: token.kind.name(),
+            site_kind: kind,
             token: &word,
             expires,
         });
@@ -221,16 +263,22 @@ async fn make_token(console: &Console, client: &Client, token: &Token) -> anyhow
         let clock = text::date_and_time(time, &view);
         format!(" until {clock} ({})", text::ahead(time, &view))
     });
-    let below = match parent.as_str() {
-        "" => "the top-level site",
-        code => code,
+    let beside = site_code.split_once('-').map(|(site, _)| site);
+    let below = match (beside, parent.as_str()) {
+        (Some(site), _) => site,
+        (None, "") => "the top-level site",
+        (None, code) => code,
     };
     console.remark(format!(
         "The token lets {site_code} join below {below} once{until}. On the new machine:"
     ));
     console.remark(format!(
         "  HEADWATER_JOIN_TOKEN=… headwater agent --site-code {site_code} --data-dir DIR --parent URL-OF-{}",
-        if parent.is_empty() { "THE-TOP-LEVEL-SITE" } else { &parent }
+        match (beside, parent.as_str()) {
+            (Some(site), _) => format!("THE-SOURCE-OF-{site} --listen ADDRESS:PORT"),
+            (None, "") => "THE-TOP-LEVEL-SITE".to_owned(),
+            (None, code) => code.to_owned(),
+        }
     ));
     Ok(())
 }

@@ -161,6 +161,7 @@ impl List {
             classification: None,
             product: None,
             update_type: None,
+            state: None,
             approval: Some(ApprovalFilter::Any),
             limit,
         }

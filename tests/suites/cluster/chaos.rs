@@ -3,7 +3,7 @@
 //! A seed chooses the blows; the instants are those of real processes, so it does not repeat a run.
 
 use crate::documents::generate;
-use catalog::SiteCode;
+use catalog::PointId;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,9 +158,9 @@ impl Chaos {
     async fn check(mut self) {
         self.hierarchy.stop_all().await;
         let mut expected = None;
-        let mut own: BTreeMap<SiteCode, BTreeSet<u64>> = BTreeMap::new();
-        let mut known: BTreeMap<SiteCode, BTreeSet<u64>> = BTreeMap::new();
-        let mut waiting: BTreeMap<SiteCode, BTreeSet<u64>> = BTreeMap::new();
+        let mut own: BTreeMap<PointId, BTreeSet<u64>> = BTreeMap::new();
+        let mut known: BTreeMap<PointId, BTreeSet<u64>> = BTreeMap::new();
+        let mut waiting: BTreeMap<PointId, BTreeSet<u64>> = BTreeMap::new();
         for site in SITES {
             let database = Database::open(&self.hierarchy.data_dir(site)).await;
             {
@@ -169,7 +169,7 @@ impl Chaos {
                     read.survey(true).await.unwrap().damaged.is_empty(),
                     "{site}"
                 );
-                let code: SiteCode = site.parse().unwrap();
+                let code: PointId = site.parse().unwrap();
                 for row in read.status_messages(None, u32::MAX).await.unwrap() {
                     if site == CENTRAL {
                         known.entry(row.site).or_default().insert(row.number);

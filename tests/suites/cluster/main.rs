@@ -18,6 +18,8 @@ mod logs;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod repair;

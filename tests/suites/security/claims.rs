@@ -2,7 +2,7 @@
 
 use crate::parent::code;
 use crate::playground::Playground;
-use catalog::SiteCode;
+use catalog::PointId;
 use prost::Message as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ async fn a_child_that_speaks_for_another_site_is_not_heard_and_that_is_journaled
         }
     }
 
-    let reports: BTreeMap<SiteCode, String> = playground
+    let reports: BTreeMap<PointId, String> = playground
         .central
         .site
         .reports

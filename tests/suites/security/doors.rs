@@ -330,6 +330,7 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
             "HierarchyService/RemoveSite",
             RemoveSiteRequest {
                 site_code: "ZZ9".to_owned(),
+                ..RemoveSiteRequest::default()
             }
             .encode_to_vec(),
         ),

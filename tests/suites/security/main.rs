@@ -23,6 +23,8 @@ mod playground;
 #[cfg(test)]
 mod raw;
 #[cfg(test)]
+mod redirect;
+#[cfg(test)]
 mod relayed;
 #[cfg(test)]
 mod secrets;

@@ -5,7 +5,7 @@ use crate::raw::Raw;
 use bytes::Bytes;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
-use catalog::{RevisionId, SiteCode, SiteKind, codec, document};
+use catalog::{PointId, RevisionId, SiteKind, codec, document};
 use daemon::Ambient;
 use daemon::config::Period;
 use journal::{Journal, JournalSettings};
@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::{Location, NewItem, Positions, Store};
@@ -40,8 +41,9 @@ use wire::v1::{
     AttachRequest, AttachResponse, CancelRequest, Change, ChangeBatch, DescribeSiteRequest,
     DescribeSiteResponse, FetchItemsRequest, FetchItemsResponse, JoinRequest, JoinResponse,
     ListBucketsRequest, ListBucketsResponse, ListItemsRequest, ListItemsResponse, ListNodesRequest,
-    ListNodesResponse, PullPlan, PullRequest, PullResponse, RenewCertificateRequest,
-    RenewCertificateResponse, StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
+    ListNodesResponse, Moved, MovedSites, PullPlan, PullRequest, PullResponse,
+    RenewCertificateRequest, RenewCertificateResponse, StatusAcknowledgement, StatusBatch,
+    SyncRequest, Welcome,
 };
 
 /// Changes in a batch.
@@ -112,7 +114,7 @@ pub struct Parent {
     _folder: TempDir,
 }
 
-pub fn code(text: &str) -> SiteCode {
+pub fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -363,6 +365,28 @@ impl Parent {
         self.inner.attached.lock().unwrap().clone()
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// How often a child attached.
+    pub fn attached(&self) -> u32 {
+        self.inner.attached.load(Ordering::SeqCst)
+    }
+
+    /// Tells the child that it belongs below another point, at an address.
+    pub fn send_elsewhere(&self, site: PointId, parent: &str, url: &str) {
+        let moved = Moved {
+            site_code: site.to_string(),
+            site_kind: "primary".to_owned(),
+            parent: parent.to_owned(),
+            parent_url: url.to_owned(),
+            key_hash: vec![1; 32],
+        };
+        self.send(ToChild::Moved(MovedSites { sites: vec![moved] }));
+    }
+
     /// Asks the child to catch up; the run's identifier.
     pub fn request_sync(&self) -> Uuid {
         let run = self.inner.ambient.new_id();
@@ -466,6 +490,7 @@ impl Inner {
                     site_code: "CAS".to_owned(),
                     epoch: positions.epoch.as_bytes().to_vec(),
                     position: positions.verified,
+                    ..Welcome::default()
                 }),
                 Some(FromChild::Status(batch)) => {
                     let through = StatusBatch::decode(batch.as_slice()).unwrap().through;

@@ -125,6 +125,7 @@ impl Playground {
     pub async fn remove(&self, site: &str) {
         let mut request = Request::new(RemoveSiteRequest {
             site_code: site.to_owned(),
+            ..RemoveSiteRequest::default()
         });
         let administrator = self.token(Role::Administrator).await;
         request

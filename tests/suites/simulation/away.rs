@@ -6,7 +6,7 @@ use crate::plan::{CENTRAL, Plan, Site, Work, code};
 use crate::run;
 use crate::software::{Pace, Wish, host_of};
 use crate::world::World;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use std::time::Duration;
 use sync::EngineSettings;
 
@@ -108,7 +108,7 @@ pub fn a_week(memory: Memory) -> Result<(), String> {
     ended.map_err(|why| run::told(&mut world, &format!("{memory:?}: {why}")))
 }
 
-fn away(world: &mut World, site: SiteCode, memory: Memory) -> Result<(), String> {
+fn away(world: &mut World, site: PointId, memory: Memory) -> Result<(), String> {
     let central = world.plan.central;
     let (one, other) = (host_of(central), host_of(site));
     world.sim.partition(one.as_str(), other.as_str());
@@ -187,7 +187,7 @@ fn catch_up(world: &mut World, patience: Duration) -> Result<Duration, String> {
 }
 
 /// What a site received from whoever it dialled, and how often it wrote, so far.
-fn cost(world: &World, site: SiteCode) -> Cost {
+fn cost(world: &World, site: PointId) -> Cost {
     let host = host_of(site);
     let meters = world.shared.network.meters();
     let own = meters.iter().filter(|((from, _), _)| *from == host);
@@ -201,7 +201,7 @@ fn cost(world: &World, site: SiteCode) -> Cost {
 }
 
 /// How often a site compared its catalog, by its log.
-fn comparisons(world: &World, site: SiteCode) -> usize {
+fn comparisons(world: &World, site: PointId) -> usize {
     let log = world.shared.directory(site).join("logs/wsyncmgr.log");
     let log = std::fs::read_to_string(log).unwrap();
     log.matches(COMPARING).count()

@@ -4,7 +4,7 @@
 use crate::database::{self, Item, Snapshot};
 use crate::software::host_of;
 use crate::world::World;
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::approval::{Approval, Cause, Record};
 use catalog::document::PublicationState;
 use catalog::item::ItemKey;
@@ -32,7 +32,7 @@ pub struct Check {
 }
 
 /// Every site that has a database, as it is at the moment.
-pub type Sites = BTreeMap<SiteCode, Snapshot>;
+pub type Sites = BTreeMap<PointId, Snapshot>;
 
 const fn check(
     invariant: u8,
@@ -120,7 +120,7 @@ pub const AT_THE_END: &[Check] = &[
 ];
 
 /// The codes of all sites of a run.
-pub fn codes(world: &World) -> Vec<SiteCode> {
+pub fn codes(world: &World) -> Vec<PointId> {
     let children = world.plan.sites.iter().map(|site| site.code);
     std::iter::once(world.plan.central)
         .chain(children)
@@ -139,7 +139,7 @@ pub fn sites(world: &mut World) -> Sites {
     sites
 }
 
-fn items(world: &mut World, site: SiteCode) -> Vec<Item> {
+fn items(world: &mut World, site: PointId) -> Vec<Item> {
     let directory = world.shared.directory(site);
     world.runtime.block_on(world.databases.items(&directory, 0))
 }
@@ -158,9 +158,9 @@ pub fn all(world: &mut World, sites: &Sites, checks: &[Check]) -> Outcome {
 }
 
 /// The sites that have a way to the central site: those that were not removed, nor any site above them.
-pub fn reachable(world: &World) -> Vec<(SiteCode, SiteCode)> {
+pub fn reachable(world: &World) -> Vec<(PointId, PointId)> {
     let members = world.shared.members();
-    let has_way = |site: SiteCode| {
+    let has_way = |site: PointId| {
         let mut at = site;
         while at != world.plan.central {
             match members.get(&at) {
@@ -332,7 +332,7 @@ fn messages_are_dense(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn roots_are_one(world: &mut World, sites: &Sites) -> Outcome {
-    let claimed = |code: &SiteCode| {
+    let claimed = |code: &PointId| {
         let statement = sites.get(code)?.statement.as_ref()?.claimed();
         Some((statement.position, statement.root))
     };
@@ -371,7 +371,7 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
         .runtime
         .block_on(world.databases.status_numbers(&central));
     let reachable = reachable(world);
-    let is_reachable = |site: SiteCode| reachable.iter().any(|(code, _)| *code == site);
+    let is_reachable = |site: PointId| reachable.iter().any(|(code, _)| *code == site);
     for site in &world.plan.sites {
         let directory = world.shared.directory(site.code);
         let sent = world
@@ -461,7 +461,7 @@ fn nothing_is_unused(world: &mut World, sites: &Sites) -> Outcome {
         return Ok(());
     }
     let reachable = reachable(world).into_iter().map(|(site, _)| site);
-    let codes: Vec<SiteCode> = std::iter::once(world.plan.central)
+    let codes: Vec<PointId> = std::iter::once(world.plan.central)
         .chain(reachable)
         .collect();
     for code in codes.iter().filter(|code| sites.contains_key(*code)) {
@@ -574,7 +574,9 @@ fn pulls_are_cheap(world: &mut World, sites: &Sites) -> Outcome {
         // What was under way when a run broke off was sent in vain: as much as the window of a stream
         // holds, which is more than there is.
         let failed = sites.get(&site.code).map_or(0, |site| site.failed);
-        let pulls = 1 + u64::try_from(failed).unwrap();
+        // While the disk is full, the history does not say that a run failed, and a loss of power forgets it.
+        let unwritten = world.disk.struck(site.code);
+        let pulls = 1 + u64::try_from(failed).unwrap() + unwritten;
         let bound =
             pulls * world.ledger.published_bytes + connections * (batch + CONNECTION_BYTES) + talk;
         if received > bound {

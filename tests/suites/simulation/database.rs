@@ -1,6 +1,6 @@
 //! What the databases say, read past the product with SQL of its own.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::header::RevisionHeader;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, Tree};
@@ -194,8 +194,8 @@ impl Databases {
     }
 
     /// The numbers of the status messages of each site that a database holds.
-    pub async fn status_numbers(&mut self, directory: &Path) -> BTreeMap<SiteCode, BTreeSet<i64>> {
-        let mut numbers: BTreeMap<SiteCode, BTreeSet<i64>> = BTreeMap::new();
+    pub async fn status_numbers(&mut self, directory: &Path) -> BTreeMap<PointId, BTreeSet<i64>> {
+        let mut numbers: BTreeMap<PointId, BTreeSet<i64>> = BTreeMap::new();
         let Some(database) = self.open(directory).await else {
             return numbers;
         };

@@ -5,7 +5,7 @@ use crate::plan::{Plan, Work};
 use crate::run;
 use crate::software::{Wish, host_of};
 use crate::world::World;
-use catalog::SiteCode;
+use catalog::PointId;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::time::Duration;
@@ -105,7 +105,7 @@ fn damaged(world: &mut World, random: &mut StdRng, disaster: Disaster) -> Result
     changes(world, random)
 }
 
-pub fn damage(world: &mut World, site: SiteCode, sql: &'static str) {
+pub fn damage(world: &mut World, site: PointId, sql: &'static str) {
     let directory = world.shared.directory(site);
     let damaged = world.databases.damage(&directory, sql);
     let rows = world.runtime.block_on(damaged);

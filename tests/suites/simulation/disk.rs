@@ -1,7 +1,7 @@
 //! The disks of the sites: which commits fail, and how many there were.
 
 use crate::software::{Shared, host_of};
-use catalog::SiteCode;
+use catalog::PointId;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,6 +23,8 @@ struct State {
     /// By the name of the host: the rule, and the commits since it was set.
     rules: BTreeMap<String, (Rule, u32)>,
     commits: BTreeMap<String, u64>,
+    /// Those that did not happen, or were not heard of.
+    struck: BTreeMap<String, u64>,
 }
 
 /// The disks of a run. Dropped, they are all fine.
@@ -43,6 +45,9 @@ impl Disk {
             let name = directory.file_name().unwrap().to_string_lossy();
             let fate = told.borrow_mut().next(&name);
             if fate != Fate::Done {
+                let mut state = told.borrow_mut();
+                *state.struck.entry(name.clone().into_owned()).or_default() += 1;
+                drop(state);
                 network.host(&name).note(format!("commit: {fate:?}"));
             }
             fate
@@ -51,12 +56,12 @@ impl Disk {
     }
 
     /// From now on, a site's commits follow a rule.
-    pub fn set(&self, site: SiteCode, rule: Rule) {
+    pub fn set(&self, site: PointId, rule: Rule) {
         self.0.borrow_mut().rules.insert(host_of(site), (rule, 0));
     }
 
     /// From now on, a site's commits happen.
-    pub fn clear(&self, site: SiteCode) {
+    pub fn clear(&self, site: PointId) {
         self.0.borrow_mut().rules.remove(&host_of(site));
     }
 
@@ -66,7 +71,7 @@ impl Disk {
     }
 
     /// Whether the rule of a site has let a commit fail.
-    pub fn has_struck(&self, site: SiteCode) -> bool {
+    pub fn has_struck(&self, site: PointId) -> bool {
         let state = self.0.borrow();
         state
             .rules
@@ -78,10 +83,20 @@ impl Disk {
     }
 
     /// How many commits a site has tried.
-    pub fn commits(&self, site: SiteCode) -> u64 {
+    pub fn commits(&self, site: PointId) -> u64 {
         let state = self.0.borrow();
         state
             .commits
+            .get(&host_of(site))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// How many of them did not happen, or were not heard of.
+    pub fn struck(&self, site: PointId) -> u64 {
+        let state = self.0.borrow();
+        state
+            .struck
             .get(&host_of(site))
             .copied()
             .unwrap_or_default()

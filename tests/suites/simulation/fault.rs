@@ -6,7 +6,7 @@ use crate::mood::{TROUBLES, Trouble};
 use crate::plan::Site;
 use crate::software::{UPSTREAM, host_of};
 use crate::world::World;
-use catalog::SiteCode;
+use catalog::PointId;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Two sites cannot reach each other.
-    Cut(SiteCode, SiteCode),
+    Cut(PointId, PointId),
     /// One of them cannot reach the other.
-    CutOneWay(SiteCode, SiteCode),
+    CutOneWay(PointId, PointId),
     /// What they say to each other does not arrive before the fault ends.
-    Held(SiteCode, SiteCode),
+    Held(PointId, PointId),
     /// What they say to each other takes so many milliseconds.
-    Slow(SiteCode, SiteCode, u64),
+    Slow(PointId, PointId, u64),
     /// A site loses its power.
-    PowerCut(SiteCode),
+    PowerCut(PointId),
     /// The service of a site is stopped and started.
-    Restart(SiteCode),
+    Restart(PointId),
     /// From its n-th commit on, a site's disk is full.
-    DiskFull(SiteCode, u32),
+    DiskFull(PointId, u32),
     /// A site's n-th commit fails.
-    CommitFails(SiteCode, u32),
+    CommitFails(PointId, u32),
     /// A site's n-th commit happens, and the site hears of a failure.
-    CommitUnheard(SiteCode, u32),
+    CommitUnheard(PointId, u32),
     /// A site's clock is so many milliseconds further off.
-    ClockJumps(SiteCode, i64),
+    ClockJumps(PointId, i64),
     /// Something is wrong with the upstream.
     Upstream(Trouble),
     /// The central site cannot reach the upstream.
@@ -43,7 +43,7 @@ pub enum Fault {
 }
 
 /// A fault for a run with these sites.
-pub fn pick(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Fault {
+pub fn pick(random: &mut StdRng, central: PointId, sites: &[Site]) -> Fault {
     let site = sites[random.random_range(0..sites.len())];
     let any = match random.random_ratio(1, 3) {
         true => central,

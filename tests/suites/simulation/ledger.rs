@@ -2,7 +2,7 @@
 
 use crate::database::{Item, Snapshot};
 use crate::world::World;
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::item::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{Authority, HierarchyId, StatementPublicKey};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub struct Ledger {
     /// How far each site was when it was last looked at.
-    pub seen: BTreeMap<SiteCode, Snapshot>,
+    pub seen: BTreeMap<PointId, Snapshot>,
     /// Every change that the central site ever made: its epoch, position, key, and digest.
     pub published: BTreeSet<(Uuid, u64, Vec<u8>, Option<Digest>)>,
     /// The digest of every revision that was ever seen anywhere.
@@ -32,7 +32,7 @@ pub struct Ledger {
     /// Whether sites compared, so that items may lie at other places than at the central site.
     pub compared: bool,
     /// Sites that keep little of their history.
-    pub forgetful: BTreeSet<SiteCode>,
+    pub forgetful: BTreeSet<PointId>,
     /// Runs that the central site had completed when the last one was asked for.
     pub completed: i64,
     read_to: (Uuid, u64, u64),
@@ -73,7 +73,7 @@ impl Ledger {
     }
 
     /// Notes that the central site is behind what it was, and knows nothing of it.
-    pub fn central_was_restored(&mut self, central: SiteCode) {
+    pub fn central_was_restored(&mut self, central: PointId) {
         self.restored = true;
         self.compared = true;
         self.seen.remove(&central);

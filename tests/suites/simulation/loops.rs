@@ -10,7 +10,7 @@ use crate::plan::{Plan, Site, Work, code};
 use crate::run;
 use crate::software::{Wish, host_of};
 use crate::world::World;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use std::time::Duration;
 use store::simulation::Kept;
 
@@ -59,6 +59,10 @@ pub enum Flow {
     Retention,
     /// Superseded updates expire, and everything is cleaned up.
     Cleanup,
+    /// The source of a site is switched, by the register.
+    Switch,
+    /// The same, where the commits of the new source fail.
+    TakeOver,
 }
 
 /// How commits fail.
@@ -76,13 +80,17 @@ pub enum Failing {
 
 const PRIMARY: &str = "PR1";
 const SECONDARY: &str = "SE1";
+const REPLICA: &str = "PR1-2";
 
 impl Flow {
     /// The site whose commits fail.
-    fn site(self) -> SiteCode {
+    fn site(self) -> PointId {
         code(match self {
-            Self::Sync | Self::Settings | Self::Decision | Self::Cleanup => crate::plan::CENTRAL,
+            Self::Sync | Self::Settings | Self::Decision | Self::Cleanup | Self::Switch => {
+                crate::plan::CENTRAL
+            }
             Self::FirstPull => SECONDARY,
+            Self::TakeOver => REPLICA,
             Self::Pull | Self::Join | Self::Renewal | Self::Repair | Self::Retention => PRIMARY,
         })
     }
@@ -92,10 +100,13 @@ impl Flow {
         let central = code(crate::plan::CENTRAL);
         let (primary, secondary) = (code(PRIMARY), code(SECONDARY));
         let site = |code, kind, parent| Site { code, kind, parent };
-        let sites = vec![
+        let mut sites = vec![
             site(primary, SiteKind::Primary, central),
             site(secondary, SiteKind::Secondary, primary),
         ];
+        if matches!(self, Self::Switch | Self::TakeOver) {
+            sites.push(site(code(REPLICA), SiteKind::Primary, primary));
+        }
         let certificates = match self {
             Self::Renewal => VALIDITY,
             Self::Sync
@@ -106,7 +117,9 @@ impl Flow {
             | Self::Settings
             | Self::Decision
             | Self::Cleanup
-            | Self::Retention => 100 * VALIDITY,
+            | Self::Retention
+            | Self::Switch
+            | Self::TakeOver => 100 * VALIDITY,
         };
         let mut plan = Plan::quiet(sites.clone(), certificates);
         if self == Self::Retention {
@@ -123,7 +136,9 @@ impl Flow {
             | Self::Settings
             | Self::Decision
             | Self::Cleanup
-            | Self::Retention => &sites[..],
+            | Self::Retention
+            | Self::Switch
+            | Self::TakeOver => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
@@ -182,6 +197,13 @@ impl Flow {
                 disaster::damage(world, self.site(), disaster::DAMAGE[0]);
                 run::expect_a_run(world);
                 world.work(Work::Person(Wish::Sync { full: true }));
+            }
+            Self::Switch | Self::TakeOver => {
+                run::expect_a_run(world);
+                world.work(Work::Publish(60));
+                world.work(Work::Person(Wish::Sync { full: false }));
+                let to = code(REPLICA);
+                world.work(Work::Person(Wish::Switch { to }));
             }
             // It begins by itself.
             Self::Retention => {
@@ -289,14 +311,14 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
 }
 
 /// Removals that a site remembers.
-fn removals(world: &mut World, site: SiteCode) -> usize {
+fn removals(world: &mut World, site: PointId) -> usize {
     let directory = world.shared.directory(site);
     let items = world.runtime.block_on(world.databases.items(&directory, 0));
     items.iter().filter(|item| item.digest.is_none()).count()
 }
 
 /// When the process of a site was started.
-fn started(world: &World, site: SiteCode) -> Duration {
+fn started(world: &World, site: PointId) -> Duration {
     let host = host_of(site);
     let events = world.shared.network.events();
     let runs = |event: &&crate::glue::Event| *event.host == *host && event.what == "runs";

@@ -197,6 +197,16 @@ fn a_renewal_survives_the_failure_of_every_commit() {
 }
 
 #[test]
+fn a_switch_of_the_source_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Switch);
+}
+
+#[test]
+fn a_new_source_survives_the_failure_of_every_commit() {
+    check_flow(Flow::TakeOver);
+}
+
+#[test]
 fn a_change_of_settings_survives_the_failure_of_every_commit() {
     check_flow(Flow::Settings);
 }

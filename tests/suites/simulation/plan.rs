@@ -2,7 +2,7 @@
 
 use crate::fault::{self, Fault};
 use crate::software::{Pace, Wish};
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::time::Duration;
@@ -20,11 +20,11 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, Copy)]
 pub struct Site {
     /// Its code.
-    pub code: SiteCode,
+    pub code: PointId,
     /// Its kind.
     pub kind: SiteKind,
     /// Its parent.
-    pub parent: SiteCode,
+    pub parent: PointId,
 }
 
 impl Site {
@@ -66,7 +66,7 @@ pub struct Plan {
     /// Where it comes from.
     pub seed: u64,
     /// Code of the central site.
-    pub central: SiteCode,
+    pub central: PointId,
     /// All child sites that there will ever be.
     pub sites: Vec<Site>,
     /// How many updates the upstream has in the beginning.
@@ -90,7 +90,7 @@ pub struct Plan {
 }
 
 /// A site code.
-pub fn code(text: &str) -> SiteCode {
+pub fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -121,7 +121,7 @@ impl Plan {
     pub fn new(seed: u64) -> Self {
         let random = &mut StdRng::seed_from_u64(seed);
         let central = code(CENTRAL);
-        let sites = sites(random, central);
+        let mut sites = sites(random, central);
         let mut work: Vec<(Duration, Work)> = sites
             .iter()
             .map(|site| {
@@ -172,6 +172,7 @@ impl Plan {
             // A full run alone finds what is gone.
             work.push((at, Work::Person(Wish::Sync { full: true })));
         }
+        let replica = replica(seed, &sites);
         work.sort_by_key(|(at, _)| *at);
         let mut hosts = vec![crate::software::host_of(central)];
         hosts.extend(sites.iter().map(|site| crate::software::host_of(site.code)));
@@ -183,8 +184,15 @@ impl Plan {
                 Scheduled { from, until, fault }
             })
             .collect();
-        faults.sort_by_key(|scheduled| scheduled.from);
         let slow = random.random_ratio(1, 4);
+        if let Some(replica) = replica {
+            hosts.push(crate::software::host_of(replica.site.code));
+            sites.push(replica.site);
+            work.extend(replica.work);
+            faults.extend(replica.faults);
+        }
+        work.sort_by_key(|(at, _)| *at);
+        faults.sort_by_key(|scheduled| scheduled.from);
         Self {
             seed,
             updates: random.random_range(20..120),
@@ -221,7 +229,57 @@ impl Plan {
     }
 }
 
-fn sites(random: &mut StdRng, central: SiteCode) -> Vec<Site> {
+/// A second software update point of a site, and what has to do with it.
+struct Replica {
+    site: Site,
+    work: Vec<(Duration, Work)>,
+    faults: Vec<Scheduled>,
+}
+
+/// In every third run a site has one, and its source is switched. It has its own randomness: seeds that found
+/// something stay what they were.
+fn replica(seed: u64, sites: &[Site]) -> Option<Replica> {
+    if seed % 3 != 1 {
+        return None;
+    }
+    let random = &mut StdRng::seed_from_u64(seed.wrapping_add(2));
+    let primaries = sites.iter().filter(|site| site.kind == SiteKind::Primary);
+    let primaries: Vec<&Site> = primaries.collect();
+    // Rather one that has sites below it.
+    let below = sites.iter().find(|site| site.kind == SiteKind::Secondary);
+    let of = match below {
+        Some(below) if random.random_ratio(3, 4) => below.parent,
+        Some(_) | None => primaries[random.random_range(0..primaries.len())].code,
+    };
+    let site = Site {
+        code: code(&format!("{of}-2")),
+        kind: SiteKind::Primary,
+        parent: of,
+    };
+    let invited = seconds(random, 2..20);
+    let mut work = vec![(invited, Work::Person(site.invitation()))];
+    for turn in 0..random.random_range(1..5) {
+        let to = if turn % 2 == 0 { site.code } else { of };
+        let at = seconds(random, 20..FAULTS_UNTIL);
+        work.push((at, Work::Person(Wish::Switch { to })));
+    }
+    let faults = (0..random.random_range(0..3)).map(|_| {
+        let from = seconds(random, 15..FAULTS_UNTIL - LONGEST_FAULT);
+        let until = from + seconds(random, 0..LONGEST_FAULT) + Duration::from_millis(10);
+        let fault = match random.random_range(0..5) {
+            0 => Fault::PowerCut(site.code),
+            1 => Fault::PowerCut(of),
+            2 => Fault::Cut(site.code, of),
+            3 => Fault::CommitUnheard(site.code, random.random_range(1..12)),
+            _ => Fault::Restart(of),
+        };
+        Scheduled { from, until, fault }
+    });
+    let faults = faults.collect();
+    Some(Replica { site, work, faults })
+}
+
+fn sites(random: &mut StdRng, central: PointId) -> Vec<Site> {
     let primaries: Vec<Site> = (1..=random.random_range(2..=4))
         .map(|number| Site {
             code: code(&format!("PR{number}")),
@@ -239,7 +297,7 @@ fn sites(random: &mut StdRng, central: SiteCode) -> Vec<Site> {
 }
 
 /// Something to do in the middle of a run. To add another kind, add a line.
-fn something(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Vec<Work> {
+fn something(random: &mut StdRng, central: PointId, sites: &[Site]) -> Vec<Work> {
     let any = sites[random.random_range(0..sites.len())];
     match random.random_range(0..16) {
         0..=5 => vec![Work::Publish(random.random_range(1..20))],
@@ -261,9 +319,9 @@ fn something(random: &mut StdRng, central: SiteCode, sites: &[Site]) -> Vec<Work
     }
 }
 
-fn new_parent(random: &mut StdRng, central: SiteCode, site: Site, sites: &[Site]) -> SiteCode {
+fn new_parent(random: &mut StdRng, central: PointId, site: Site, sites: &[Site]) -> PointId {
     let primaries = sites.iter().filter(|other| other.kind == SiteKind::Primary);
-    let mut parents: Vec<SiteCode> = primaries.map(|primary| primary.code).collect();
+    let mut parents: Vec<PointId> = primaries.map(|primary| primary.code).collect();
     if site.kind == SiteKind::Primary {
         parents = vec![central];
     }

@@ -2,7 +2,7 @@
 
 use crate::glue::{Host, Network, SimulatedHttp};
 use crate::mood::Mood;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use central::settings::FirstSettings;
 use jiff::Timestamp;
 use link::dial;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use trust::AccessToken;
 use trust::tls::{self, ServerTrust};
+use trust::token::JoinToken;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::change_settings_request::To;
@@ -28,8 +29,8 @@ use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
     Approval, Assignments, ChangeSettingsRequest, CreateJoinTokenRequest, DecideUpdatesRequest,
-    DecisionOutcome, ListUpdatesRequest, RemoveSiteRequest, RunCleanupRequest, StartSyncRequest,
-    VerifySiteRequest,
+    DecisionOutcome, GetSourceRequest, ListUpdatesRequest, RemoveSiteRequest, RunCleanupRequest,
+    StartSyncRequest, SwitchSourceRequest, VerifySiteRequest,
 };
 
 /// Port of every site.
@@ -103,11 +104,11 @@ pub enum Wish {
     /// Invite a site to a place in the hierarchy.
     Invite {
         /// The site.
-        site: SiteCode,
+        site: PointId,
         /// Its kind.
         kind: SiteKind,
         /// Its parent.
-        parent: SiteCode,
+        parent: PointId,
     },
     /// Synchronize now.
     Sync {
@@ -124,17 +125,22 @@ pub enum Wish {
     /// Give a site languages of its own.
     Languages {
         /// The site.
-        site: SiteCode,
+        site: PointId,
     },
     /// Have a site compare every row with its parent's.
     Verify {
         /// The site.
-        site: SiteCode,
+        site: PointId,
     },
-    /// Remove a site.
+    /// Remove a site. If it is a source with replicas, the first of those takes its place.
     Remove {
         /// The site.
-        site: SiteCode,
+        site: PointId,
+    },
+    /// Have a site synchronize by another of its software update points.
+    Switch {
+        /// The point.
+        to: PointId,
     },
     /// Decide about an update.
     Decide {
@@ -147,12 +153,13 @@ pub enum Wish {
 
 impl Wish {
     /// The site that it concerns; none where it concerns all.
-    fn site(&self) -> Option<SiteCode> {
+    fn site(&self) -> Option<PointId> {
         match self {
             Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
                 Some(*site)
             }
             Self::Languages { site } => Some(*site),
+            Self::Switch { to } => Some(*to),
             Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } | Self::TidyUp => None,
         }
     }
@@ -162,7 +169,9 @@ impl Wish {
 #[derive(Debug, Clone)]
 pub struct Place {
     /// Its parent.
-    pub parent: SiteCode,
+    pub parent: PointId,
+    /// Whose address it was given.
+    dial: PointId,
     token: String,
 }
 
@@ -182,16 +191,58 @@ struct Board {
     hosts: BTreeMap<String, Host>,
     incarnations: BTreeMap<String, u64>,
     wishes: VecDeque<Wish>,
-    places: BTreeMap<SiteCode, Place>,
+    places: BTreeMap<PointId, Place>,
     /// When the schedule starts a run.
     scheduled: Option<Timestamp>,
     /// Whether updates are declined, as the person was told last; else they are approved for install.
     decided: BTreeMap<String, bool>,
+    /// Every site that a site ever belonged to.
+    parents: BTreeMap<PointId, BTreeSet<PointId>>,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
+impl Board {
+    /// The point by which a site synchronizes; the one that is named while none is invited.
+    fn source_of(&self, point: PointId) -> PointId {
+        let mut points = self
+            .places
+            .iter()
+            .filter(|(site, place)| site.is_beside(point) && !place.parent.is_beside(point));
+        points.next().map_or(point, |(site, _)| *site)
+    }
+
+    fn move_to(&mut self, site: PointId, parent: PointId) {
+        if let Some(place) = self.places.get_mut(&site) {
+            place.parent = parent;
+            self.parents.entry(site).or_default().insert(parent);
+        }
+    }
+
+    /// What a switch of its source changes.
+    fn switch(&mut self, to: PointId) {
+        let from = self.source_of(to);
+        let Some(above) = self.places.get(&from).map(|place| place.parent) else {
+            return;
+        };
+        if from == to {
+            return;
+        }
+        let below: Vec<PointId> = self
+            .places
+            .iter()
+            .filter(|(_, place)| place.parent == from)
+            .map(|(site, _)| *site)
+            .collect();
+        for site in below {
+            self.move_to(site, to);
+        }
+        self.move_to(to, above);
+        self.move_to(from, to);
+    }
+}
+
 /// The host of a site.
-pub fn host_of(site: SiteCode) -> String {
+pub fn host_of(site: PointId) -> String {
     site.as_str().to_lowercase()
 }
 
@@ -212,7 +263,7 @@ impl Shared {
     }
 
     /// The data directory of a site.
-    pub fn directory(&self, site: SiteCode) -> PathBuf {
+    pub fn directory(&self, site: PointId) -> PathBuf {
         self.folder.join(host_of(site))
     }
 
@@ -251,12 +302,12 @@ impl Shared {
     }
 
     /// Where a site belongs now.
-    pub fn place(&self, site: SiteCode) -> Option<Place> {
+    pub fn place(&self, site: PointId) -> Option<Place> {
         self.board().places.get(&site).cloned()
     }
 
     /// Whether a site is no member, and nobody means to make it one.
-    fn is_gone(&self, site: SiteCode) -> bool {
+    fn is_gone(&self, site: PointId) -> bool {
         let board = self.board();
         let invites =
             |wish: &Wish| matches!(wish, Wish::Invite { site: other, .. } if *other == site);
@@ -264,7 +315,7 @@ impl Shared {
     }
 
     /// The sites that were invited and not removed since.
-    pub fn members(&self) -> BTreeMap<SiteCode, SiteCode> {
+    pub fn members(&self) -> BTreeMap<PointId, PointId> {
         let board = self.board();
         let places = board.places.iter();
         places.map(|(site, place)| (*site, place.parent)).collect()
@@ -281,6 +332,11 @@ impl Shared {
         self.board().decided.clone()
     }
 
+    /// Every site that a site ever belonged to.
+    pub fn parents(&self, site: PointId) -> BTreeSet<PointId> {
+        self.board().parents.get(&site).cloned().unwrap_or_default()
+    }
+
     /// Tells the software of a host to end as a service does; it is started again.
     pub fn restart(&self, name: &str) {
         if let Some(stop) = self.board().stopping.get(name) {
@@ -294,7 +350,7 @@ impl Shared {
         stop
     }
 
-    fn site_settings(&self, site: SiteCode, poll: Option<Duration>) -> SiteSettings {
+    fn site_settings(&self, site: PointId, poll: Option<Duration>) -> SiteSettings {
         let data_dir = self.directory(site);
         let pace = &self.pace;
         SiteSettings {
@@ -303,6 +359,7 @@ impl Shared {
             data_dir,
             listen: None,
             locale: None,
+            advertise: Some(format!("https://{}:{PORT}", host_of(site))),
             engine: EngineSettings {
                 poll,
                 ..pace.engine.clone()
@@ -335,7 +392,7 @@ fn first_settings(tidy: bool) -> settings::Settings {
 }
 
 /// The central site, until the host loses its power.
-pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
+pub async fn central(shared: Shared, code: PointId) -> turmoil::Result {
     let name = host_of(code);
     let host = shared.host(&name);
     let ambient = host.ambient(shared.next_seed(&name));
@@ -380,7 +437,7 @@ pub async fn central(shared: Shared, code: SiteCode) -> turmoil::Result {
 
 /// A child site, until the host loses its power. It begins when it is invited, and begins anew with
 /// each further invitation.
-pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
+pub async fn agent(shared: Shared, code: PointId) -> turmoil::Result {
     let name = host_of(code);
     let host = shared.host(&name);
     let ambient = host.ambient(shared.next_seed(&name));
@@ -391,7 +448,7 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
         };
         let settings = agent::settings::Settings {
             site: shared.site_settings(code, shared.pace.engine.poll),
-            parent: format!("https://{}:{PORT}", host_of(place.parent)),
+            parent: format!("https://{}:{PORT}", host_of(place.dial)),
             join_token: Some(place.token.clone().into()),
         };
         let stop = shared.running(&name);
@@ -433,7 +490,7 @@ pub async fn agent(shared: Shared, code: SiteCode) -> turmoil::Result {
 }
 
 /// Somebody who does what is wished, one thing after another, each until it is done.
-pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
+pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
     let host = shared.host(PERSON);
     // What cannot be done yet does not keep the person from what concerns other sites.
     let mut waits = BTreeSet::new();
@@ -472,7 +529,7 @@ pub async fn person(shared: Shared, central: SiteCode) -> turmoil::Result {
     }
 }
 
-async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> anyhow::Result<()> {
+async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> anyhow::Result<()> {
     let credential = shared.directory(central).join("admin-credential.json");
     let credential: serde_json::Value = serde_json::from_slice(&std::fs::read(credential)?)?;
     let word = credential["token"].as_str().unwrap_or_default();
@@ -504,17 +561,36 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
                 // It joined where it was invited before, after it was to be removed.
                 Err(status) if status.code() == tonic::Code::AlreadyExists => {
                     let site_code = site.to_string();
-                    client.remove_site(RemoveSiteRequest { site_code }).await?;
+                    client
+                        .remove_site(RemoveSiteRequest {
+                            site_code,
+                            ..RemoveSiteRequest::default()
+                        })
+                        .await?;
                     client.create_join_token(request).await?.into_inner().token
                 }
                 // Its parent was removed for good.
-                Err(status) if status.code() == tonic::Code::NotFound && shared.is_gone(parent) => {
+                Err(status)
+                    if matches!(
+                        status.code(),
+                        tonic::Code::NotFound | tonic::Code::FailedPrecondition
+                    ) && shared.is_gone(parent) =>
+                {
                     return Ok(());
                 }
                 Err(status) => return Err(status.into()),
             };
+            // By which of its points a site synchronizes is for the register to know.
+            let parent = JoinToken::decode(&token)?.parent;
             let mut board = shared.board();
-            board.places.insert(site, Place { parent, token });
+            board.parents.entry(site).or_default().insert(parent);
+            let dial = parent;
+            let place = Place {
+                parent,
+                dial,
+                token,
+            };
+            board.places.insert(site, place);
         }
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
@@ -578,13 +654,34 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
         Wish::Remove { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
             let site_code = site.to_string();
-            match client.remove_site(RemoveSiteRequest { site_code }).await {
+            let request = GetSourceRequest {
+                site_code: site_code.clone(),
+            };
+            let points = match client.get_source(request).await {
+                Err(status) if status.code() == tonic::Code::NotFound => Vec::new(),
+                answer => answer?.into_inner().points,
+            };
+            let new_source = match points.as_slice() {
+                [source, other, ..] if *source == site_code => other.clone(),
+                _ => String::new(),
+            };
+            let request = RemoveSiteRequest {
+                site_code,
+                new_source: new_source.clone(),
+            };
+            match client.remove_site(request).await {
                 // It has not joined yet, or an answer was lost.
                 Err(status) if status.code() == tonic::Code::NotFound => {}
                 removed => drop(removed?),
             }
-            // With it go the sites below it.
             let mut board = shared.board();
+            if !new_source.is_empty() {
+                board.switch(new_source.parse()?);
+            } else if points.len() > 1 || points.first().is_some_and(|one| *one != site.as_str()) {
+                // Only the replica goes, and an answer may have been lost: the source is what the register says.
+                board.switch(points[0].parse()?);
+            }
+            // With it go the sites below it.
             board
                 .places
                 .retain(|other, place| *other != site && place.parent != site);
@@ -619,6 +716,22 @@ async fn fulfil(shared: &Shared, host: &Host, central: SiteCode, wish: Wish) -> 
             // A refusal, of an update that was withdrawn, changes nothing.
             if answer.updates[0].outcome() != DecisionOutcome::Refused {
                 shared.board().decided.insert(update_id, decline);
+            }
+        }
+        Wish::Switch { to } => {
+            let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
+            let request = SwitchSourceRequest {
+                site_code: to.to_string(),
+                source: to.to_string(),
+            };
+            match client.switch_source(request).await {
+                // It was removed for good.
+                Err(status)
+                    if status.code() == tonic::Code::FailedPrecondition && shared.is_gone(to) => {}
+                answer => {
+                    answer?;
+                    shared.board().switch(to);
+                }
             }
         }
     }

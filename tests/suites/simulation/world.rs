@@ -6,7 +6,7 @@ use crate::ledger::Ledger;
 use crate::mood::{Mood, Trouble};
 use crate::plan::{Plan, Work};
 use crate::software::{self, PERSON, Shared, UPSTREAM, host_of};
-use catalog::SiteCode;
+use catalog::PointId;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -217,7 +217,7 @@ impl World {
     }
 
     /// Turns a site's clock.
-    pub fn turn_clock(&mut self, site: SiteCode, milliseconds: i64) {
+    pub fn turn_clock(&mut self, site: PointId, milliseconds: i64) {
         let host = self.shared.host(&host_of(site));
         host.skew.fetch_add(milliseconds, Ordering::Relaxed);
     }

@@ -90,6 +90,7 @@ impl SiteLinkService for Parent {
             parent: parent.to_owned(),
             key_hash: KEY.to_vec(),
             removed: request.get_ref().site_code == "SE2",
+            parent_url: "https://pr2:8540".to_owned(),
         }))
     }
 }
@@ -102,7 +103,7 @@ struct Fixture {
     _stop: DropGuard,
 }
 
-fn code(text: &str) -> SiteCode {
+fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -123,7 +124,8 @@ impl Fixture {
                 .await
         });
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-        let upstream = ParentUpstream::new(code("CAS"));
+        let nowhere = tokio::sync::watch::channel(None).1;
+        let upstream = ParentUpstream::new(code("CAS"), nowhere);
         upstream.set_channel(Some(endpoint.connect_lazy()));
         Self {
             parent,
@@ -141,6 +143,8 @@ impl Fixture {
             self.store.clone(),
             Ambient::system(),
             Arc::clone(&self.upstream),
+            Reports::default(),
+            KeptParent::below("CAS", self._directory.path()),
         )
         .await
         .unwrap()
@@ -180,7 +184,7 @@ async fn whom_the_parent_does_not_place_here_is_refused_without_asking_again() {
     for (child, key, why) in [
         ("SE1", [9; 32], "another key"),
         ("SE2", KEY, "was removed"),
-        ("SE3", KEY, "did not join below"),
+        ("SE3", KEY, "belongs below PR2"),
         ("SE9", KEY, "did not join below"),
     ] {
         let before = fixture.asked();
@@ -235,4 +239,83 @@ async fn a_request_that_is_handed_on_has_an_end() {
     assert!(status.message().contains("in time"), "{status}");
     let took = daemon::SystemClock.now().duration_since(began);
     assert!(took.as_secs() < 10, "nobody waited for it here");
+}
+
+fn moved(site: &str, kind: SiteKind, parent: &str) -> Moved {
+    Moved {
+        site: code(site),
+        kind,
+        parent: code(parent),
+        parent_url: Some(format!("https://{}:8540", parent.to_lowercase())),
+        key_hash: KEY,
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_moved_is_sent_to_its_new_parent_and_let_in_again_when_it_is_back() {
+    let fixture = Fixture::new().await;
+    let admission = fixture.admission(SiteKind::Primary).await;
+    admission.admit(code("SE1"), KEY).await.unwrap();
+    let away = moved("SE1", SiteKind::Secondary, "PR1-2");
+    admission.moved(&away).await;
+    // Nobody can be asked: what was told last holds.
+    fixture.upstream.set_channel(None);
+    let status = refusal(&admission, "SE1", KEY).await;
+    assert!(
+        status.message().contains("SE1 belongs below PR1-2"),
+        "{status}"
+    );
+    assert_eq!(moved::of_refusal(&status), [away]);
+    assert!(!admission.may_speak_for(code("SE1"), code("SE1")).await);
+    assert!(admission.spoke_for(code("SE1"), code("SE1")).await);
+    let back = moved("SE1", SiteKind::Secondary, "PR1");
+    admission.moved(&back).await;
+    admission.admit(code("SE1"), KEY).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replica_that_becomes_the_source_lets_in_whom_it_is_told_of() {
+    let fixture = Fixture::new().await;
+    fixture.upstream.set_channel(None);
+    let admission = fixture.admission(SiteKind::Primary).await;
+    for told in [
+        moved("SE1", SiteKind::Secondary, "PR1"),
+        moved("PR1-2", SiteKind::Primary, "PR1"),
+    ] {
+        admission.moved(&told).await;
+        admission.admit(told.site, KEY).await.unwrap();
+    }
+    // The other point of the site is told who is below this one, and hands on what it still holds.
+    let told = admission.moved_around(code("PR1-2")).await;
+    let told: Vec<PointId> = told.iter().map(|moved| moved.site).collect();
+    assert_eq!(told, [code("SE1")]);
+    assert!(admission.moved_around(code("SE1")).await.is_empty());
+    assert!(admission.may_relay_for(code("PR1-2"), code("SE9")).await);
+    assert!(!admission.may_speak_for(code("PR1-2"), code("SE1")).await);
+    assert!(!admission.may_relay_for(code("SE1"), code("PR1-2")).await);
+    // What has no place below a primary site is not taken in.
+    admission
+        .moved(&moved("PR2", SiteKind::Primary, "PR1"))
+        .await;
+    let status = refusal(&admission, "PR2", KEY).await;
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+}
+
+#[tokio::test]
+async fn another_point_of_the_site_is_told_where_a_site_belongs() {
+    let fixture = Fixture::new().await;
+    let admission = fixture.admission(SiteKind::Primary).await;
+    let known = admission
+        .describe(code("PR1-2"), code("SE3"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (known.parent.as_str(), known.parent_url.as_str()),
+        ("PR2", "https://pr2:8540")
+    );
+    let status = admission
+        .describe(code("SE1"), code("SE3"))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status}");
 }

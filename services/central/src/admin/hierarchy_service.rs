@@ -2,7 +2,7 @@
 
 use super::{Admin, internal};
 use crate::admission::Removed;
-use catalog::SiteCode;
+use catalog::PointId;
 use journal::StatusId;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use trust::Role;
 use wire::convert;
 use wire::v1::hierarchy_service_server::HierarchyService;
 use wire::v1::{
-    CreateJoinTokenRequest, CreateJoinTokenResponse, ListSitesRequest, ListSitesResponse,
-    RemoveSiteRequest, RemoveSiteResponse, VerifySiteRequest, VerifySiteResponse,
+    CreateJoinTokenRequest, CreateJoinTokenResponse, GetSourceRequest, GetSourceResponse,
+    ListSitesRequest, ListSitesResponse, RemoveSiteRequest, RemoveSiteResponse,
+    SwitchSourceRequest, SwitchSourceResponse, VerifySiteRequest, VerifySiteResponse,
 };
 
 /// How long a join token can be used unless told otherwise.
@@ -22,8 +23,19 @@ const TOKEN_VALIDITY: Duration = Duration::from_secs(24 * 60 * 60);
 impl Admin {
     /// Removes a site and all below it. In this order: no report of theirs is taken any more, what was
     /// taken is forgotten, and then what may have been kept of it.
-    async fn remove(&self, site: SiteCode, by: &str) -> Result<Removed, Status> {
-        let removed = self.admission.remove(site, by).await?;
+    async fn remove(
+        &self,
+        site: PointId,
+        new_source: Option<PointId>,
+        by: &str,
+    ) -> Result<Removed, Status> {
+        if let Some(new_source) = new_source.filter(|new_source| new_source.is_beside(site)) {
+            self.sources.may_take_children_in(new_source)?;
+        }
+        let removed = self.admission.remove(site, new_source, by).await?;
+        if let Some(switched) = &removed.switched {
+            self.sources.tell(switched);
+        }
         for code in &removed.sites {
             self.children.tell_removed(*code);
             self.site.reports.remove(*code);
@@ -56,7 +68,10 @@ impl HierarchyService for Admin {
         let caller = self.authorize(&request, Role::Administrator).await?;
         let request = request.into_inner();
         let site = convert::site_code("site_code", &request.site_code)?;
-        let kind = convert::site_kind("site_kind", &request.site_kind)?;
+        let kind = match request.site_kind.as_str() {
+            "" => None,
+            kind => Some(convert::site_kind("site_kind", kind)?),
+        };
         let parent = convert::optional_site_code("parent", &request.parent)?;
         let validity = match request.valid_seconds {
             0 => TOKEN_VALIDITY,
@@ -98,13 +113,52 @@ impl HierarchyService for Admin {
         request: Request<RemoveSiteRequest>,
     ) -> Result<Response<RemoveSiteResponse>, Status> {
         let caller = self.authorize(&request, Role::Administrator).await?;
-        let site = convert::site_code("site_code", &request.get_ref().site_code)?;
+        let request = request.get_ref();
+        let site = convert::site_code("site_code", &request.site_code)?;
+        let new_source = convert::optional_site_code("new_source", &request.new_source)?;
         let admin = self.clone();
-        let remove = async move { admin.remove(site, &caller.name).await };
+        let remove = async move { admin.remove(site, new_source, &caller.name).await };
         let removed = self.admission.to_the_end(remove).await?;
         Ok(Response::new(RemoveSiteResponse {
-            site_codes: removed.sites.iter().map(SiteCode::to_string).collect(),
+            site_codes: removed.sites.iter().map(PointId::to_string).collect(),
             join_tokens: removed.join_tokens,
+            disabled: removed.disabled,
+        }))
+    }
+
+    async fn get_source(
+        &self,
+        request: Request<GetSourceRequest>,
+    ) -> Result<Response<GetSourceResponse>, Status> {
+        self.authorize(&request, Role::Viewer).await?;
+        let site = convert::site_code("site_code", &request.get_ref().site_code)?;
+        let points = self.sources.points(site.site())?;
+        Ok(Response::new(GetSourceResponse {
+            points: points.iter().map(PointId::to_string).collect(),
+        }))
+    }
+
+    async fn switch_source(
+        &self,
+        request: Request<SwitchSourceRequest>,
+    ) -> Result<Response<SwitchSourceResponse>, Status> {
+        let caller = self.authorize(&request, Role::Administrator).await?;
+        let request = request.get_ref();
+        let site = convert::site_code("site_code", &request.site_code)?;
+        let source = convert::site_code("source", &request.source)?;
+        if !source.is_beside(site) {
+            return Err(Status::invalid_argument(format!(
+                "{source} is not a software update point of site {}: \"headwater site source {}\" shows which \
+                 there are",
+                site.site(),
+                site.site()
+            )));
+        }
+        let sources = self.sources.clone();
+        let switch = async move { sources.switch(source, &format!("by {}", caller.name)).await };
+        let before = self.admission.to_the_end(switch).await?;
+        Ok(Response::new(SwitchSourceResponse {
+            before: before.map_or_else(String::new, |before| before.to_string()),
         }))
     }
 }

@@ -1,18 +1,28 @@
 //! The hierarchy's register: which sites there are, and who may become one. The authority's decisions,
 //! by its database.
 
-use catalog::{SiteCode, SiteKind};
+mod place;
+pub(crate) mod source;
+
+use catalog::{PointId, SiteKind, may_be_below};
 use daemon::Ambient;
 use jiff::{SignedDuration, Timestamp};
 use journal::{Journal, StatusId};
+use link::Site;
+use link::address::Address;
+use link::moved::{self, Moved};
 use link::peer::KeyHash;
-use link::verdict::judge;
-use std::collections::BTreeMap;
+use link::reports::Reports;
+use link::verdict::{Refused, judge};
+use place::{above, is_as_invited, place, taken};
+use source::{Removal, Rows, Switch, former_parents};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::Store;
 use store::authority::{JoinTokenRow, SiteRow};
-use store::{Store, Tx};
+use tokio::time::Instant;
 use tonic::Status;
 use trust::authority::request_key_hash;
 use trust::token::{Invitation, JoinToken};
@@ -25,22 +35,27 @@ pub const MAX_SITES: u64 = 20_000;
 pub const MAX_TOKEN_VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a join token is kept after it expired, so that its use is refused with a reason.
 const EXPIRED_TOKENS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// So many sites that a site belonged to are remembered.
-const FORMER_PARENTS: usize = 16;
+/// Points that are heard of at a time.
+const MAX_HEARD: usize = 1024;
 
 /// The sites of a hierarchy.
 pub(super) struct Register {
-    site: SiteCode,
+    site: PointId,
     kind: SiteKind,
     authority: Arc<Authority>,
     store: Store,
     journal: Journal,
+    reports: Reports,
     ambient: Ambient,
     certificate_validity: Duration,
     /// One change at a time, until what is remembered is what the database says.
     changing: tokio::sync::Mutex<()>,
     /// The sites of the database, so that a report costs no query.
-    sites: std::sync::Mutex<BTreeMap<SiteCode, SiteRow>>,
+    sites: std::sync::Mutex<BTreeMap<PointId, SiteRow>>,
+    /// When points dialled this site that belong elsewhere.
+    heard: std::sync::Mutex<BTreeMap<PointId, Instant>>,
+    /// Points that were let in since the process started.
+    admitted: std::sync::Mutex<BTreeSet<PointId>>,
     /// Whether a change may have taken place of which the database only told a failure.
     unsure: AtomicBool,
 }
@@ -59,27 +74,6 @@ fn is_live(row: &SiteRow) -> bool {
     row.removed.is_none()
 }
 
-/// What is known of a site, for someone who wants to put another in its place.
-fn taken(held: &SiteRow) -> String {
-    format!(
-        "site {} is a {} site below {}: remove it before it joins elsewhere",
-        held.code, held.kind, held.parent
-    )
-}
-
-/// The sites that one belonged to before it joins below `parent`, the latest last.
-fn former_parents(held: Option<SiteRow>, parent: SiteCode) -> Vec<SiteCode> {
-    let Some(held) = held else {
-        return Vec::new();
-    };
-    let mut former = held.former_parents;
-    former.retain(|code| *code != held.parent);
-    former.push(held.parent);
-    former.retain(|code| *code != parent);
-    let forgotten = former.len().saturating_sub(FORMER_PARENTS);
-    former.split_off(forgotten)
-}
-
 /// What a join token may be used for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -94,10 +88,10 @@ struct Joining<'a> {
     token: &'a JoinTokenRow,
     /// The site of the token, removed or not.
     held: Option<&'a SiteRow>,
-    /// Kind of the token's parent, if that is in the hierarchy.
-    parent: Option<SiteKind>,
+    /// The point that is the parent of who joins now, and its kind, if there is one.
+    parent: Option<(PointId, SiteKind)>,
     /// The site that was dialled.
-    via: SiteCode,
+    via: PointId,
     key_hash: &'a KeyHash,
     now: Timestamp,
 }
@@ -119,16 +113,14 @@ impl Joining<'_> {
                 token.site, token.expires
             ));
         }
-        if token.parent != self.via {
+        if !token.parent.is_beside(self.via) {
             return Err(format!(
                 "the join token is for a site below {}, but {} was dialled: use the address of {}",
                 token.parent, self.via, token.parent
             ));
         }
-        if self
-            .parent
-            .is_none_or(|parent| !token.kind.may_join_under(parent))
-        {
+        let fits = |(parent, kind)| may_be_below(token.site, token.kind, parent, kind);
+        if !self.parent.is_some_and(fits) {
             return Err(format!(
                 "site {} is no longer there to be the parent",
                 token.parent
@@ -137,14 +129,12 @@ impl Joining<'_> {
         let held = self.held.filter(|held| is_live(held));
         if token.used.is_none() {
             return match held {
-                Some(held) if (held.kind, held.parent) != (token.kind, token.parent) => {
-                    Err(taken(held))
-                }
+                Some(held) if !is_as_invited(held, token.kind, token.parent) => Err(taken(held)),
                 Some(_) | None => Ok(Use::First),
             };
         }
         let same = held.is_some_and(|held| {
-            (held.kind, held.parent) == (token.kind, token.parent) && held.key_hash == self.key_hash
+            is_as_invited(held, token.kind, token.parent) && held.key_hash == self.key_hash
         });
         if !same {
             return Err(format!(
@@ -157,10 +147,24 @@ impl Joining<'_> {
     }
 }
 
+/// A change of a site's source that took place, as it is to be told.
+pub struct Switched {
+    /// The source before.
+    pub from: PointId,
+    /// The source from now on.
+    pub to: PointId,
+    /// Where everybody concerned belongs now, in the order in which they are told.
+    pub rows: Vec<SiteRow>,
+}
+
 /// What went with a site.
 pub struct Removed {
+    /// The source that was switched before.
+    pub switched: Option<Switched>,
     /// The site itself, if it had joined, and those below it.
-    pub sites: Vec<SiteCode>,
+    pub sites: Vec<PointId>,
+    /// Whether the site has no software update point left.
+    pub disabled: bool,
     /// Join tokens that can no longer be used.
     pub join_tokens: u64,
 }
@@ -168,35 +172,39 @@ pub struct Removed {
 impl Register {
     /// The register of a hierarchy, with the sites that its database knows.
     pub(super) async fn load(
-        (site, kind): (SiteCode, SiteKind),
+        site: &Site,
         authority: Arc<Authority>,
-        store: Store,
-        journal: Journal,
-        ambient: Ambient,
         certificate_validity: Duration,
     ) -> anyhow::Result<Self> {
-        let rows = store.read().await?.sites().await?;
-        let misplaced =
-            |row: &&SiteRow| is_live(row) && row.parent == site && !row.kind.may_join_under(kind);
+        let rows = site.store.read().await?.sites().await?;
+        let misplaced = |row: &&SiteRow| {
+            is_live(row)
+                && row.parent == site.code
+                && !may_be_below(row.code, row.kind, site.code, site.kind)
+        };
         if let Some(row) = rows.iter().find(misplaced) {
             anyhow::bail!(
-                "site {} below this site is a {} site, and this one was started as a {kind} site: start it \
-                 with the site-kind that it had",
+                "site {} below this site is a {} site, and this one was started as a {} site: start it with \
+                 the site-kind that it had",
                 row.code,
-                row.kind
+                row.kind,
+                site.kind
             );
         }
         let sites = rows.into_iter().map(|row| (row.code, row)).collect();
         Ok(Self {
-            site,
-            kind,
+            site: site.code,
+            kind: site.kind,
             authority,
-            store,
-            journal,
-            ambient,
+            store: site.store.clone(),
+            journal: site.journal.clone(),
+            reports: site.reports.clone(),
+            ambient: site.ambient.clone(),
             certificate_validity,
             changing: tokio::sync::Mutex::new(()),
             sites: std::sync::Mutex::new(sites),
+            heard: std::sync::Mutex::default(),
+            admitted: std::sync::Mutex::default(),
             unsure: AtomicBool::new(false),
         })
     }
@@ -227,68 +235,31 @@ impl Register {
         internal(error)
     }
 
-    fn sites(&self) -> MutexGuard<'_, BTreeMap<SiteCode, SiteRow>> {
+    fn sites(&self) -> MutexGuard<'_, BTreeMap<PointId, SiteRow>> {
         // Each change is some insertions.
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, site: SiteCode) -> Option<SiteRow> {
+    fn known(&self, site: PointId) -> Option<SiteRow> {
         self.sites().get(&site).cloned()
-    }
-
-    /// The kind of a site that is in the hierarchy.
-    async fn kind_in(
-        &self,
-        tx: &mut Tx<'_>,
-        site: SiteCode,
-    ) -> Result<Option<SiteKind>, store::Error> {
-        if site == self.site {
-            return Ok(Some(self.kind));
-        }
-        let row = tx.site(site).await?.filter(is_live);
-        Ok(row.map(|row| row.kind))
     }
 
     pub(super) async fn invite(
         &self,
-        site: SiteCode,
-        kind: SiteKind,
-        parent: Option<SiteCode>,
+        site: PointId,
+        kind: Option<SiteKind>,
+        parent: Option<PointId>,
         validity: Duration,
         by: &str,
     ) -> Result<JoinToken, Status> {
-        let parent = parent.unwrap_or(self.site);
-        if site == self.site {
-            return Err(Status::already_exists(format!(
-                "{site} is the code of this site"
-            )));
-        }
         if validity.is_zero() || validity > MAX_TOKEN_VALIDITY {
             return Err(malformed("a join token can be used for 30 days at most"));
         }
         let now = self.ambient.now();
         let expires = now.checked_add(validity).map_err(malformed)?;
+        let turn = self.turn().await?;
+        let (kind, parent) = place(&self.sites(), (self.site, self.kind), site, kind, parent)?;
         let mut tx = self.store.begin().await.map_err(internal)?;
-        let Some(parent_kind) = self.kind_in(&mut tx, parent).await.map_err(internal)? else {
-            return Err(Status::not_found(format!(
-                "there is no site {parent} in this hierarchy that could be the parent"
-            )));
-        };
-        if !kind.may_join_under(parent_kind) {
-            return Err(malformed(format_args!(
-                "a {kind} site cannot be below {parent}, which is a {parent_kind} site: {}",
-                match parent_kind {
-                    SiteKind::Central => "below a central site there are primary sites",
-                    SiteKind::Primary => "below a primary site there are secondary sites",
-                    SiteKind::Secondary => "a secondary site has no sites below it",
-                }
-            )));
-        }
-        if let Some(held) = tx.site(site).await.map_err(internal)?.filter(is_live)
-            && (held.kind, held.parent) != (kind, parent)
-        {
-            return Err(Status::already_exists(taken(&held)));
-        }
         let invitation = Invitation {
             hierarchy: self.authority.hierarchy(),
             site,
@@ -320,6 +291,7 @@ impl Register {
             tx.commit().await
         };
         stored.await.map_err(internal)?;
+        drop(turn);
         let inserts = vec![
             site.to_string(),
             kind.to_string(),
@@ -333,28 +305,72 @@ impl Register {
         Ok(token)
     }
 
-    pub(super) async fn remove(&self, site: SiteCode, by: &str) -> Result<Removed, Status> {
+    /// Makes `to` the source of its site. None when it is.
+    pub(super) async fn switch(&self, to: PointId, by: &str) -> Result<Option<Switched>, Status> {
         let turn = self.turn().await?;
-        let removed = async {
-            let now = self.ambient.now();
+        let switch = source::switch(&self.sites(), to);
+        let Some(switch) = switch.map_err(Status::failed_precondition)? else {
+            return Ok(None);
+        };
+        let written = async {
             let mut tx = self.store.begin().await?;
-            let mut removed = Vec::new();
+            for row in &switch.rows {
+                tx.put_site(row).await?;
+            }
+            tx.commit().await
+        };
+        if let Err(error) = written.await {
+            return Err(self.in_doubt(error).await);
+        }
+        self.took(&switch.rows);
+        drop(turn);
+        Ok(Some(self.switched(switch, by).await))
+    }
+
+    /// Takes over what was written.
+    fn took(&self, rows: &[SiteRow]) {
+        let rows = rows.iter().cloned();
+        self.sites().extend(rows.map(|row| (row.code, row)));
+    }
+
+    async fn switched(&self, switch: Switch, by: &str) -> Switched {
+        let Switch { from, to, rows } = switch;
+        let inserts = [to.site().to_string(), to.to_string(), from.to_string()];
+        let mut inserts = inserts.to_vec();
+        inserts.push(by.to_owned());
+        self.journal
+            .record(StatusId::SourceSwitched, None, inserts)
+            .await;
+        Switched { from, to, rows }
+    }
+
+    pub(super) async fn remove(
+        &self,
+        site: PointId,
+        new_source: Option<PointId>,
+        by: &str,
+    ) -> Result<Removed, Status> {
+        let turn = self.turn().await?;
+        let now = self.ambient.now();
+        let removal = source::removal(&self.sites(), site, new_source, now);
+        let Removal { switch, removed } = removal.map_err(Status::failed_precondition)?;
+        let written = async {
+            let mut tx = self.store.begin().await?;
+            for row in switch.iter().flat_map(|switch| &switch.rows) {
+                tx.put_site(row).await?;
+            }
             // A token that was used would bring the site back for the one who holds its key, and one that
             // was not would let it join after all.
             let mut join_tokens = tx.remove_join_tokens(site).await?;
-            let mut left: Vec<SiteRow> = tx.site(site).await?.filter(is_live).into_iter().collect();
-            while let Some(mut row) = left.pop() {
-                row.removed = Some(now);
-                tx.put_site(&row).await?;
+            for row in &removed {
+                tx.put_site(row).await?;
                 join_tokens += tx.remove_join_tokens(row.code).await?;
-                left.extend(tx.sites_below(row.code).await?);
-                removed.push(row);
             }
             tx.commit().await?;
-            Ok((removed, join_tokens))
+            Ok(join_tokens)
         };
-        let (removed, join_tokens) = match removed.await {
-            Ok(removed) => removed,
+        let join_tokens = match written.await {
+            Ok(join_tokens) => join_tokens,
             Err(error) => return Err(self.in_doubt(error).await),
         };
         if removed.is_empty() && join_tokens == 0 {
@@ -362,10 +378,15 @@ impl Register {
                 "there is no site {site} below this one, and no join token for it"
             )));
         }
-        let codes: Vec<SiteCode> = removed.iter().map(|row| row.code).collect();
-        self.sites()
-            .extend(removed.into_iter().map(|row| (row.code, row)));
+        self.took(switch.as_ref().map_or(&[], |switch| &switch.rows));
+        self.took(&removed);
+        let left = source::points(&self.sites(), site.site()).count();
         drop(turn);
+        let switched = match switch {
+            Some(switch) => Some(self.switched(switch, by).await),
+            None => None,
+        };
+        let codes: Vec<PointId> = removed.iter().map(|row| row.code).collect();
         for code in &codes {
             let inserts = vec![code.to_string(), by.to_owned()];
             self.journal
@@ -379,6 +400,8 @@ impl Register {
                 .await;
         }
         Ok(Removed {
+            switched,
+            disabled: !codes.is_empty() && left == 0,
             sites: codes,
             join_tokens,
         })
@@ -387,7 +410,7 @@ impl Register {
     pub(super) async fn join(
         &self,
         request: &JoinRequest,
-        via: SiteCode,
+        via: PointId,
     ) -> Result<JoinResponse, Status> {
         let token = JoinToken::decode(&request.token).map_err(malformed)?;
         let key_hash = request_key_hash(&request.certificate_request).map_err(malformed)?;
@@ -401,10 +424,11 @@ impl Register {
             ));
         };
         let held = tx.site(row.site).await.map_err(internal)?;
+        let parent = above(&self.sites(), (self.site, self.kind), row.site, row.parent);
         let joining = Joining {
             token: &row,
             held: held.as_ref(),
-            parent: self.kind_in(&mut tx, row.parent).await.map_err(internal)?,
+            parent,
             via,
             key_hash: &key_hash,
             now,
@@ -414,12 +438,13 @@ impl Register {
             return Err(Status::resource_exhausted("the hierarchy is full"));
         }
         let certificate_chain = self.issue(row.site, &request.certificate_request)?;
+        let parent = parent.map_or(row.parent, |(parent, _)| parent);
         if used == Use::First {
             let site = SiteRow {
                 code: row.site,
                 kind: row.kind,
-                parent: row.parent,
-                former_parents: former_parents(held, row.parent),
+                parent,
+                former_parents: former_parents(held.as_ref(), parent),
                 joined: now,
                 removed: None,
                 key_hash: key_hash.to_vec(),
@@ -439,7 +464,7 @@ impl Register {
             let inserts = vec![
                 row.site.to_string(),
                 row.kind.to_string(),
-                row.parent.to_string(),
+                parent.to_string(),
             ];
             self.journal
                 .record(StatusId::SiteJoined, None, inserts)
@@ -451,11 +476,11 @@ impl Register {
             statement_key: self.authority.statement_key().0.to_vec(),
             site_code: row.site.to_string(),
             site_kind: row.kind.name().to_owned(),
-            parent: row.parent.to_string(),
+            parent: parent.to_string(),
         })
     }
 
-    fn issue(&self, site: SiteCode, certificate_request: &str) -> Result<String, Status> {
+    fn issue(&self, site: PointId, certificate_request: &str) -> Result<String, Status> {
         let identity = SiteIdentity::new(self.authority.hierarchy(), site);
         self.authority
             .issue(
@@ -469,23 +494,111 @@ impl Register {
             .map_err(malformed)
     }
 
-    pub(super) fn admit(&self, child: SiteCode, key_hash: &KeyHash) -> Result<(), Status> {
+    pub(super) fn admit(&self, child: PointId, key_hash: &KeyHash) -> Result<(), Status> {
         let row = self.known(child);
-        Ok(judge(row.as_ref(), child, self.site, key_hash)?)
-    }
-
-    pub(super) fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> bool {
-        self.known(site)
-            .is_some_and(|row| is_live(&row) && (row.code == child || row.parent == child))
-    }
-
-    pub(super) fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> bool {
-        self.known(site).is_some_and(|row| {
-            row.code == child || row.parent == child || row.former_parents.contains(&child)
+        let judged = judge(row.as_ref(), child, self.site, key_hash);
+        if judged.is_ok() {
+            // One for each child at most.
+            self.admitted().insert(child);
+        }
+        judged.map_err(|refused| {
+            let elsewhere = matches!(refused, Refused::Elsewhere { .. });
+            let genuine = row.filter(|row| elsewhere && row.key_hash == key_hash);
+            let moved = genuine.map_or_else(Vec::new, |row| {
+                self.note_heard(row.code);
+                self.way_of(&row)
+            });
+            moved::refusal(refused.into(), &moved)
         })
     }
 
-    pub(super) fn removed_below(&self, child: SiteCode) -> Vec<SiteCode> {
+    /// Where a point belongs; before that, where its parent does if that is a point of the same site: the two may
+    /// take each other for their parents.
+    fn way_of(&self, row: &SiteRow) -> Vec<Moved> {
+        let beside = row.code.is_beside(row.parent);
+        let parent = self.known(row.parent).filter(|_| beside);
+        let rows = parent.iter().chain([row]);
+        rows.filter_map(|row| Moved::of(row, &self.reports))
+            .collect()
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeMap<PointId, Instant>> {
+        // Each change is one insertion, or an empty map.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn admitted(&self) -> MutexGuard<'_, BTreeSet<PointId>> {
+        // Each change is one insertion.
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a point was let in since the process started.
+    pub(super) fn was_admitted(&self, point: PointId) -> bool {
+        self.admitted().contains(&point)
+    }
+
+    fn note_heard(&self, point: PointId) {
+        let mut heard = self.heard();
+        if heard.len() >= MAX_HEARD {
+            heard.clear();
+        }
+        heard.insert(point, Instant::now());
+    }
+
+    /// Whether a point that belongs elsewhere dialled this site within such a time.
+    pub(super) fn was_heard(&self, point: PointId, within: Duration) -> bool {
+        let heard = self.heard().get(&point).copied();
+        heard.is_some_and(|at| at.elapsed() <= within)
+    }
+
+    /// The rows of all sites, by code.
+    pub(super) fn rows(&self) -> Rows {
+        self.sites().clone()
+    }
+
+    /// The rows as they are told.
+    pub(super) fn moved(&self, rows: &[SiteRow]) -> Vec<Moved> {
+        let moved = rows.iter().filter_map(|row| Moved::of(row, &self.reports));
+        moved.collect()
+    }
+
+    pub(super) fn moved_around(&self, child: PointId) -> Vec<Moved> {
+        let sites = self.sites();
+        let moved = sites.values().filter(|row| {
+            let before = row.former_parents.contains(&child);
+            let concerned = before || (row.parent == child && !row.former_parents.is_empty());
+            is_live(row) && row.code != child && concerned
+        });
+        let rows: Vec<SiteRow> = moved.cloned().collect();
+        drop(sites);
+        self.moved(&rows)
+    }
+
+    /// Whether a site is or was below the site of `child`, or is a point of it.
+    fn is_or_was_below(row: &SiteRow, child: PointId) -> bool {
+        let mut above = row.former_parents.iter().chain([&row.code, &row.parent]);
+        above.any(|point| point.is_beside(child))
+    }
+
+    pub(super) fn spoke_for(&self, child: PointId, site: PointId) -> bool {
+        let row = self.known(site).filter(is_live);
+        row.is_some_and(|row| Self::is_or_was_below(&row, child))
+    }
+
+    pub(super) fn may_speak_for(&self, child: PointId, site: PointId) -> bool {
+        self.known(site).is_some_and(|row| {
+            let itself = row.code == child && row.parent == self.site;
+            is_live(&row) && (itself || row.parent == child)
+        })
+    }
+
+    pub(super) fn may_relay_for(&self, child: PointId, site: PointId) -> bool {
+        // What one point of a site took in, another may hand on.
+        self.known(site)
+            .is_some_and(|row| Self::is_or_was_below(&row, child))
+    }
+
+    pub(super) fn removed_below(&self, child: PointId) -> Vec<PointId> {
         let sites = self.sites();
         let removed = sites
             .values()
@@ -493,11 +606,7 @@ impl Register {
         removed.map(|row| row.code).collect()
     }
 
-    pub(super) fn renew(
-        &self,
-        site: SiteCode,
-        certificate_request: &str,
-    ) -> Result<String, Status> {
+    pub(super) fn renew(&self, site: PointId, certificate_request: &str) -> Result<String, Status> {
         let Some(row) = self.known(site).filter(is_live) else {
             return Err(Status::permission_denied(format!(
                 "site {site} is not in this hierarchy"
@@ -515,11 +624,12 @@ impl Register {
 
     pub(super) fn describe(
         &self,
-        child: SiteCode,
-        site: SiteCode,
+        child: PointId,
+        site: PointId,
     ) -> Result<DescribeSiteResponse, Status> {
-        let row = self.known(site).filter(|row| row.parent == child);
-        let Some(row) = row else {
+        let row = self.known(site);
+        let below = |row: &SiteRow| row.code != child && Self::is_or_was_below(row, child);
+        let Some(row) = row.filter(below) else {
             return Err(Status::not_found(format!(
                 "site {site} did not join below site {child}"
             )));
@@ -527,6 +637,8 @@ impl Register {
         Ok(DescribeSiteResponse {
             site_kind: row.kind.name().to_owned(),
             parent: row.parent.to_string(),
+            parent_url: Address::reported(&self.reports, row.parent)
+                .map_or_else(String::new, |address| address.url),
             key_hash: row.key_hash,
             removed: row.removed.is_some(),
         })

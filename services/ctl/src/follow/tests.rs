@@ -115,6 +115,20 @@ impl HierarchyService for FakeSite {
     ) -> Result<Response<RemoveSiteResponse>, Status> {
         Err(Status::not_found("there is no site SE9"))
     }
+
+    async fn get_source(
+        &self,
+        _: Request<GetSourceRequest>,
+    ) -> Result<Response<GetSourceResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn switch_source(
+        &self,
+        _: Request<SwitchSourceRequest>,
+    ) -> Result<Response<SwitchSourceResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
 }
 
 /// A client of a site that plays these conversations, one after the other.

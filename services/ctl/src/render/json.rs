@@ -31,6 +31,12 @@ pub struct Site<'a> {
     target_position: u64,
     locale: &'a str,
     settings_version: u64,
+    /// What the software update point is to its site: only, source or replica.
+    role: &'static str,
+    address: &'a str,
+    failed_in_a_row: u32,
+    received_changes: u64,
+    received_bytes: u64,
     /// Whether the site holds what the top-level site holds.
     current: bool,
 }
@@ -86,6 +92,11 @@ pub fn site<'a>(hierarchy: &Hierarchy, report: &'a v1::SiteReport) -> Site<'a> {
         target_position: report.target_position,
         locale: &report.locale,
         settings_version: report.settings_version,
+        role: hierarchy.role(report).name(),
+        address: &report.address,
+        failed_in_a_row: report.failed_in_a_row,
+        received_changes: report.received_changes,
+        received_bytes: report.received_bytes,
         current: hierarchy.behind(report) == Behind::Current,
     }
 }
@@ -282,7 +293,7 @@ mod tests {
         let shown = serde_json::to_string(&super::site(&hierarchy, &site)).unwrap();
         let digest = "01".repeat(32);
         let expected = format!(
-            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"locale":"","settings_version":0,"current":true}}"#
+            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"locale":"","settings_version":0,"role":"only","address":"","failed_in_a_row":0,"received_changes":0,"received_bytes":0,"current":true}}"#
         );
         assert_eq!(shown, expected);
     }

@@ -4,7 +4,7 @@ use super::View;
 use super::text::{self, ago, ahead, clock, count, duration, short_digest};
 use crate::console::harmless;
 use crate::doctor::policy::{Policy, Verdict};
-use crate::hierarchy::{Behind, Hierarchy, State, present_error, time};
+use crate::hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use comfy_table::LineStyle;
 use comfy_table::presets::NOTHING;
 use comfy_table::{
@@ -42,7 +42,7 @@ pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
         let error = present_error(site);
         let mut cells = vec![
             site_cell(depth, site),
-            Cell::new(harmless(&site.site_kind)),
+            Cell::new(kind_text(hierarchy, site)),
             Cell::new(or_nothing(&site.upstream)),
             coloured(
                 Cell::new(state_text(&state, view)),
@@ -94,7 +94,7 @@ pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
         });
         table.add_row(vec![
             site_cell(depth, site),
-            Cell::new(harmless(&site.site_kind)),
+            Cell::new(kind_text(hierarchy, site)),
             Cell::new(or_nothing(&site.parent)),
             coloured(link, (!up).then_some(Color::Yellow), view),
             Cell::new(or_nothing(&site.version)),
@@ -289,6 +289,15 @@ fn products_text(products: &[String]) -> String {
         (true, _) => NOTHING_TO_SAY.into(),
         (false, 0) => harmless(&shown.join(", ")).into_owned(),
         (false, more) => format!("{} and {more} more", harmless(&shown.join(", "))),
+    }
+}
+
+/// The kind of a site; where it has several software update points, also what this one is.
+fn kind_text(hierarchy: &Hierarchy, site: &SiteReport) -> String {
+    let kind = harmless(&site.site_kind);
+    match hierarchy.role(site) {
+        Role::Only => kind.into_owned(),
+        role @ (Role::Source | Role::Replica) => format!("{kind}, {}", role.name()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The credential with which the verbs work on a site's own machine, in a file that only its owner may read.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use daemon::{Ambient, secret_file};
 use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ pub enum Error {
 /// When the file or the database refuses.
 pub async fn ensure(
     directory: &Path,
-    (site, pin): (SiteCode, AuthorityPin),
+    (site, pin): (PointId, AuthorityPin),
     listen: SocketAddr,
     store: &Store,
     ambient: &Ambient,

@@ -1,7 +1,7 @@
 //! Everything that only reads, decoded, authorized, looked up and encoded again.
 
 use crate::updates::{Catalog, Shown};
-use catalog::SiteCode;
+use catalog::PointId;
 use futures::{Stream, StreamExt as _};
 use journal::message_of;
 use link::Site;
@@ -36,8 +36,6 @@ pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'sta
 pub struct Reading {
     /// The site.
     pub site: Site,
-    /// Its parent; none at the top-level site.
-    pub parent: Option<SiteCode>,
     /// Logs of this site and of those below it.
     pub logs: LogRouter,
     /// The verified catalog.
@@ -101,10 +99,16 @@ impl Reading {
         Ok(Caller { name })
     }
 
+    /// The parent; none at the top-level site.
+    fn parent(&self) -> Option<PointId> {
+        let parent = self.site.parent.borrow();
+        parent.as_ref().map(|parent| parent.point)
+    }
+
     /// What this site is, and where its settings, approvals and synchronizations are decided.
     pub fn role(&self) -> String {
         let code = self.site.code;
-        let Some(parent) = self.parent else {
+        let Some(parent) = self.parent() else {
             return format!(
                 "{code} is the top-level site: settings, approvals and synchronization are decided here"
             );
@@ -135,7 +139,9 @@ impl Reading {
             Shown {
                 preferred: summary.preferred(settings.locale),
                 texts: summary.wanted(settings.locale),
-                files: settings.update_files(self.site.code, self.parent).clone(),
+                files: settings
+                    .update_files(self.site.code.site(), self.parent().map(PointId::site))
+                    .clone(),
             }
         })
     }
@@ -144,10 +150,10 @@ impl Reading {
     ///
     /// # Errors
     /// When it is neither, or no settings are known here yet.
-    pub fn effective(&self, site: SiteCode) -> Result<Vec<EffectiveSetting>, Status> {
+    pub fn effective(&self, site: PointId) -> Result<Vec<EffectiveSetting>, Status> {
         let here = self.site.code;
         let parent = if site == here {
-            self.parent
+            self.parent()
         } else {
             let report = self.site.reports.get(site).ok_or_else(|| {
                 Status::not_found(format!("there is no site {site} at or below {here}"))
@@ -160,7 +166,8 @@ impl Reading {
                 "no settings have come to {here} yet: they come with the first catalog"
             ))
         })?;
-        let effective = settings.effective(site, parent).into_iter();
+        let effective = settings.effective(site.site(), parent.map(PointId::site));
+        let effective = effective.into_iter();
         let encoded = effective.map(|setting| EffectiveSetting {
             name: setting.name,
             value: setting.value.to_string(),

@@ -17,12 +17,14 @@ use wire::v1::{
     CancelSyncRequest, CancelSyncResponse, ChangeSettingsRequest, ChangeSettingsResponse,
     CreateJoinTokenRequest, CreateJoinTokenResponse, DecideUpdatesRequest, DecideUpdatesResponse,
     GetCleanupReportRequest, GetCleanupReportResponse, GetSettingsRequest, GetSettingsResponse,
-    GetUpdateRequest, GetUpdateResponse, ListCategoriesRequest, ListCategoriesResponse,
-    ListSettingsVersionsRequest, ListSettingsVersionsResponse, ListSitesRequest, ListSitesResponse,
-    ListStatusMessagesRequest, ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse,
-    ReadLogRequest, ReadLogResponse, RemoveSiteRequest, RemoveSiteResponse, RunCleanupRequest,
-    RunCleanupResponse, SetSecretRequest, SetSecretResponse, StartSyncRequest, StartSyncResponse,
-    VerifySiteRequest, VerifySiteResponse, WatchSyncRequest, WatchSyncResponse,
+    GetSourceRequest, GetSourceResponse, GetUpdateRequest, GetUpdateResponse,
+    ListCategoriesRequest, ListCategoriesResponse, ListSettingsVersionsRequest,
+    ListSettingsVersionsResponse, ListSitesRequest, ListSitesResponse, ListStatusMessagesRequest,
+    ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse, ReadLogRequest,
+    ReadLogResponse, RemoveSiteRequest, RemoveSiteResponse, RunCleanupRequest, RunCleanupResponse,
+    SetSecretRequest, SetSecretResponse, StartSyncRequest, StartSyncResponse, SwitchSourceRequest,
+    SwitchSourceResponse, VerifySiteRequest, VerifySiteResponse, WatchSyncRequest,
+    WatchSyncResponse,
 };
 
 /// The admin API of a replica.
@@ -105,6 +107,20 @@ impl HierarchyService for Replica {
         &self,
         request: Request<RemoveSiteRequest>,
     ) -> Result<Response<RemoveSiteResponse>, Status> {
+        self.refuse(&request, Role::Administrator).await
+    }
+
+    async fn get_source(
+        &self,
+        request: Request<GetSourceRequest>,
+    ) -> Result<Response<GetSourceResponse>, Status> {
+        self.refuse(&request, Role::Viewer).await
+    }
+
+    async fn switch_source(
+        &self,
+        request: Request<SwitchSourceRequest>,
+    ) -> Result<Response<SwitchSourceResponse>, Status> {
         self.refuse(&request, Role::Administrator).await
     }
 }

@@ -26,4 +26,4 @@ pub mod well_known;
 
 pub use identity::{RevisionId, UpdateId};
 pub use problem::Problem;
-pub use site::{SiteCode, SiteKind};
+pub use site::{PointId, SiteCode, SiteKind, may_be_below};

@@ -1,4 +1,4 @@
-//! Site codes and site kinds, the names of the places in a hierarchy.
+//! Site codes, site kinds and software update points: the names of the places and processes of a hierarchy.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -73,6 +73,119 @@ impl fmt::Debug for SiteCode {
     }
 }
 
+/// Software update points of a site at most.
+pub const MAX_POINTS: u8 = 8;
+
+/// One software update point: one running process of a site. A site's first one has the site's code as its
+/// text, `PR1`; the others have their number behind it, `PR1-2`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PointId([u8; 5]);
+
+impl PointId {
+    /// The point of a site with a number from 1 to [`MAX_POINTS`]; none with any other number.
+    pub fn new(site: SiteCode, number: u8) -> Option<Self> {
+        let SiteCode([a, b, c]) = site;
+        (1..=MAX_POINTS)
+            .contains(&number)
+            .then_some(Self([a, b, c, b'-', b'0' + number]))
+    }
+
+    /// The first software update point of a site.
+    pub fn first(site: SiteCode) -> Self {
+        let SiteCode([a, b, c]) = site;
+        Self([a, b, c, b'-', b'1'])
+    }
+
+    /// The site that it belongs to.
+    pub fn site(self) -> SiteCode {
+        let Self([a, b, c, ..]) = self;
+        SiteCode([a, b, c])
+    }
+
+    /// Its number within the site, from 1.
+    pub fn number(self) -> u8 {
+        self.0[4] - b'0'
+    }
+
+    /// Whether both belong to one site.
+    pub fn is_beside(self, other: Self) -> bool {
+        self.site() == other.site()
+    }
+
+    /// The point as text.
+    pub fn as_str(&self) -> &str {
+        let shown = if self.number() == 1 {
+            &self.0[..3]
+        } else {
+            &self.0[..]
+        };
+        std::str::from_utf8(shown).expect("a point holds ASCII letters, digits and a hyphen only")
+    }
+}
+
+impl From<SiteCode> for PointId {
+    fn from(site: SiteCode) -> Self {
+        Self::first(site)
+    }
+}
+
+/// A text that names no software update point.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PointIdError {
+    /// What stands for the site is no site code.
+    #[error(transparent)]
+    Site(#[from] SiteCodeError),
+    /// The number is not one of a further point.
+    #[error(
+        "{0:?} names no software update point: the first is called like its site, the others PR1-2 to \
+         PR1-{MAX_POINTS}"
+    )]
+    Number(String),
+}
+
+impl FromStr for PointId {
+    type Err = PointIdError;
+
+    /// Reads the form in which it is shown, and no other.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let Some((site, number)) = text.split_once('-') else {
+            return Ok(Self::first(text.parse()?));
+        };
+        let wrong = || PointIdError::Number(text.chars().take(16).collect());
+        let site: SiteCode = site.parse()?;
+        let number = match number.as_bytes() {
+            [digit] if digit.is_ascii_digit() && *digit > b'1' => digit - b'0',
+            _ => return Err(wrong()),
+        };
+        Self::new(site, number).ok_or_else(wrong)
+    }
+}
+
+impl Serialize for PointId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for PointId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl fmt::Display for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for PointId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// What a site is in its hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SiteKind {
@@ -106,6 +219,21 @@ impl SiteKind {
 impl fmt::Display for SiteKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+/// Whether a point of this kind may be below another: that of a site below that of its parent site, or a further
+/// software update point of a site below the site's synchronization source.
+pub fn may_be_below(
+    point: PointId,
+    kind: SiteKind,
+    parent: PointId,
+    parent_kind: SiteKind,
+) -> bool {
+    if point.is_beside(parent) {
+        point != parent && kind == parent_kind && kind == SiteKind::Primary
+    } else {
+        kind.may_join_under(parent_kind)
     }
 }
 
@@ -152,5 +280,69 @@ mod tests {
         assert!(!SiteKind::Secondary.may_join_under(SiteKind::Central));
         assert!(!SiteKind::Central.may_join_under(SiteKind::Central));
         assert!(!SiteKind::Primary.may_join_under(SiteKind::Primary));
+    }
+
+    #[test]
+    fn a_further_point_of_a_primary_site_is_below_its_source() {
+        let point = |text: &str| text.parse::<PointId>().unwrap();
+        let (pr1, pr1_2, primary) = (point("PR1"), point("PR1-2"), SiteKind::Primary);
+        assert!(may_be_below(pr1_2, primary, pr1, primary));
+        assert!(may_be_below(pr1, primary, pr1_2, primary));
+        assert!(may_be_below(
+            pr1_2,
+            primary,
+            point("CAS"),
+            SiteKind::Central
+        ));
+        assert!(may_be_below(
+            point("SE1"),
+            SiteKind::Secondary,
+            pr1_2,
+            primary
+        ));
+        assert!(!may_be_below(pr1, primary, pr1, primary));
+        assert!(!may_be_below(point("PR2"), primary, pr1, primary));
+        assert!(!may_be_below(
+            point("SE1-2"),
+            SiteKind::Secondary,
+            point("SE1"),
+            SiteKind::Secondary
+        ));
+    }
+
+    #[test]
+    fn the_first_point_of_a_site_is_called_like_the_site() {
+        let point = |text: &str| text.parse::<PointId>().unwrap();
+        assert_eq!(
+            (point("PR1").number(), point("PR1").to_string()),
+            (1, "PR1".into())
+        );
+        assert_eq!(
+            (point("PR1-2").number(), point("PR1-2").to_string()),
+            (2, "PR1-2".into())
+        );
+        assert!(point("PR1").is_beside(point("PR1-8")) && !point("PR1").is_beside(point("PR2")));
+        assert!(point("PR1") < point("PR1-2") && point("PR1-2") < point("PR2"));
+        for text in [
+            "PR1-", "PR1-0", "PR1-1", "PR1-9", "PR1-10", "PR1-x", "pr1-2", "PR1-2-3", "-2",
+        ] {
+            assert!(text.parse::<PointId>().is_err(), "{text}");
+        }
+        let error = "PR1-1".parse::<PointId>().unwrap_err().to_string();
+        assert!(error.contains("called like its site"), "{error}");
+    }
+
+    #[test]
+    fn every_point_reads_what_it_shows() {
+        let site: SiteCode = "PR1".parse().unwrap();
+        for number in 1..=MAX_POINTS {
+            let point = PointId::new(site, number).unwrap();
+            assert_eq!(point.as_str().parse(), Ok(point));
+            assert_eq!((point.site(), point.number()), (site, number));
+        }
+        assert_eq!(
+            (PointId::new(site, 0), PointId::new(site, MAX_POINTS + 1)),
+            (None, None)
+        );
     }
 }

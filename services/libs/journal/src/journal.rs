@@ -5,7 +5,7 @@ use crate::log_file::{self, LogFile, LogFileError};
 use crate::log_line::{LogLine, SYNC_MANAGER};
 use crate::status_id::StatusId;
 use crate::status_message::{Origin, StatusMessage};
-use catalog::SiteCode;
+use catalog::PointId;
 use daemon::Ambient;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ const NO_RUN: u32 = 1;
 #[derive(Debug, Clone)]
 pub struct JournalSettings {
     /// The site.
-    pub site: SiteCode,
+    pub site: PointId,
     /// Whether messages travel on to a parent.
     pub has_parent: bool,
     /// Name of the machine, for the log.
@@ -85,7 +85,7 @@ impl Journal {
     }
 
     /// The site whose journal this is.
-    pub fn site(&self) -> SiteCode {
+    pub fn site(&self) -> PointId {
         self.inner.settings.site
     }
 
@@ -225,15 +225,21 @@ impl Journal {
         }
     }
 
-    /// Stores messages of sites below this one and passes them on. How many were new.
+    /// Stores messages of sites below this one and passes them on; `back` says that another software update point of
+    /// this site sent them, which may have had them from here. How many were new.
     ///
     /// # Errors
     /// When the database fails; nothing is stored then.
-    pub async fn relay(&self, messages: &[StatusRow]) -> Result<usize, store::Error> {
+    pub async fn relay(&self, messages: &[StatusRow], back: bool) -> Result<usize, store::Error> {
         let mut tx = self.inner.store.begin().await?;
         let mut new = 0;
         for message in messages {
-            new += usize::from(tx.relay_status(message, self.has_parent()).await?);
+            let stored = if back {
+                tx.relay_status_back(message, self.has_parent()).await?
+            } else {
+                tx.relay_status(message, self.has_parent()).await?
+            };
+            new += usize::from(stored);
         }
         tx.commit().await?;
         self.outbox_grew();

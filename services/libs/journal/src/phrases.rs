@@ -11,7 +11,7 @@
 //! Viewers colour a line by its words ([`is_coloured`]). So an informational phrase takes no text that
 //! comes from a catalog: updates are named by GUID and KB number, never by their title.
 
-use catalog::{SiteCode, UpdateId};
+use catalog::{PointId, UpdateId};
 use std::fmt::Display;
 use std::time::Duration;
 use uuid::Uuid;
@@ -36,7 +36,7 @@ pub enum Trigger {
     /// The parent has news.
     ParentRequest {
         /// The parent.
-        parent: SiteCode,
+        parent: PointId,
     },
     /// The last run did not succeed.
     Retry,
@@ -163,7 +163,7 @@ pub fn upstream_done(server: &str) -> String {
 }
 
 /// The catalog of `site` is now at `version`; `update_source` is the hierarchy.
-pub fn content_version(update_source: Uuid, site: SiteCode, version: u64) -> String {
+pub fn content_version(update_source: Uuid, site: PointId, version: u64) -> String {
     let source = update_source.to_string().to_uppercase();
     format!("Set content version of update source {{{source}}} for site {site} to {version}")
 }
@@ -190,7 +190,7 @@ pub fn database_done(server: &str) -> String {
 }
 
 /// The run succeeded, after 6702.
-pub fn succeeded(site: SiteCode) -> String {
+pub fn succeeded(site: PointId) -> String {
     format!("Sync succeeded. Setting sync alert to canceled state on site {site}")
 }
 
@@ -200,7 +200,7 @@ pub fn updated(items: u64, version: u64) -> String {
 }
 
 /// The last line of a child's good run.
-pub fn synced_with_parent(parent: SiteCode, version: u64) -> String {
+pub fn synced_with_parent(parent: PointId, version: u64) -> String {
     format!("Successfully synced site with parent {parent}, version {version}")
 }
 
@@ -216,7 +216,7 @@ pub fn reading_every_row() -> String {
 }
 
 /// This site's catalog is compared with its parent's.
-pub fn comparing(parent: SiteCode) -> String {
+pub fn comparing(parent: PointId) -> String {
     format!("Comparing the catalog with that of site {parent}")
 }
 
@@ -262,8 +262,8 @@ pub fn replica_started(server: &str) -> [String; 2] {
 }
 
 /// The children are told; nothing is said where there are none.
-pub fn children_notified(children: &[SiteCode]) -> Option<String> {
-    let codes: Vec<&str> = children.iter().map(SiteCode::as_str).collect();
+pub fn children_notified(children: &[PointId]) -> Option<String> {
+    let codes: Vec<&str> = children.iter().map(PointId::as_str).collect();
     let codes = codes.join(", ");
     (!codes.is_empty()).then(|| format!("Sending sync notification to child site(s): {codes}"))
 }
@@ -301,7 +301,7 @@ pub fn cleanup_done(total: u64) -> String {
 }
 
 /// The run was stopped by a person.
-pub fn cancelled(site: SiteCode) -> String {
+pub fn cancelled(site: PointId) -> String {
     format!("Sync canceled on request on site {site}")
 }
 

@@ -212,6 +212,13 @@ catalogue! {
     JoinTokensRevoked = 9033 Information "join tokens revoked", "the join tokens for site {0} ({1}), which has not joined, were revoked by {2}", "";
     /// ISTR0 name, ISTR1 what was done, ISTR2 who.
     SecretChanged = 9034 Information "secret changed", "the secret {0} was {1} by {2}", "";
+    /// ISTR0 site, ISTR1 software update point, ISTR2 the one before, ISTR3 who, and why where nobody asked for it.
+    SourceSwitched = 9035 Information "synchronization source of a site switched", "the synchronization source of site {0} is {1} and no longer {2}: {3}", "";
+    /// ISTR0 old parent, ISTR1 new parent.
+    ParentChanged = 9036 Information "parent changed", "this site synchronizes with {1} and no longer with {0}", "";
+    /// ISTR0 site, ISTR1 reason.
+    SourceNotSwitched = 9037 Warning "synchronization source not switched", "the synchronization source of site {0} should be switched and was not: {1}",
+        "Bring the site's synchronization source back, or start another software update point of the site; headwater site source switches by hand.";
     /// ISTR0 who, ISTR1 updates, ISTR2 old approval, ISTR3 new approval.
     ApprovalChanged = 9040 Information "approval changed", "{0} decided about {1}: {2} before, {3} now", "";
     /// ISTR0 number of updates, ISTR1 how many of them what, and why.

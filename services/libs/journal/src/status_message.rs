@@ -2,7 +2,7 @@
 
 use crate::log_line::clip;
 use crate::status_id::{Entry, Severity, StatusId};
-use catalog::SiteCode;
+use catalog::PointId;
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use uuid::Uuid;
@@ -18,7 +18,7 @@ pub const MAX_INSERT: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage {
     /// The site where it happened.
-    pub site: SiteCode,
+    pub site: PointId,
     /// Its number at that site.
     pub number: u64,
     /// When it happened, by that site's clock.

@@ -1,21 +1,25 @@
 //! The child's end of the link: dials the parent, keeps the conversation, and dials again when it ends.
-//! Reports and status messages go up; sync requests, cancels and log requests come down.
+//! Reports and status messages go up; sync requests, cancels and log requests come down. A site that is told that it
+//! belongs below another parent dials that, and takes it for its parent when it is welcome there.
 
 mod incoming;
 
 use self::incoming::{Order, Said};
 use crate::VERSION;
+use crate::address::Address;
 use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
 use crate::dial::{self, Connector, explain_status};
 use crate::log_route::LogRouter;
+use crate::moved::{self, Moved};
 use crate::pull::ParentUpstream;
 use crate::site::{BoxFuture, Site};
-use catalog::SiteCode;
+use crate::ways::Ways;
+use catalog::PointId;
 use futures::StreamExt as _;
 use journal::StatusId;
 use prost::Message as _;
 use rustls::ClientConfig;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::{Request, Trigger};
@@ -24,9 +28,10 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use wire::convert;
 use wire::v1::attach_request::Message as ToParent;
+use wire::v1::site_link_service_client::SiteLinkServiceClient;
 use wire::v1::{
     AttachRequest, AttachResponse, Hello, LogLines, LogRequest, SiteReport, StatusBatch,
     StatusMessage,
@@ -38,6 +43,8 @@ const REDIAL_FIRST: Duration = Duration::from_secs(1);
 const REDIAL_MOST: Duration = Duration::from_secs(30);
 /// A link that was up for so long is dialled again at once when it goes down.
 const STEADY: Duration = Duration::from_secs(30);
+/// Reasons that are told while the link is down, each once.
+const MAX_TOLD: usize = 16;
 /// How long a parent may take to say welcome.
 const WELCOME: Duration = Duration::from_secs(15);
 /// Messages that wait for a slow parent.
@@ -49,22 +56,35 @@ const MESSAGE_OVERHEAD: usize = 128;
 /// Logs that the parent may read at a time.
 const MAX_LOGS: usize = 64;
 
-/// What a primary site does when its parent says that a site was removed.
-pub trait RemovalSink: Send + Sync + 'static {
+/// What a site does when its parent says that the hierarchy changed.
+pub trait RegisterSink: Send + Sync + 'static {
     /// Notes that a site was removed from the hierarchy.
-    fn removed(&self, site: SiteCode) -> BoxFuture<'_, ()>;
+    fn removed(&self, site: PointId) -> BoxFuture<'_, ()>;
+
+    /// Notes where another software update point belongs.
+    fn moved<'a>(&'a self, moved: &'a Moved) -> BoxFuture<'a, ()>;
+
+    /// Keeps, so that a restart finds it, who the parent is, and whom to ask when that does not answer.
+    ///
+    /// The error is a sentence.
+    fn keep_parent<'a>(
+        &'a self,
+        parent: &'a Address,
+        others: &'a [Address],
+    ) -> BoxFuture<'a, Result<(), String>>;
 }
+
+/// TLS towards a software update point, which has to show its certificate.
+pub type TlsTowards = Arc<dyn Fn(PointId) -> Result<ClientConfig, trust::Error> + Send + Sync>;
 
 /// The attachment of a site to its parent.
 pub struct Attachment {
     /// The site.
     pub site: Site,
-    /// The parent's code.
-    pub parent: SiteCode,
-    /// The parent's address.
-    pub url: String,
-    /// TLS towards the parent: our certificate, and whom we accept.
-    pub tls: Arc<ClientConfig>,
+    /// Who is dialled.
+    pub ways: Ways,
+    /// TLS towards whom is dialled: our certificate, and whom we accept.
+    pub tls: TlsTowards,
     /// How streams to the parent are opened.
     pub connector: Arc<dyn Connector>,
     /// The upstream, which borrows the connection.
@@ -73,8 +93,8 @@ pub struct Attachment {
     pub children: Arc<Children>,
     /// Finds logs.
     pub logs: LogRouter,
-    /// Who is told of removed sites.
-    pub removals: Arc<dyn RemovalSink>,
+    /// Who is told of removed sites, and of those that moved.
+    pub register: Arc<dyn RegisterSink>,
     /// Owner of the tasks beside the conversation.
     pub tasks: TaskTracker,
 }
@@ -83,21 +103,64 @@ pub struct Attachment {
 struct Conversation<'a> {
     attachment: &'a Attachment,
     sender: mpsc::Sender<AttachRequest>,
-    reported: BTreeMap<SiteCode, SiteReport>,
+    reported: BTreeMap<PointId, SiteReport>,
     /// End of the batch of status messages that waits for its acknowledgement.
     unacknowledged: Option<u64>,
     logs: HashMap<u64, CancellationToken>,
 }
 
+/// How a dial, or the conversation that came of it, ended.
+struct Ended {
+    /// Whether the conversation came about.
+    was_up: bool,
+    why: String,
+    /// Where this site belongs, if it was told.
+    redirect: Option<Address>,
+}
+
+/// Why a conversation ended.
+struct Left {
+    why: String,
+    redirect: Option<Address>,
+}
+
+impl From<String> for Left {
+    fn from(why: String) -> Self {
+        let redirect = None;
+        Self { why, redirect }
+    }
+}
+
+impl From<&str> for Left {
+    fn from(why: &str) -> Self {
+        Self::from(why.to_owned())
+    }
+}
+
+impl From<Left> for Ended {
+    fn from(Left { why, redirect }: Left) -> Self {
+        Self {
+            was_up: false,
+            why,
+            redirect,
+        }
+    }
+}
+
 impl Attachment {
     /// Keeps the site attached until `stop` is told.
-    pub async fn keep(self, stop: CancellationToken) {
+    pub async fn keep(mut self, stop: CancellationToken) {
         let mut failures: u32 = 0;
-        let mut told = None;
+        let mut told = BTreeSet::new();
+        let mut redirect: Option<Address> = None;
         loop {
             let began = Instant::now();
-            let (was_up, why) = tokio::select! {
-                ended = self.converse() => ended,
+            let redirected = redirect.is_some();
+            let address = redirect
+                .take()
+                .unwrap_or_else(|| self.ways.after(failures).clone());
+            let ended = tokio::select! {
+                ended = self.converse(&address) => ended,
                 () = stop.cancelled() => return,
             };
             self.upstream.set_channel(None);
@@ -106,17 +169,26 @@ impl Attachment {
             } else {
                 failures.saturating_add(1)
             };
-            // The same reason again and again is told once.
-            if was_up || told.as_ref() != Some(&why) {
+            redirect = ended.redirect.filter(|redirect| *redirect != address);
+            if ended.was_up {
+                told.clear();
+            }
+            let parent = self.site.parent.borrow().clone();
+            let concerns = redirected || parent.is_none_or(|parent| parent.point == address.point);
+            let why = ended.why;
+            tracing::info!(parent = %address.point, url = address.url, why, "the link is down");
+            // That others have no news is none. The same reason again and again is told once.
+            if concerns && told.len() < MAX_TOLD && told.insert((address.point, why.clone())) {
+                let inserts = vec![address.point.to_string(), why];
                 self.site
                     .journal
-                    .record(
-                        StatusId::LinkDown,
-                        None,
-                        vec![self.parent.to_string(), why.clone()],
-                    )
+                    .record(StatusId::LinkDown, None, inserts)
                     .await;
-                told = Some(why);
+            }
+            if redirect.is_some() && !redirected {
+                // Who sends us on from there again waits its turn: two that send us to each other are dialled
+                // no more often than one that does not answer.
+                continue;
             }
             let doubled =
                 REDIAL_FIRST.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(1));
@@ -128,19 +200,31 @@ impl Attachment {
         }
     }
 
-    /// Dials and talks until the conversation ends: whether it came about, and why it ended.
-    async fn converse(&self) -> (bool, String) {
-        let dialled = dial::channel(
-            &self.url,
-            Arc::clone(&self.tls),
-            Arc::clone(&self.connector),
-        )
-        .await;
-        let channel = match dialled {
-            Ok(channel) => channel,
-            Err(error) => return (false, error.to_string()),
-        };
-        self.upstream.set_channel(Some(channel));
+    /// Dials and talks until the conversation ends.
+    async fn converse(&mut self, address: &Address) -> Ended {
+        match self.greet(address).await {
+            Ok((conversation, mut inbound)) => {
+                let Left { why, redirect } = conversation.talk(&mut inbound).await;
+                Ended {
+                    was_up: true,
+                    why,
+                    redirect,
+                }
+            }
+            Err(left) => left.into(),
+        }
+    }
+
+    /// Dials, and waits for the welcome.
+    async fn greet(
+        &mut self,
+        address: &Address,
+    ) -> Result<(Conversation<'_>, Streaming<AttachResponse>), Left> {
+        let tls = (self.tls)(address.point).map_err(|error| Left::from(error.to_string()))?;
+        let dialled = dial::channel(&address.url, Arc::new(tls), Arc::clone(&self.connector));
+        let channel = dialled
+            .await
+            .map_err(|error| Left::from(error.to_string()))?;
         let (sender, receiver) = mpsc::channel(BUFFER);
         let positions = self.site.store.positions();
         let hello = AttachRequest {
@@ -152,35 +236,33 @@ impl Attachment {
         };
         // The channel is empty and open: the first message always fits.
         sender.try_send(hello).ok();
-        let mut client = match self.upstream.client() {
-            Ok(client) => client.max_decoding_message_size(incoming::MOST_BYTES),
-            Err(failure) => return (false, failure.message),
-        };
+        let mut client = SiteLinkServiceClient::new(channel.clone())
+            .max_decoding_message_size(incoming::MOST_BYTES);
         let attach = client.attach(ReceiverStream::new(receiver));
         let mut inbound = match tokio::time::timeout(WELCOME, attach).await {
             Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return (false, explain_status(&status)),
-            Err(_) => return (false, "the parent did not answer in time".to_owned()),
+            Ok(Err(status)) => return Err(self.refused(&status).await),
+            Err(_) => return Err("the parent did not answer in time".into()),
         };
         let welcome = match tokio::time::timeout(WELCOME, inbound.message()).await {
-            Ok(Ok(first)) => match incoming::welcome(first) {
-                Ok(place) => place,
-                Err(why) => return (false, why),
-            },
-            Ok(Err(status)) => return (false, explain_status(&status)),
-            Err(_) => return (false, "the parent did not answer in time".to_owned()),
+            Ok(Ok(first)) => incoming::welcome(first)?,
+            Ok(Err(status)) => return Err(explain_status(&status).into()),
+            Err(_) => return Err("the parent did not answer in time".into()),
         };
+        self.take_parent(address, &welcome.others).await;
+        self.upstream.set_channel(Some(channel));
         self.site
             .journal
-            .record(StatusId::LinkUp, None, vec![self.parent.to_string()])
+            .record(StatusId::LinkUp, None, vec![address.point.to_string()])
             .await;
-        let behind = welcome.position > 0
-            && (welcome.epoch != Some(positions.epoch) || welcome.position != positions.verified);
+        let place = welcome.place;
+        let behind = place.position > 0
+            && (place.epoch != Some(positions.epoch) || place.position != positions.verified);
         let state = self.site.engine.state();
         let unfinished = state.last_failure.is_some() || positions.head != positions.verified;
         if (behind || unfinished) && !state.running() {
             self.site.engine.request(Request {
-                target: behind.then_some(welcome.position),
+                target: behind.then_some(place.position),
                 ..Request::new(Trigger::Poll)
             });
         }
@@ -191,7 +273,74 @@ impl Attachment {
             unacknowledged: None,
             logs: HashMap::new(),
         };
-        (true, conversation.talk(&mut inbound).await)
+        Ok((conversation, inbound))
+    }
+
+    /// Who refused us may have said where we belong.
+    async fn refused(&self, status: &Status) -> Left {
+        let redirect = self.learn(&moved::of_refusal(status)).await;
+        let why = explain_status(status);
+        Left { why, redirect }
+    }
+
+    /// Takes in where points belong; the parent of this one, if it is another than the one it has, or is elsewhere.
+    async fn learn(&self, moved: &[Moved]) -> Option<Address> {
+        let site = &self.site;
+        let mut redirect = None;
+        for moved in moved {
+            if moved.site == site.code {
+                redirect = moved.address();
+                continue;
+            }
+            self.register.moved(moved).await;
+            if moved.parent != site.code {
+                self.forget_report(moved.site).await;
+            }
+        }
+        self.children.tell_moved(site.code, moved);
+        let parent = site.parent.borrow().clone();
+        redirect.filter(|redirect| Some(redirect) != parent.as_ref())
+    }
+
+    /// Forgets what a site reported that is no longer below this one.
+    async fn forget_report(&self, code: PointId) {
+        self.site.reports.remove(code);
+        let forgotten = async {
+            let mut tx = self.site.store.begin().await?;
+            tx.remove_site_report(code).await?;
+            tx.commit().await
+        };
+        let forgotten: Result<(), store::Error> = forgotten.await;
+        if let Err(error) = forgotten {
+            tracing::error!(%error, site = %code, "a report could not be forgotten");
+        }
+    }
+
+    /// Has a new parent told what only the one before may know, which may be gone.
+    async fn address_outbox(&self, parent: PointId) -> Result<(), store::Error> {
+        let mut tx = self.site.store.begin().await?;
+        tx.address_outbox(self.site.code, parent).await?;
+        tx.commit().await
+    }
+
+    /// Takes the one who said welcome for the parent, now and after a restart.
+    async fn take_parent(&mut self, address: &Address, others: &[Address]) {
+        self.ways.lead_to(address.clone());
+        self.ways.may_ask(others.to_vec());
+        if let Err(why) = self.register.keep_parent(address, others).await {
+            tracing::error!(parent = %address.point, why, "the parent could not be kept: after a restart this site asks for it again");
+        }
+        if let Err(error) = self.address_outbox(address.point).await {
+            tracing::error!(parent = %address.point, %error, "status messages that the parent before acknowledged are not sent again before a restart");
+        }
+        let before = self.site.parent.send_replace(Some(address.clone()));
+        if let Some(before) = before.filter(|before| before.point != address.point) {
+            let inserts = vec![before.point.to_string(), address.point.to_string()];
+            self.site
+                .journal
+                .record(StatusId::ParentChanged, None, inserts)
+                .await;
+        }
     }
 }
 
@@ -205,7 +354,7 @@ impl Drop for Conversation<'_> {
 
 impl Conversation<'_> {
     /// Talks until one side leaves; why it ended.
-    async fn talk(mut self, inbound: &mut Streaming<AttachResponse>) -> String {
+    async fn talk(mut self, inbound: &mut Streaming<AttachResponse>) -> Left {
         let site = &self.attachment.site;
         let mut reports = site.reports.watch();
         reports.mark_changed();
@@ -217,31 +366,31 @@ impl Conversation<'_> {
                     Ok(Some(message)) => {
                         let taken = match incoming::said(message) {
                             Ok(said) => self.take(said).await,
-                            Err(why) => Err(why),
+                            Err(why) => Err(why.into()),
                         };
-                        if let Err(why) = taken {
-                            return why;
+                        if let Err(left) = taken {
+                            return left;
                         }
                     }
-                    Ok(None) => return "the parent hung up".to_owned(),
-                    Err(status) => return explain_status(&status),
+                    Ok(None) => return "the parent hung up".into(),
+                    Err(status) => return explain_status(&status).into(),
                 },
                 changed = reports.changed() => {
                     if changed.is_err() {
-                        return "the site is stopping".to_owned();
+                        return "the site is stopping".into();
                     }
                     tokio::time::sleep(REPORT_INTERVAL).await;
                     reports.mark_unchanged();
                     if self.send_reports().await.is_err() {
-                        return "the parent hung up".to_owned();
+                        return "the parent hung up".into();
                     }
                 }
                 changed = outbox.changed(), if self.unacknowledged.is_none() => {
                     if changed.is_err() {
-                        return "the site is stopping".to_owned();
+                        return "the site is stopping".into();
                     }
                     if let Err(why) = self.send_status().await {
-                        return why;
+                        return why.into();
                     }
                 }
             }
@@ -314,7 +463,7 @@ impl Conversation<'_> {
         self.send(ToParent::Status(batch.encode_to_vec())).await
     }
 
-    async fn take(&mut self, said: Said) -> Result<(), String> {
+    async fn take(&mut self, said: Said) -> Result<(), Left> {
         let site = &self.attachment.site;
         match said {
             Said::Nothing => {}
@@ -344,19 +493,21 @@ impl Conversation<'_> {
                 }
             }
             Said::Removed(code) => {
-                self.attachment.removals.removed(code).await;
+                self.attachment.register.removed(code).await;
                 self.attachment.children.tell_removed(code);
-                site.reports.remove(code);
-                let forgotten = async {
-                    let mut tx = site.store.begin().await?;
-                    tx.remove_site_report(code).await?;
-                    tx.commit().await
-                };
-                if let Err(error) = forgotten.await {
-                    tracing::error!(%error, site = %code, "a report could not be forgotten");
-                }
+                self.attachment.forget_report(code).await;
                 if code == site.code {
-                    return Err("this site was removed from the hierarchy".to_owned());
+                    return Err("this site was removed from the hierarchy".into());
+                }
+            }
+            Said::Moved(moved) => {
+                let redirect = self.attachment.learn(&moved).await;
+                let parent = site.parent.borrow().as_ref().map(|parent| parent.point);
+                if let Some(redirect) = redirect.filter(|redirect| Some(redirect.point) != parent) {
+                    return Err(Left {
+                        why: format!("this site belongs below {} now", redirect.point),
+                        redirect: Some(redirect),
+                    });
                 }
             }
         }
@@ -439,7 +590,7 @@ async fn forward_log(
     logs: LogRouter,
     sender: mpsc::Sender<AttachRequest>,
     request: u64,
-    site: SiteCode,
+    site: PointId,
     last: u32,
     follow: bool,
 ) {

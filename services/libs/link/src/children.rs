@@ -4,13 +4,15 @@ mod incoming;
 
 use self::incoming::{bound_report, status_batch, status_row};
 use crate::VERSION;
+use crate::address::{self, Address};
 use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
+use crate::moved::{self, Moved};
 use crate::peer::Peer;
 use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
-use catalog::SiteCode;
+use catalog::PointId;
 use futures::Stream;
 use journal::StatusId;
 use std::collections::BTreeMap;
@@ -63,9 +65,9 @@ pub struct Children {
 struct Connected {
     /// Counts attachments, so that an old conversation does not end a new one.
     last: u64,
-    children: BTreeMap<SiteCode, Child>,
+    children: BTreeMap<PointId, Child>,
     /// Told when a child is removed: what it is being served then ends.
-    members: BTreeMap<SiteCode, CancellationToken>,
+    members: BTreeMap<PointId, CancellationToken>,
 }
 
 /// A child that is attached.
@@ -93,7 +95,7 @@ impl Children {
     }
 
     /// Sends a message to a child; false when it is not attached or does not keep up.
-    pub fn send(&self, child: SiteCode, message: ToChild) -> bool {
+    pub fn send(&self, child: PointId, message: ToChild) -> bool {
         let mut connected = self.connected();
         let Some(held) = connected.children.get(&child) else {
             return false;
@@ -109,7 +111,7 @@ impl Children {
     }
 
     /// Codes of the children that are attached.
-    pub fn attached(&self) -> Vec<SiteCode> {
+    pub fn attached(&self) -> Vec<PointId> {
         self.connected().children.keys().copied().collect()
     }
 
@@ -123,7 +125,7 @@ impl Children {
 
     /// Tells children that a site was removed: the child itself, or one below it. A child that is
     /// removed is cut off.
-    pub fn tell_removed(&self, site: SiteCode) {
+    pub fn tell_removed(&self, site: PointId) {
         for child in self.attached() {
             let site_code = site.to_string();
             self.send(child, ToChild::Removed(Removed { site_code }));
@@ -137,15 +139,36 @@ impl Children {
         }
     }
 
+    /// Tells children that points moved: those that are told to move, and the other software update points of
+    /// this site, which may have to do with them. A child that belongs elsewhere now is cut off; what it is
+    /// pulling comes to its end all the same.
+    pub fn tell_moved(&self, here: PointId, moved: &[Moved]) {
+        for child in self.attached() {
+            let concerned = moved.iter().filter(|moved| {
+                let beside = [here, moved.site, moved.parent];
+                moved.site == child || beside.iter().any(|point| child.is_beside(*point))
+            });
+            let concerned: Vec<Moved> = concerned.cloned().collect();
+            for message in moved::messages(&concerned) {
+                self.send(child, ToChild::Moved(message));
+            }
+        }
+        for moved in moved.iter().filter(|moved| moved.parent != here) {
+            if let Some(held) = self.connected().children.remove(&moved.site) {
+                held.cut.cancel();
+            }
+        }
+    }
+
     /// Told when a child is removed.
-    fn removal_of(&self, child: SiteCode) -> CancellationToken {
+    fn removal_of(&self, child: PointId) -> CancellationToken {
         self.connected().members.entry(child).or_default().clone()
     }
 
     /// Takes a child in; an older conversation with it is cut off.
     fn attach(
         &self,
-        child: SiteCode,
+        child: PointId,
         sender: mpsc::Sender<Result<AttachResponse, Status>>,
     ) -> (u64, CancellationToken) {
         let mut connected = self.connected();
@@ -164,7 +187,7 @@ impl Children {
     }
 
     /// Whether the attachment was still the newest of its child.
-    fn detach(&self, child: SiteCode, number: u64) -> bool {
+    fn detach(&self, child: PointId, number: u64) -> bool {
         let mut connected = self.connected();
         let newest = connected
             .children
@@ -219,7 +242,7 @@ impl LinkService {
     }
 
     /// The child that calls, if it may.
-    async fn child<T>(&self, request: &Request<T>) -> Result<SiteCode, Status> {
+    async fn child<T>(&self, request: &Request<T>) -> Result<PointId, Status> {
         let peer = Peer::of(request)?;
         let certified = peer.certified()?;
         let child = certified.identity.site;
@@ -365,7 +388,7 @@ fn store_again(tries: u32, ambient: &daemon::Ambient) -> Duration {
 
 /// The conversation with one child, from its hello to its end.
 struct Conversation {
-    child: SiteCode,
+    child: PointId,
     service: LinkService,
 }
 
@@ -403,6 +426,16 @@ impl Conversation {
                 .children
                 .send(self.child, ToChild::Removed(Removed { site_code }));
         }
+        let moved = self.service.admission.moved_around(self.child).await;
+        for message in moved::messages(&moved) {
+            let message = AttachResponse {
+                message: Some(ToChild::Moved(message)),
+            };
+            // A long list waits for the child.
+            if sender.send(Ok(message)).await.is_err() {
+                break;
+            }
+        }
         self.tell(StatusId::LinkUp, vec![self.child.to_string()])
             .await;
         let why = tokio::select! {
@@ -411,7 +444,8 @@ impl Conversation {
         };
         self.service.logs.child_left(self.child);
         if self.service.children.detach(self.child, number) {
-            self.site().reports.disconnected(self.child);
+            let here = self.site().code;
+            self.site().reports.disconnected(here, self.child);
             if !self.service.stop.is_cancelled() {
                 self.tell(StatusId::LinkDown, vec![self.child.to_string(), why])
                     .await;
@@ -425,12 +459,16 @@ impl Conversation {
 
     fn welcome(&self) -> AttachResponse {
         let positions = self.site().store.positions();
+        let parent = self.site().parent.borrow().clone();
+        let (here, reports) = (self.site().code, &self.site().reports);
+        let others = address::others(here, self.child, parent, reports);
         AttachResponse {
             message: Some(ToChild::Welcome(Welcome {
                 version: VERSION.to_owned(),
                 site_code: self.site().code.to_string(),
                 epoch: positions.epoch.as_bytes().to_vec(),
                 position: positions.verified,
+                others: others.iter().map(Address::to_wire).collect(),
             })),
         }
     }
@@ -504,7 +542,11 @@ impl Conversation {
     async fn take_report(&self, mut report: SiteReport) -> Result<(), Status> {
         let site = convert::site_code("site_code", &report.site_code)?;
         convert::site_kind("site_kind", &report.site_kind)?;
-        if !self.service.admission.may_speak_for(self.child, site).await {
+        let admission = &self.service.admission;
+        if !admission.may_speak_for(self.child, site).await {
+            if admission.spoke_for(self.child, site).await {
+                return Ok(());
+            }
             self.refuse(format!("a report for site {site}")).await;
             return Ok(());
         }
@@ -560,7 +602,8 @@ impl Conversation {
         through: u64,
         tries: u32,
     ) -> Option<Unstored> {
-        if let Err(error) = self.site().journal.relay(&rows).await {
+        let back = self.child.is_beside(self.site().code);
+        if let Err(error) = self.site().journal.relay(&rows, back).await {
             tracing::error!(%error, child = %self.child, "status messages could not be stored");
             let tries = tries.saturating_add(1);
             let again = Instant::now() + store_again(tries, &self.site().ambient);

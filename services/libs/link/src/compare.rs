@@ -8,7 +8,7 @@ use crate::dial::explain_status;
 use crate::pull::decoded;
 use crate::serve_compare::{BUCKETS_PER_CALL, ITEMS_PER_CALL, from_bytes};
 use crate::site::Site;
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, NODES, Tree, root_of_nodes};
 use journal::{StatusId, phrases};
@@ -38,7 +38,7 @@ const ORIGIN: &str = "SiteLink.Compare";
 
 /// A comparison of a site with its parent, within a run.
 pub(crate) struct Comparison<'a> {
-    parent: SiteCode,
+    parent: PointId,
     site: &'a Site,
     run: &'a RunHandle,
     /// Whether a pull came to something else than what was signed.
@@ -101,7 +101,7 @@ impl Found {
 
 impl<'a> Comparison<'a> {
     pub(crate) fn new(
-        parent: SiteCode,
+        parent: PointId,
         site: &'a Site,
         run: &'a RunHandle,
         pull_differed: bool,
@@ -384,7 +384,9 @@ impl<'a> Comparison<'a> {
             let mut batches = self.call(client.fetch_items(request)).await?;
             let mut came = 0;
             while let Some(batch) = self.next(&mut batches).await? {
+                let bytes = batch.batch.len();
                 let items = decoded(batch.batch).map_err(Stopped::Refused)?;
+                self.site.received.count(items.len(), bytes);
                 came += items.len();
                 if items.is_empty() || came > wanted.len() {
                     return Err(refused("it sent something else than was asked for"));

@@ -5,6 +5,7 @@
 //! child whose catalog differs compares it ([`compare`], [`serve_compare`]). Who the peer is
 //! comes from its certificate ([`peer`]), never from a message.
 
+pub mod address;
 pub mod attachment;
 pub mod children;
 pub mod compare;
@@ -14,6 +15,7 @@ pub mod enrollment;
 pub mod listen;
 pub mod log_route;
 pub mod metrics;
+pub mod moved;
 pub mod peer;
 pub mod pull;
 pub mod refusals;
@@ -26,6 +28,7 @@ pub mod serve_pull;
 pub mod settings;
 pub mod site;
 pub mod verdict;
+pub mod ways;
 
 pub use peer::Peer;
 pub use site::{Admission, Site};

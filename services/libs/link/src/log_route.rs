@@ -2,7 +2,7 @@
 
 use crate::children::Children;
 use crate::site::Site;
-use catalog::{Problem, SiteCode};
+use catalog::{PointId, Problem};
 use futures::{Stream, StreamExt as _};
 use journal::log_file::MAX_LINE;
 use std::collections::HashMap;
@@ -39,14 +39,14 @@ pub struct LogRouter {
 #[derive(Default)]
 struct Open {
     last: u64,
-    requests: HashMap<u64, (SiteCode, mpsc::Sender<LogLines>)>,
+    requests: HashMap<u64, (PointId, mpsc::Sender<LogLines>)>,
 }
 
 /// A request to a child; dropping it tells the child to stop.
 struct Request {
     number: u64,
-    child: SiteCode,
-    site: SiteCode,
+    child: PointId,
+    site: PointId,
     router: LogRouter,
 }
 
@@ -114,7 +114,7 @@ impl LogRouter {
     ///
     /// # Errors
     /// When the site is unknown, or cannot be reached.
-    pub async fn read(&self, site: SiteCode, last: u32, follow: bool) -> Result<Lines, Status> {
+    pub async fn read(&self, site: PointId, last: u32, follow: bool) -> Result<Lines, Status> {
         let last = last.min(MAX_LINES);
         if site == self.site.code {
             return self.own(last, follow);
@@ -200,7 +200,7 @@ impl LogRouter {
 
     /// Takes lines that a child sent in. A reader that does not keep up loses the log: the link to the
     /// child has other things to carry.
-    pub(crate) fn answered(&self, child: SiteCode, mut lines: LogLines) {
+    pub(crate) fn answered(&self, child: PointId, mut lines: LogLines) {
         bound(&mut lines);
         let mut open = self.open();
         let request = lines.request;
@@ -215,7 +215,7 @@ impl LogRouter {
     }
 
     /// Ends the requests to a child whose link went down.
-    pub(crate) fn child_left(&self, child: SiteCode) {
+    pub(crate) fn child_left(&self, child: PointId) {
         self.open().requests.retain(|_, (asked, _)| *asked != child);
     }
 }

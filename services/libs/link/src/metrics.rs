@@ -4,6 +4,7 @@ use crate::children::Children;
 use crate::site::Site;
 use daemon::metrics::{Metrics, MetricsError};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The metrics of a site.
 #[derive(Clone)]
@@ -75,6 +76,22 @@ impl SiteMetrics {
             "headwater_sync_target_position",
             "Position that the site was last asked to reach.",
             state.target,
+        )?;
+        let received = &self.site.received;
+        set(
+            "headwater_pull_received_changes",
+            "Changes and items that came from parents since the process started.",
+            received.changes.load(Ordering::Relaxed),
+        )?;
+        set(
+            "headwater_pull_received_bytes",
+            "Bytes of the batches that they came in.",
+            received.bytes.load(Ordering::Relaxed),
+        )?;
+        set(
+            "headwater_sync_failed_runs_in_a_row",
+            "Runs that failed since the last one that did not.",
+            u64::from(state.failed_in_a_row),
         )?;
         let seconds = |at: Option<jiff::Timestamp>| {
             at.map_or(0, |at| u64::try_from(at.as_second()).unwrap_or(0))

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use tonic::{Request, Status};
 use trust::SiteIdentity;
 
@@ -67,7 +67,7 @@ impl Peer {
     ///
     /// # Errors
     /// When it showed no certificate.
-    pub fn site_code(&self) -> Result<SiteCode, Status> {
+    pub fn site_code(&self) -> Result<PointId, Status> {
         self.certified().map(|site| site.identity.site)
     }
 }

@@ -1,12 +1,13 @@
 //! Pulling: the parent as an upstream. Each batch and the position it reaches are one unit of work;
 //! nothing is shown before the statement that covers it was verified.
 
+use crate::address::Address;
 use crate::compare::{Comparison, Stopped};
 use crate::dial::explain_status;
 use crate::serve_pull::CHANGES_PER_BATCH;
-use crate::site::Site;
+use crate::site::{Received, Site};
 use bytes::Bytes;
-use catalog::SiteCode;
+use catalog::PointId;
 use journal::StatusId;
 use journal::phrases;
 use prost::Message as _;
@@ -43,17 +44,20 @@ const ORIGIN: &str = "SiteLink.Pull";
 
 /// The parent of a site, as its upstream.
 pub struct ParentUpstream {
-    parent: SiteCode,
+    parent: watch::Receiver<Option<Address>>,
+    /// The parent that is meant where none is known.
+    first: PointId,
     /// The site itself; set once, because its engine is made from this upstream.
     site: OnceCell<Site>,
     channel: watch::Sender<Option<Channel>>,
 }
 
 impl ParentUpstream {
-    /// The upstream of a site below `parent`.
-    pub fn new(parent: SiteCode) -> Arc<Self> {
+    /// The upstream of a site, with the parent that it joined below and the one that it has now.
+    pub fn new(first: PointId, parent: watch::Receiver<Option<Address>>) -> Arc<Self> {
         Arc::new(Self {
             parent,
+            first,
             site: OnceCell::new(),
             channel: watch::Sender::new(None),
         })
@@ -63,6 +67,12 @@ impl ParentUpstream {
     pub fn belongs_to(&self, site: Site) {
         // Told once, where the site is put together.
         drop(self.site.set(site));
+    }
+
+    /// The parent that the site has now.
+    fn parent_now(&self) -> PointId {
+        let parent = self.parent.borrow();
+        parent.as_ref().map_or(self.first, |parent| parent.point)
     }
 
     /// The connection to the parent, or none while it is down.
@@ -81,10 +91,19 @@ impl ParentUpstream {
                 ORIGIN,
                 format!(
                     "the link to parent {} is down; the run goes on when it is up",
-                    self.parent
+                    self.parent_now()
                 ),
             )
         })
+    }
+
+    /// A client of the parent's link. Waits a while for a link that is down: a site that was just started has
+    /// a reason to run before it is up.
+    async fn client_when_up(&self) -> Result<SiteLinkServiceClient<Channel>, Failure> {
+        let mut channel = self.channel.subscribe();
+        let up = channel.wait_for(Option::is_some);
+        drop(tokio::time::timeout(LINK_PATIENCE, up).await);
+        self.client()
     }
 
     /// A client of the parent's link.
@@ -109,11 +128,11 @@ enum Ended {
 
 impl Upstream for ParentUpstream {
     fn name(&self) -> String {
-        self.parent.to_string()
+        self.parent_now().to_string()
     }
 
-    fn parent(&self) -> Option<SiteCode> {
-        Some(self.parent)
+    fn parent(&self) -> Option<PointId> {
+        Some(self.parent_now())
     }
 
     async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
@@ -122,27 +141,31 @@ impl Upstream for ParentUpstream {
             .site
             .get()
             .ok_or_else(|| Failure::message(ORIGIN, "the site is not ready yet"))?;
-        // A site that was just started has a reason to run before its link is up.
-        let mut channel = self.channel.subscribe();
-        let up = channel.wait_for(Option::is_some);
-        drop(tokio::time::timeout(LINK_PATIENCE, up).await);
-        let pull = PullRun {
-            parent: self.parent,
-            site,
-            run,
-        };
         for _ in 0..ATTEMPTS {
-            match pull.once(self.client()?).await? {
+            let client = self.client_when_up().await?;
+            // It may be another one than before: the site may be given another parent in the middle of a run.
+            let pull = PullRun {
+                parent: self.parent_now(),
+                site,
+                run,
+            };
+            let refused = match pull.once(client).await? {
                 Ended::At(position) if !run.full() && !run.verify() => return Ok(position),
                 Ended::At(0) => return Ok(0),
-                Ended::At(_) => return pull.compare(self.client()?, None).await,
-                Ended::Differs(refused) => return pull.compare(self.client()?, refused).await,
-                Ended::Again => {}
-            }
+                Ended::At(_) => None,
+                Ended::Differs(refused) => refused,
+                Ended::Again => continue,
+            };
+            let client = self.client_when_up().await?;
+            let parent = self.parent_now();
+            return PullRun { parent, ..pull }.compare(client, refused).await;
         }
         Err(Failure::message(
             ORIGIN,
-            format!("the log of parent {} changed again and again", self.parent),
+            format!(
+                "the log of parent {} changed again and again",
+                self.parent_now()
+            ),
         ))
     }
 }
@@ -159,11 +182,15 @@ enum Arrival {
 }
 
 /// Reads a pull to its end, or until nobody wants more.
-async fn read(mut stream: Streaming<PullResponse>, sender: mpsc::Sender<Arrival>) {
+async fn read(
+    mut stream: Streaming<PullResponse>,
+    sender: mpsc::Sender<Arrival>,
+    received: Arc<Received>,
+) {
     loop {
         let arrival = match next(&mut stream).await {
             Ok(Some(Message::Batch(batch))) => {
-                checked(batch).map_or_else(Arrival::Unusable, Arrival::Batch)
+                checked(batch, &received).map_or_else(Arrival::Unusable, Arrival::Batch)
             }
             Ok(Some(Message::Statement(statement))) => Arrival::Statement(statement),
             Ok(Some(Message::Plan(_))) => Arrival::Unusable("it sent two plans".to_owned()),
@@ -191,8 +218,10 @@ async fn next(stream: &mut Streaming<PullResponse>) -> Result<Option<Message>, S
 }
 
 /// The changes of a batch; the error says why it is not to be used.
-fn checked(batch: Bytes) -> Result<CheckedSlice, String> {
+fn checked(batch: Bytes, received: &Received) -> Result<CheckedSlice, String> {
+    let bytes = batch.len();
     let changes = decoded(batch)?;
+    received.count(changes.len(), bytes);
     let through = changes.last().map_or(0, |change| change.position);
     let slice = LogSlice { changes, through };
     slice.check().map_err(|error| error.to_string())
@@ -236,7 +265,7 @@ fn bounded(mut batch: &[u8]) -> Result<(), String> {
 }
 
 struct PullRun<'a> {
-    parent: SiteCode,
+    parent: PointId,
     site: &'a Site,
     run: &'a RunHandle,
 }
@@ -332,7 +361,7 @@ impl PullRun<'_> {
         // Beside the database's work the next batch comes in and is checked.
         let (sender, mut arrivals) = mpsc::channel(BATCHES_AHEAD);
         let mut reader = JoinSet::new();
-        reader.spawn(read(stream, sender));
+        reader.spawn(read(stream, sender, Arc::clone(&self.site.received)));
         loop {
             match arrivals.recv().await.unwrap_or(Arrival::Nothing) {
                 Arrival::Batch(batch) => {

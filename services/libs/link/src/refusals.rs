@@ -1,7 +1,8 @@
 //! What is refused at the door, told to the journal within bounds: neither a port scan, nor somebody who
 //! tries join tokens, nor a removed site that dials again and again may fill it.
 
-use catalog::SiteCode;
+use crate::moved;
+use catalog::PointId;
 use journal::{Journal, StatusId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,9 +49,14 @@ impl Refusals {
     }
 
     /// Journals that a site which showed a certificate of this hierarchy may not come in. That its
-    /// admission could not be decided is no refusal.
-    pub async fn site_refused(&self, site: SiteCode, address: &str, refused: &Status) {
+    /// admission could not be decided is no refusal, and neither is that a site is sent to where it belongs.
+    pub async fn site_refused(&self, site: PointId, address: &str, refused: &Status) {
         let why = refused.message();
+        let mut sent_on = moved::of_refusal(refused).into_iter();
+        if sent_on.any(|moved| moved.site == site && moved.address().is_some()) {
+            tracing::info!(%site, address, reason = why, "a site was sent to its parent");
+            return;
+        }
         tracing::warn!(%site, address, reason = why, "a site was refused");
         if refused.code() == Code::PermissionDenied && self.inner.repeats.is_news(site, why) {
             let inserts = vec![address.to_owned(), why.to_owned()];
@@ -78,10 +84,10 @@ impl Budget {
 
 /// What each site was told last, and when.
 #[derive(Debug, Default)]
-struct Repeats(Mutex<BTreeMap<SiteCode, (Instant, String)>>);
+struct Repeats(Mutex<BTreeMap<PointId, (Instant, String)>>);
 
 impl Repeats {
-    fn is_news(&self, site: SiteCode, why: &str) -> bool {
+    fn is_news(&self, site: PointId, why: &str) -> bool {
         let now = Instant::now();
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, last)) = told.get(&site)

@@ -2,10 +2,11 @@
 
 use crate::VERSION;
 use crate::site::Site;
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::language::Language;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use sync::{EngineState, State};
 use tokio::sync::watch;
@@ -22,8 +23,8 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Where the site stands, as a report says it.
 #[derive(Clone)]
 pub struct Place {
-    /// Code of the parent; empty at a top-level site.
-    pub parent: String,
+    /// Where the site is reached; empty where it takes no children in.
+    pub address: String,
     /// Where the catalog comes from, for people. Settings may change it.
     pub upstream: Arc<dyn Fn() -> String + Send + Sync>,
     /// Language of the server's locale, where WSUS has one for it.
@@ -36,6 +37,7 @@ pub struct Place {
 pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
     let mut engine = site.engine.watch();
     let mut positions = site.store.watch_positions();
+    let mut parent = site.parent.subscribe();
     let mut statement = None;
     let mut sequence = site
         .reports
@@ -61,7 +63,10 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
         let report = SiteReport {
             site_code: site.code.to_string(),
             site_kind: site.kind.name().to_owned(),
-            parent: place.parent.clone(),
+            parent: parent
+                .borrow_and_update()
+                .as_ref()
+                .map_or_else(String::new, |parent| parent.point.to_string()),
             sequence,
             version: VERSION.to_owned(),
             epoch: positions_now.epoch.as_bytes().to_vec(),
@@ -83,6 +88,10 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             reported: Some(from_timestamp(now)),
             upstream: (place.upstream)(),
             connected: true,
+            address: place.address.clone(),
+            failed_in_a_row: state.failed_in_a_row,
+            received_changes: site.received.changes.load(Ordering::Relaxed),
+            received_bytes: site.received.bytes.load(Ordering::Relaxed),
             target_position: state.target,
             statement: statement
                 .as_ref()
@@ -96,6 +105,7 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             changed = engine.changed() => if changed.is_err() { return },
             changed = positions.changed() => if changed.is_err() { return },
             changed = place.settings_version.changed() => if changed.is_err() { return },
+            changed = parent.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }
         tokio::time::sleep(INTERVAL).await;
@@ -143,7 +153,7 @@ pub async fn load(site: &Site) -> Result<(), store::Error> {
         let mut read = site.store.read().await?;
         (read.site_reports().await?, read.sites().await?)
     };
-    let mut members: BTreeSet<SiteCode> = BTreeSet::from([site.code]);
+    let mut members: BTreeSet<PointId> = BTreeSet::from([site.code]);
     for row in sites.into_iter().filter(|row| row.removed.is_none()) {
         members.insert(row.code);
         // A site also knows of some that asked it and belong elsewhere.

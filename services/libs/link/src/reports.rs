@@ -1,6 +1,6 @@
 //! What a site knows of itself and of the sites below it: the newest report of each.
 
-use catalog::SiteCode;
+use catalog::PointId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ pub struct Reports {
 }
 
 struct Inner {
-    reports: Mutex<BTreeMap<SiteCode, SiteReport>>,
+    reports: Mutex<BTreeMap<PointId, SiteReport>>,
     version: watch::Sender<u64>,
 }
 
@@ -32,7 +32,7 @@ impl Default for Reports {
 }
 
 impl Reports {
-    fn reports(&self) -> MutexGuard<'_, BTreeMap<SiteCode, SiteReport>> {
+    fn reports(&self) -> MutexGuard<'_, BTreeMap<PointId, SiteReport>> {
         // Each change of the map is one insertion or removal.
         self.inner
             .reports
@@ -42,7 +42,7 @@ impl Reports {
 
     /// Takes a report in, unless a newer one of its site is held. An equal one is taken: it says how
     /// the link to the site is now. Whether anything changed.
-    pub fn put(&self, site: SiteCode, report: SiteReport) -> bool {
+    pub fn put(&self, site: PointId, report: SiteReport) -> bool {
         let mut reports = self.reports();
         let changed = match reports.get(&site) {
             Some(held) => held.sequence <= report.sequence && *held != report,
@@ -56,9 +56,14 @@ impl Reports {
         changed
     }
 
-    /// Notes that the link to a site, and with it to all sites below it, is down.
-    pub fn disconnected(&self, site: SiteCode) {
+    /// Notes that the link of a child of `here`, and with it to all sites below it, is down. One that has another
+    /// parent by now is reached through that.
+    pub fn disconnected(&self, here: PointId, site: PointId) {
         let mut reports = self.reports();
+        let elsewhere = |report: &SiteReport| report.parent != here.as_str();
+        if reports.get(&site).is_some_and(elsewhere) {
+            return;
+        }
         let mut lost = vec![site];
         while let Some(site) = lost.pop() {
             for (code, report) in reports.iter_mut() {
@@ -76,19 +81,19 @@ impl Reports {
     }
 
     /// Forgets a site.
-    pub fn remove(&self, site: SiteCode) {
+    pub fn remove(&self, site: PointId) {
         if self.reports().remove(&site).is_some() {
             self.inner.version.send_modify(|version| *version += 1);
         }
     }
 
     /// The newest report of a site.
-    pub fn get(&self, site: SiteCode) -> Option<SiteReport> {
+    pub fn get(&self, site: PointId) -> Option<SiteReport> {
         self.reports().get(&site).cloned()
     }
 
     /// The child of `here` through which a site is reached, as far as reports tell.
-    pub fn child_towards(&self, here: SiteCode, site: SiteCode) -> Option<SiteCode> {
+    pub fn child_towards(&self, here: PointId, site: PointId) -> Option<PointId> {
         let mut at = site;
         // A hierarchy has three tiers; more steps would be a loop.
         for _ in 0..MOST_TIERS {
@@ -126,7 +131,7 @@ mod tests {
         }
     }
 
-    fn code(text: &str) -> SiteCode {
+    fn code(text: &str) -> PointId {
         text.parse().unwrap()
     }
 
@@ -145,7 +150,12 @@ mod tests {
         for (site, parent) in [("PR1", "CAS"), ("SE1", "PR1"), ("PR2", "CAS")] {
             reports.put(code(site), report(site, parent, 1));
         }
-        reports.disconnected(code("PR1"));
+        reports.disconnected(code("PR2"), code("PR1"));
+        assert!(
+            reports.get(code("PR1")).unwrap().connected,
+            "it is below CAS"
+        );
+        reports.disconnected(code("CAS"), code("PR1"));
         let connected = |site| reports.get(code(site)).unwrap().connected;
         assert!(!connected("PR1") && !connected("SE1") && connected("PR2"));
         assert!(reports.put(code("SE1"), report("SE1", "PR1", 1)));

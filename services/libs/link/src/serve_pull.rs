@@ -155,6 +155,14 @@ impl PullServer {
         let untold = request.verified_position > 0 && after < floor;
         let compare = !positions.epoch.is_nil() && (other || untold);
         let sent = if asked.is_nil() { 0 } else { after };
+        if sent > positions.head && !compare && self.site.engine.state().target >= sent {
+            // It changed over to us in the middle of a pull, and we come to where it is: it is not to throw away
+            // what it has.
+            return Err(Status::unavailable(format!(
+                "site {} is only at position {} and goes on; you are at {sent}",
+                self.site.code, positions.head
+            )));
+        }
         if sent > positions.head && !compare {
             return Err(Status::failed_precondition(format!(
                 "site {} is only at position {}, you are at {sent}",

@@ -4,7 +4,7 @@
 //! One file format serves all kinds of sites; a key that means nothing for the kind is refused.
 
 use anyhow::{Context as _, bail};
-use catalog::SiteCode;
+use catalog::PointId;
 use catalog::language::Language;
 use daemon::config::{self, ByteSize, ConfigPath, Period, Secret};
 use daemon::telemetry::{self, Format};
@@ -27,7 +27,7 @@ pub struct SiteFlags {
     pub config: Option<PathBuf>,
     /// Code of this site: three characters, A-Z and 0-9
     #[arg(long, env = "HEADWATER_SITE_CODE", value_name = "CODE")]
-    pub site_code: Option<SiteCode>,
+    pub site_code: Option<PointId>,
     /// Directory for the database, keys and logs
     #[arg(long, env = "HEADWATER_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -38,6 +38,10 @@ pub struct SiteFlags {
     /// [default: the system's]
     #[arg(long, env = "HEADWATER_LOCALE", value_name = "LOCALE")]
     pub locale: Option<String>,
+    /// Address under which other sites reach this one, where that is not the one it listens on or the machine's
+    /// name
+    #[arg(long, env = "HEADWATER_ADVERTISE", value_name = "URL")]
+    pub advertise: Option<String>,
     /// PostgreSQL database in place of SQLite in the data directory. A password in it shows in process
     /// lists: prefer the variable or --database-file
     #[arg(
@@ -125,6 +129,7 @@ pub struct SiteFile {
     data_dir: Option<ConfigPath>,
     listen: Option<SocketAddr>,
     locale: Option<String>,
+    advertise: Option<String>,
     database: Option<Secret>,
     database_file: Option<ConfigPath>,
     tombstones_kept: Option<Period>,
@@ -204,7 +209,7 @@ fn refuse(keys: &[(&str, bool)], why: &str) -> anyhow::Result<()> {
 #[derive(Debug, Clone)]
 pub struct SiteSettings {
     /// Code of the site, where it was given.
-    pub site_code: Option<SiteCode>,
+    pub site_code: Option<PointId>,
     /// Directory for the database, keys and logs.
     pub data_dir: PathBuf,
     /// Where the database is.
@@ -213,6 +218,8 @@ pub struct SiteSettings {
     pub listen: Option<SocketAddr>,
     /// Language of this server's locale; none where WSUS has none for it.
     pub locale: Option<Language>,
+    /// Address under which other sites reach this one, where it was given.
+    pub advertise: Option<String>,
     /// How runs are paced.
     pub engine: EngineSettings,
     /// How long removals stay in the log.
@@ -269,6 +276,16 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         .max_log_size
         .or(file.max_log_size)
         .map_or(journal::log_file::DEFAULT_MAX_BYTES, |size| size.0);
+    let advertise = flags.advertise.clone().or_else(|| file.advertise.clone());
+    if let Some(url) = &advertise {
+        crate::dial::host_and_port(url).context("the setting advertise")?;
+        if !crate::address::usable(url) {
+            bail!(
+                "the setting advertise is longer than {} bytes",
+                crate::address::MAX_URL
+            );
+        }
+    }
     let settings = SiteSettings {
         site_code,
         data_dir,
@@ -278,6 +295,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
             Some(locale) => Some(language_of(locale)?),
             None => Language::of_locale(&daemon::locale::of_process()),
         },
+        advertise,
         engine: EngineSettings {
             retry_first: period(flags.retry_first, file.retry_first, defaults.retry_first),
             retry_most: period(flags.retry_most, file.retry_most, defaults.retry_most),

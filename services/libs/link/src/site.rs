@@ -1,15 +1,18 @@
 //! What the link needs to know of the site that it belongs to.
 
+use crate::address::Address;
 use crate::children::Children;
+use crate::moved::Moved;
 use crate::peer::KeyHash;
 use crate::refusals::Refusals;
 use crate::reports::Reports;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use daemon::Ambient;
 use journal::{Journal, phrases};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Positions, Store};
 use sync::{EngineHandle, Request, Trigger};
 use tokio::sync::watch;
@@ -28,7 +31,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[derive(Clone)]
 pub struct Site {
     /// Its code.
-    pub code: SiteCode,
+    pub code: PointId,
     /// Its kind.
     pub kind: SiteKind,
     /// The hierarchy that it belongs to.
@@ -49,6 +52,26 @@ pub struct Site {
     pub reports: Reports,
     /// What its children are told to reach.
     pub announcements: watch::Sender<Announcement>,
+    /// Its parent, and where that was reached last; none at a top-level site.
+    pub parent: watch::Sender<Option<Address>>,
+    /// What came from parents.
+    pub received: Arc<Received>,
+}
+
+/// What came from parents since the process started, in pulls and comparisons.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Changes and items.
+    pub changes: AtomicU64,
+    /// Bytes of the batches that they came in.
+    pub bytes: AtomicU64,
+}
+
+impl Received {
+    pub(crate) fn count(&self, changes: usize, bytes: usize) {
+        self.changes.fetch_add(changes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// What children are told to reach.
@@ -102,7 +125,7 @@ impl Site {
     ///
     /// # Errors
     /// When the site is not below this one.
-    pub fn child_towards(&self, site: SiteCode) -> Result<SiteCode, Status> {
+    pub fn child_towards(&self, site: PointId) -> Result<PointId, Status> {
         self.reports.child_towards(self.code, site).ok_or_else(|| {
             Status::not_found(format!("site {site} is not below site {}", self.code))
         })
@@ -113,7 +136,7 @@ impl Site {
     ///
     /// # Errors
     /// When the site is not known, or the way to it is interrupted.
-    pub fn verify(&self, children: &Children, site: SiteCode, run: Uuid) -> Result<(), Status> {
+    pub fn verify(&self, children: &Children, site: PointId, run: Uuid) -> Result<(), Status> {
         if site == self.code {
             self.engine.request(Request {
                 run: Some(run),
@@ -178,37 +201,44 @@ pub trait Admission: Send + Sync + 'static {
     /// digest.
     ///
     /// The error says why not.
-    fn admit(&self, child: SiteCode, key_hash: KeyHash) -> BoxFuture<'_, Result<(), Status>>;
+    fn admit(&self, child: PointId, key_hash: KeyHash) -> BoxFuture<'_, Result<(), Status>>;
 
     /// Whether a child may report for a site: itself or one below it.
-    fn may_speak_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
+    fn may_speak_for(&self, child: PointId, site: PointId) -> BoxFuture<'_, bool>;
 
     /// Whether a child may hand on status messages of a site: of itself, or of one that is or was below
     /// it. What it took in before that site moved or was removed, it still holds.
-    fn may_relay_for(&self, child: SiteCode, site: SiteCode) -> BoxFuture<'_, bool>;
+    fn may_relay_for(&self, child: PointId, site: PointId) -> BoxFuture<'_, bool>;
 
     /// The sites below a child that were removed, or the child itself.
-    fn removed_below(&self, child: SiteCode) -> BoxFuture<'_, Vec<SiteCode>>;
+    fn removed_below(&self, child: PointId) -> BoxFuture<'_, Vec<PointId>>;
+
+    /// What a child has to know of software update points that moved: those that belong below it now, and those
+    /// that did before.
+    fn moved_around(&self, child: PointId) -> BoxFuture<'_, Vec<Moved>>;
+
+    /// Whether a child that may not report for a site could do so before: what it says is old, and no trespass.
+    fn spoke_for(&self, child: PointId, site: PointId) -> BoxFuture<'_, bool>;
 
     /// A certificate for a site that presents a join token. `via` is the site that it dialled.
     fn join<'a>(
         &'a self,
         request: wire::v1::JoinRequest,
-        via: SiteCode,
+        via: PointId,
         address: &'a str,
     ) -> BoxFuture<'a, Result<wire::v1::JoinResponse, Status>>;
 
     /// What is known of a site, for the child that it belongs below.
     fn describe(
         &self,
-        child: SiteCode,
-        site: SiteCode,
+        child: PointId,
+        site: PointId,
     ) -> BoxFuture<'_, Result<wire::v1::DescribeSiteResponse, Status>>;
 
     /// A new certificate for a site whose old one is valid, for the same key.
     fn renew<'a>(
         &'a self,
-        site: SiteCode,
+        site: PointId,
         certificate_request: &'a str,
     ) -> BoxFuture<'a, Result<String, Status>>;
 }

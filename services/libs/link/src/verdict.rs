@@ -1,7 +1,7 @@
 //! Whether a site may attach and pull, by what is known of it. The same at every site.
 
 use crate::peer::KeyHash;
-use catalog::SiteCode;
+use catalog::PointId;
 use store::authority::SiteRow;
 use tonic::Status;
 
@@ -12,25 +12,25 @@ pub enum Refused {
     #[error("site {site} did not join below site {here}")]
     Unknown {
         /// The site.
-        site: SiteCode,
+        site: PointId,
         /// Where it wanted to attach.
-        here: SiteCode,
+        here: PointId,
     },
     /// It was removed.
     #[error("site {site} was removed from the hierarchy: it can join again with a new token")]
     Removed {
         /// The site.
-        site: SiteCode,
+        site: PointId,
     },
     /// It has another parent.
     #[error("site {site} belongs below {parent}, not below {here}")]
     Elsewhere {
         /// The site.
-        site: SiteCode,
+        site: PointId,
         /// Where it belongs.
-        parent: SiteCode,
+        parent: PointId,
         /// Where it wanted to attach.
-        here: SiteCode,
+        here: PointId,
     },
     /// Another machine joined in its place.
     #[error(
@@ -39,7 +39,7 @@ pub enum Refused {
     )]
     OtherKey {
         /// The site.
-        site: SiteCode,
+        site: PointId,
     },
 }
 
@@ -55,8 +55,8 @@ impl From<Refused> for Status {
 /// Why it may not.
 pub fn judge(
     row: Option<&SiteRow>,
-    site: SiteCode,
-    here: SiteCode,
+    site: PointId,
+    here: PointId,
     key_hash: &KeyHash,
 ) -> Result<(), Refused> {
     let Some(row) = row else {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn only_the_machine_that_joined_last_is_let_in_and_only_at_its_parent() {
-        let code = |text: &str| text.parse::<SiteCode>().unwrap();
+        let code = |text: &str| text.parse::<PointId>().unwrap();
         let (site, here) = (code("PR1"), code("CAS"));
         let row = SiteRow {
             code: site,

@@ -13,6 +13,8 @@ const MOST_CA_BYTES: usize = 64 * 1024;
 pub(crate) const MOST_CHOSEN: usize = 5_000;
 /// Sites that have settings of their own.
 const MOST_SITES: usize = 10_000;
+/// Failures in a row that can be waited for.
+const MOST_FAILURES: u8 = 100;
 
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +78,12 @@ impl Settings {
                 format!("{MOST_CHOSEN} can be chosen one by one: choose families, or everything");
             found.unless(chosen.len() <= MOST_CHOSEN, name, why);
         }
+        let after = self.failures.switch_source_after;
+        found.unless(
+            after <= MOST_FAILURES,
+            "failures.switch-source-after",
+            format!("{after} failures: use 1 to {MOST_FAILURES}, or 0 for never"),
+        );
         if let Err(error) = self.schedule.check() {
             found.unless(false, "schedule", error.to_string());
         }
@@ -350,6 +358,16 @@ mod tests {
             "asks for none",
         );
         refused(&["source.domain=corp"], "source.domain", "without a user");
+    }
+
+    #[test]
+    fn failures_in_a_row_have_a_limit() {
+        assert_eq!(with(&["failures.switch-source-after=100"]).check(), Ok(()));
+        refused(
+            &["failures.switch-source-after=101"],
+            "failures.switch-source-after",
+            "use 1 to 100, or 0 for never",
+        );
     }
 
     #[test]

@@ -75,5 +75,14 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
     if decided("decline-expired") && !settings.approvals.decline_expired {
         told.push("An approved update that its publisher withdraws stays approved until somebody declines it.");
     }
+    if changed("failures.switch-source-after") {
+        told.push(match settings.failures.switch_source_after {
+            0 => "The synchronization source of a site is switched by hand only.",
+            _ => {
+                "The synchronization source of a site with several software update points is switched to another \
+                 one that is there, when it fails so often in a row. It is not switched back by itself."
+            }
+        });
+    }
     told.into_iter().map(str::to_owned).collect()
 }

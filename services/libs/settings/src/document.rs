@@ -128,11 +128,19 @@ impl Default for Proxy {
 pub struct Failures {
     /// Whether an alert is raised when a synchronization fails at any site of the hierarchy.
     pub alert: bool,
+    /// After how many failed runs in a row, or looks ten seconds apart at which it was not connected, the
+    /// synchronization source of a site with several software update points is switched to another of them; 0:
+    /// never.
+    #[schemars(range(max = 100))]
+    pub switch_source_after: u8,
 }
 
 impl Default for Failures {
     fn default() -> Self {
-        Self { alert: true }
+        Self {
+            alert: true,
+            switch_source_after: 0,
+        }
     }
 }
 

@@ -118,6 +118,7 @@ const NAMES: &[(&str, &str, &str)] = &[
         "",
         "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
     ),
+    ("failures.switch-source-after", "", "-"),
     (
         "supersedence.feature-updates",
         "0 to 99 months",

@@ -4,20 +4,20 @@
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
 use crate::{Read, Tx};
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use jiff::Timestamp;
 
 /// A site that joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteRow {
     /// Its code.
-    pub code: SiteCode,
+    pub code: PointId,
     /// Its kind.
     pub kind: SiteKind,
     /// The site that it belongs to.
-    pub parent: SiteCode,
+    pub parent: PointId,
     /// The sites that it belonged to before, the latest last. They may still hold what it told them.
-    pub former_parents: Vec<SiteCode>,
+    pub former_parents: Vec<PointId>,
     /// When it joined.
     pub joined: Timestamp,
     /// When it was removed, if it was.
@@ -32,11 +32,11 @@ pub struct JoinTokenRow {
     /// Digest of the secret.
     pub secret_hash: Vec<u8>,
     /// The site that may join with it.
-    pub site: SiteCode,
+    pub site: PointId,
     /// As what.
     pub kind: SiteKind,
     /// Below which site.
-    pub parent: SiteCode,
+    pub parent: PointId,
     /// Until when.
     pub expires: Timestamp,
     /// When it was used, if it was.
@@ -61,7 +61,7 @@ fn site_of(row: &Row) -> Result<SiteRow, Error> {
     })
 }
 
-fn codes_of(json: &str) -> Result<Vec<SiteCode>, Error> {
+fn codes_of(json: &str) -> Result<Vec<PointId>, Error> {
     let codes: Vec<String> = serde_json::from_str(json).map_err(corrupt)?;
     codes
         .iter()
@@ -92,7 +92,7 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_site(&mut self, site: &SiteRow) -> Result<(), Error> {
-        let former: Vec<&str> = site.former_parents.iter().map(SiteCode::as_str).collect();
+        let former: Vec<&str> = site.former_parents.iter().map(PointId::as_str).collect();
         let former = serde_json::to_string(&former).map_err(corrupt)?;
         let values = [
             site.code.as_str().into(),
@@ -119,7 +119,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn site(&mut self, code: SiteCode) -> Result<Option<SiteRow>, Error> {
+    pub async fn site(&mut self, code: PointId) -> Result<Option<SiteRow>, Error> {
         let row = self
             .connection()
             .fetch_optional(
@@ -134,7 +134,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sites_below(&mut self, parent: SiteCode) -> Result<Vec<SiteRow>, Error> {
+    pub async fn sites_below(&mut self, parent: PointId) -> Result<Vec<SiteRow>, Error> {
         let rows = self
             .connection()
             .fetch(
@@ -160,7 +160,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn remove_join_tokens(&mut self, site: SiteCode) -> Result<u64, Error> {
+    pub async fn remove_join_tokens(&mut self, site: PointId) -> Result<u64, Error> {
         self.connection()
             .execute(
                 "delete from join_token where site = $1 or parent = $1",
@@ -175,9 +175,9 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn remove_join_tokens_elsewhere(
         &mut self,
-        site: SiteCode,
+        site: PointId,
         kind: SiteKind,
-        parent: SiteCode,
+        parent: PointId,
     ) -> Result<u64, Error> {
         self.connection()
             .execute(
@@ -275,7 +275,7 @@ impl Tx<'_> {
     /// When the database fails.
     pub async fn put_site_report(
         &mut self,
-        site: SiteCode,
+        site: PointId,
         sequence: u64,
         report: Vec<u8>,
     ) -> Result<bool, Error> {
@@ -295,7 +295,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn remove_site_report(&mut self, site: SiteCode) -> Result<(), Error> {
+    pub async fn remove_site_report(&mut self, site: PointId) -> Result<(), Error> {
         self.connection()
             .execute(
                 "delete from site_report where site = $1",
@@ -341,7 +341,7 @@ impl Read<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn site_reports(&mut self) -> Result<Vec<(SiteCode, u64, Vec<u8>)>, Error> {
+    pub async fn site_reports(&mut self) -> Result<Vec<(PointId, u64, Vec<u8>)>, Error> {
         let rows = self
             .connection()
             .fetch(

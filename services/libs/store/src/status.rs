@@ -7,7 +7,7 @@ use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
 use crate::site_state::{OUTBOX_PARENT, OUTBOX_SEQUENCE, STATUS_NUMBER};
 use crate::{Read, Tx};
-use catalog::SiteCode;
+use catalog::PointId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ pub const SENT_AGAIN: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusRow {
     /// The site that it is about.
-    pub site: SiteCode,
+    pub site: PointId,
     /// Its number at that site. Grows with every message and is never given out twice, also not by a site
     /// that lost its database: the first number of a database is the time, in milliseconds since 1970.
     pub number: u64,
@@ -94,6 +94,45 @@ impl Tx<'_> {
         self.insert_status(row, has_parent).await
     }
 
+    /// The same for a message that comes from another software update point of this site. That may have been the
+    /// parent of this one, and have acknowledged the message to it before it moved below it itself: what was
+    /// here already is passed on upward again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn relay_status_back(
+        &mut self,
+        row: &StatusRow,
+        has_parent: bool,
+    ) -> Result<bool, Error> {
+        let new = self.insert_status(row, has_parent).await?;
+        if !new && has_parent {
+            let waits = self
+                .connection()
+                .fetch_one(
+                    "select count(*) from outbox where site = $1 and number = $2",
+                    vec![row.site.as_str().into(), int(row.number)],
+                )
+                .await?;
+            if waits.count(0)? == 0 {
+                self.put_into_outbox(row).await?;
+            }
+        }
+        Ok(new)
+    }
+
+    async fn put_into_outbox(&mut self, row: &StatusRow) -> Result<(), Error> {
+        let sequence = self.count_up(OUTBOX_SEQUENCE).await?;
+        self.connection()
+            .insert(
+                "insert into outbox (sequence, site, number)",
+                vec![[int(sequence), row.site.as_str().into(), int(row.number)]],
+                "",
+            )
+            .await?;
+        Ok(())
+    }
+
     async fn insert_status(&mut self, row: &StatusRow, has_parent: bool) -> Result<bool, Error> {
         let inserted = self
             .connection()
@@ -107,14 +146,7 @@ impl Tx<'_> {
             return Ok(false);
         }
         if has_parent {
-            let sequence = self.count_up(OUTBOX_SEQUENCE).await?;
-            self.connection()
-                .insert(
-                    "insert into outbox (sequence, site, number)",
-                    vec![[int(sequence), row.site.as_str().into(), int(row.number)]],
-                    "",
-                )
-                .await?;
+            self.put_into_outbox(row).await?;
         }
         Ok(true)
     }
@@ -126,7 +158,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn address_outbox(&mut self, site: SiteCode, parent: SiteCode) -> Result<u64, Error> {
+    pub async fn address_outbox(&mut self, site: PointId, parent: PointId) -> Result<u64, Error> {
         let before = self.state(OUTBOX_PARENT).await?;
         if before.as_deref() == Some(parent.as_str().as_bytes()) {
             return Ok(0);
@@ -250,7 +282,7 @@ impl Read<'_> {
     /// When the database fails.
     pub async fn status_messages(
         &mut self,
-        site: Option<SiteCode>,
+        site: Option<PointId>,
         most: u32,
     ) -> Result<Vec<StatusRow>, Error> {
         let rows = match site {

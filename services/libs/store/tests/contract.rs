@@ -116,6 +116,7 @@ contract! {
         messages_are_numbered_from_the_first_ones_time,
         a_site_that_lost_its_database_repeats_no_number,
         a_relayed_message_is_stored_once,
+        a_message_that_comes_back_is_passed_on_again,
         the_outbox_keeps_its_order_until_it_is_acknowledged,
         a_dropped_message_uses_up_no_number,
         the_newest_messages_come_first,

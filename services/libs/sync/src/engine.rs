@@ -97,6 +97,8 @@ pub struct EngineState {
     pub target: u64,
     /// Runs that completed since the process started, so that waiting for the next is possible.
     pub completed: u64,
+    /// Runs that failed since the last one that did not.
+    pub failed_in_a_row: u32,
 }
 
 impl EngineState {
@@ -525,9 +527,11 @@ impl<U: Upstream> Engine<U> {
                     state.last_success = Some(*at);
                     state.last_failure = None;
                     state.completed += 1;
+                    state.failed_in_a_row = 0;
                 }
                 State::Failed { at, error } => {
                     state.last_failure = Some((*at, error.clone()));
+                    state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
                 }
                 State::Cancelled { .. } | State::Requested | State::Running { .. } => {}
             }

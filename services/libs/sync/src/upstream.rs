@@ -3,7 +3,7 @@
 use crate::engine::Shared;
 use crate::progress::{LOG_INTERVAL, remaining};
 use crate::run::{Counts, Phase, Trigger};
-use catalog::SiteCode;
+use catalog::PointId;
 use journal::phrases::{self, Work};
 use journal::{Journal, StatusId};
 use std::future::Future;
@@ -18,7 +18,7 @@ pub trait Upstream: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// The parent's code, where the upstream is one. A site without a parent is a top-level site.
-    fn parent(&self) -> Option<SiteCode>;
+    fn parent(&self) -> Option<PointId>;
 
     /// Catches up with the upstream and goes over to the verified result; the position reached. May
     /// be dropped at any point: what was committed stays and is not fetched again.

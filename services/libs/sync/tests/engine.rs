@@ -1,7 +1,7 @@
 //! The engine with an upstream that does what the test says.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use catalog::SiteCode;
+use catalog::PointId;
 use daemon::Ambient;
 use journal::{Journal, JournalSettings, StatusId};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Upstream for Scripted {
         "scripted".to_owned()
     }
 
-    fn parent(&self) -> Option<SiteCode> {
+    fn parent(&self) -> Option<PointId> {
         None
     }
 
@@ -208,8 +208,9 @@ async fn reasons_that_come_during_a_run_become_one_further_run() {
 async fn a_run_that_failed_is_tried_again_by_itself() {
     let site = fixture(10, 2, Duration::from_millis(20)).await;
     site.ask();
+    site.until(|state| state.failed_in_a_row == 2).await;
     let state = site.until(|state| state.completed == 1).await;
-    assert_eq!(site.begun(), 3);
+    assert_eq!((site.begun(), state.failed_in_a_row), (3, 0));
     assert!(state.last_failure.is_none() && state.next_attempt.is_none());
     let messages = site.messages().await;
     let count = |id: StatusId| messages.iter().filter(|m| **m == id.number()).count();

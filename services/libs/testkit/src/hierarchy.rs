@@ -210,12 +210,12 @@ impl Hierarchy {
     ) {
         let token = self.token(code, kind, parent);
         let launch = adapt(self.agent_launch(code, kind, parent));
-        let known = launch.clone();
-        self.add(code, launch.variable("HEADWATER_JOIN_TOKEN", token))
-            .await;
+        let joining = launch.variable("HEADWATER_JOIN_TOKEN", token);
+        self.add(code, joining).await;
         // A site joins once; from now on it starts without the token.
         if let Some(member) = self.members.get_mut(code) {
-            member.launch = known;
+            let token = |(name, _): &(String, String)| name != "HEADWATER_JOIN_TOKEN";
+            member.launch.variables.retain(token);
         }
         self.attached(code).await;
     }
@@ -261,11 +261,17 @@ impl Hierarchy {
         made.good().trim().to_owned()
     }
 
-    async fn add(&mut self, name: &str, launch: Launch) {
+    async fn add(&mut self, name: &str, mut launch: Launch) {
+        let proxy = Proxy::new().await;
+        if launch.listens() && name != UPSTREAM {
+            launch = launch
+                .with("--advertise")
+                .with(format!("https://{}", proxy.address()));
+        }
         let member = Member {
             launch,
             process: None,
-            proxy: Proxy::new().await,
+            proxy,
         };
         self.members.insert(name.to_owned(), member);
         self.start(name).await;

@@ -1,6 +1,6 @@
 //! What can be wrong with keys, certificates and requests for them.
 
-use catalog::{Problem, SiteCode};
+use catalog::{PointId, Problem};
 use rustls::pki_types::pem;
 use std::fmt::Display;
 
@@ -72,7 +72,7 @@ pub enum Error {
     #[error("site {site} belongs to hierarchy {asked}, this is the authority of {own}")]
     OtherHierarchy {
         /// The site that was to be certified.
-        site: SiteCode,
+        site: PointId,
         /// The hierarchy in its identity.
         asked: crate::HierarchyId,
         /// The authority's hierarchy.

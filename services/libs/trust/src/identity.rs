@@ -1,63 +1,10 @@
 //! Which site a certificate speaks for: `spiffe://<hierarchy>/site/<code>/<software update point>`.
 
 use crate::{Error, HierarchyId};
-use catalog::SiteCode;
+use catalog::{PointId, SiteCode};
 use std::fmt;
 use std::str::FromStr;
 use x509_parser::extensions::GeneralName;
-
-/// Longest name of a software update point, in bytes.
-const MAX_SOFTWARE_UPDATE_POINT: usize = 32;
-
-/// The name of one software update point of a site: a-z, 0-9 and inner hyphens, at most 32 characters.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SoftwareUpdatePoint(String);
-
-impl SoftwareUpdatePoint {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for SoftwareUpdatePoint {
-    /// `sup1`, the first and usually the only one of a site.
-    fn default() -> Self {
-        Self("sup1".to_owned())
-    }
-}
-
-impl fmt::Display for SoftwareUpdatePoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for SoftwareUpdatePoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for SoftwareUpdatePoint {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let good = (1..=MAX_SOFTWARE_UPDATE_POINT).contains(&text.len())
-            && text.bytes().all(|c| plain(c) || c == b'-')
-            && !text.starts_with('-')
-            && !text.ends_with('-');
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Error::malformed(
-                "the name of the software update point",
-                "use 1 to 32 characters of a-z, 0-9 and inner hyphens",
-            ))
-        }
-    }
-}
 
 /// A site as its certificate names it. The site's kind is not part of it: that is known to the
 /// top-level site's database, where it can be looked up and where the site can be removed.
@@ -65,20 +12,14 @@ impl FromStr for SoftwareUpdatePoint {
 pub struct SiteIdentity {
     /// The hierarchy.
     pub hierarchy: HierarchyId,
-    /// The site's code.
-    pub site: SiteCode,
-    /// Which of the site's software update points.
-    pub software_update_point: SoftwareUpdatePoint,
+    /// The software update point: its site, and in the last part of the name, `sup1` to `sup8`, its number.
+    pub site: PointId,
 }
 
 impl SiteIdentity {
-    /// The first software update point of `site`.
-    pub fn new(hierarchy: HierarchyId, site: SiteCode) -> Self {
-        Self {
-            hierarchy,
-            site,
-            software_update_point: SoftwareUpdatePoint::default(),
-        }
+    /// The identity of a software update point.
+    pub fn new(hierarchy: HierarchyId, site: PointId) -> Self {
+        Self { hierarchy, site }
     }
 
     /// The identity in the certificate `der`: it must hold exactly one URI among its alternative
@@ -119,15 +60,9 @@ pub(crate) fn single_uri(der: &[u8]) -> Result<String, Error> {
 
 impl fmt::Display for SiteIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            hierarchy,
-            site,
-            software_update_point,
-        } = self;
-        write!(
-            f,
-            "spiffe://{hierarchy}/site/{site}/{software_update_point}"
-        )
+        let Self { hierarchy, site } = self;
+        let (code, number) = (site.site(), site.number());
+        write!(f, "spiffe://{hierarchy}/site/{code}/sup{number}")
     }
 }
 
@@ -153,10 +88,14 @@ impl FromStr for SiteIdentity {
         ) else {
             return Err(refuse());
         };
+        let site: SiteCode = site.parse().map_err(|_| refuse())?;
+        let number = match point.strip_prefix("sup").map(str::as_bytes) {
+            Some([digit]) if digit.is_ascii_digit() => digit - b'0',
+            Some(_) | None => return Err(refuse()),
+        };
         Ok(Self {
             hierarchy: hierarchy.parse().map_err(|_| refuse())?,
-            site: site.parse().map_err(|_| refuse())?,
-            software_update_point: point.parse().map_err(|_| refuse())?,
+            site: PointId::new(site, number).ok_or_else(refuse)?,
         })
     }
 }
@@ -184,6 +123,10 @@ mod tests {
             "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup1?x",
             "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/SUP1",
             "spiffe://00000000-0000-0000-0000-000000000007/site//PR1/sup1",
+            "spiffe://00000000-0000-0000-0000-000000000007/site/PR1-2/sup1",
+            "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup0",
+            "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup9",
+            "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup01",
             "spiffe://00000000-0000-0000-0000-000000000007/user/PR1/sup1",
             "spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup%31",
             " spiffe://00000000-0000-0000-0000-000000000007/site/PR1/sup1",
@@ -194,11 +137,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_identity_reads_what_it_shows(id: u128, site in "[B-Z][0-9][A-Z0-9]", point in "[a-z0-9]{1,32}") {
+        fn an_identity_reads_what_it_shows(id: u128, site in "[B-Z][0-9][A-Z0-9]", number in 1..=8_u8) {
             let identity = SiteIdentity {
                 hierarchy: HierarchyId(Uuid::from_u128(id)),
-                site: site.parse().unwrap(),
-                software_update_point: point.parse().unwrap(),
+                site: PointId::new(site.parse().unwrap(), number).unwrap(),
             };
             prop_assert_eq!(identity.to_string().parse::<SiteIdentity>().unwrap(), identity);
         }

@@ -24,7 +24,7 @@ pub use authority::{Authority, IssuedCertificate};
 pub use certificate::SiteCertificate;
 pub use error::Error;
 pub use hierarchy::{AuthorityPin, HierarchyId};
-pub use identity::{SiteIdentity, SoftwareUpdatePoint};
+pub use identity::SiteIdentity;
 pub use role::Role;
 pub use site_key::SiteKey;
 pub use statement::{SignedStatement, Statement, StatementError, StatementPublicKey};

@@ -4,7 +4,7 @@
 use crate::{AuthorityPin, HierarchyId};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use jiff::Timestamp;
 use rand::CryptoRng;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
@@ -95,11 +95,11 @@ pub struct JoinToken {
     /// The hierarchy to join.
     pub hierarchy: HierarchyId,
     /// The code that the new site will have.
-    pub site: SiteCode,
+    pub site: PointId,
     /// What the new site will be.
     pub kind: SiteKind,
     /// The site below which it joins.
-    pub parent: SiteCode,
+    pub parent: PointId,
     /// The time after which the token is worth nothing, in whole seconds.
     pub expires: Timestamp,
     /// By which the new site recognises the hierarchy that it speaks to.
@@ -113,11 +113,11 @@ pub struct Invitation {
     /// The hierarchy to join.
     pub hierarchy: HierarchyId,
     /// The code that the new site will have.
-    pub site: SiteCode,
+    pub site: PointId,
     /// What the new site will be.
     pub kind: SiteKind,
     /// The site below which it joins.
-    pub parent: SiteCode,
+    pub parent: PointId,
     /// The time after which the token is worth nothing; parts of a second are cut off.
     pub expires: Timestamp,
     /// The authority of the hierarchy.
@@ -160,9 +160,9 @@ impl JoinToken {
     pub fn encode(&self) -> SecretString {
         let mut out = Vec::with_capacity(JOIN_LEN + CHECKSUM_LEN);
         out.extend(self.hierarchy.0.as_bytes());
-        out.extend(self.site.as_str().bytes());
+        out.extend(point_code(self.site));
         out.push(kind_code(self.kind));
-        out.extend(self.parent.as_str().bytes());
+        out.extend(point_code(self.parent));
         out.extend(self.expires.as_second().to_be_bytes());
         out.extend(self.authority_pin.0);
         out.extend(self.secret.0.expose_secret());
@@ -194,7 +194,7 @@ impl JoinToken {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessToken {
     /// The site that made it: the token is shown to no other site.
-    pub site: SiteCode,
+    pub site: PointId,
     /// By which the person's program recognises the hierarchy that it speaks to.
     pub authority_pin: AuthorityPin,
     secret: TokenSecret,
@@ -202,7 +202,7 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// Makes a token with a new secret.
-    pub fn new(site: SiteCode, authority_pin: AuthorityPin, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(site: PointId, authority_pin: AuthorityPin, rng: &mut impl CryptoRng) -> Self {
         Self {
             site,
             authority_pin,
@@ -218,7 +218,7 @@ impl AccessToken {
     /// The word to copy: `hwa1.` and 95 characters of A-Z, a-z, 0-9, `-` and `_`.
     pub fn encode(&self) -> SecretString {
         let mut out = Vec::with_capacity(ACCESS_LEN + CHECKSUM_LEN);
-        out.extend(self.site.as_str().bytes());
+        out.extend(point_code(self.site));
         out.extend(self.authority_pin.0);
         out.extend(self.secret.0.expose_secret());
         seal(ACCESS_PREFIX, out)
@@ -289,8 +289,26 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-fn site(rest: &mut &[u8]) -> Option<SiteCode> {
-    std::str::from_utf8(&take::<3>(rest)?).ok()?.parse().ok()
+/// The three letters of the site; the number of the point, less one, stands in the bits that ASCII leaves
+/// free. A first point is its site's code, as in tokens that were made before there were others.
+fn point_code(point: PointId) -> [u8; 3] {
+    let site = point.site();
+    let mut code = [0; 3];
+    code.copy_from_slice(site.as_str().as_bytes());
+    for (bit, letter) in code.iter_mut().enumerate() {
+        *letter |= ((point.number() - 1) >> bit & 1) << 7;
+    }
+    code
+}
+
+fn site(rest: &mut &[u8]) -> Option<PointId> {
+    let mut code = take::<3>(rest)?;
+    let mut number = 1;
+    for (bit, letter) in code.iter_mut().enumerate() {
+        number += (*letter >> 7) << bit;
+        *letter &= 0x7f;
+    }
+    PointId::new(std::str::from_utf8(&code).ok()?.parse().ok()?, number)
 }
 
 const fn kind_code(kind: SiteKind) -> u8 {

@@ -1,6 +1,6 @@
 //! From messages to values: every field that comes from another process is checked here, once.
 
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -66,11 +66,11 @@ pub fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N
         .map_err(|_| invalid(field, format_args!("{N} bytes are expected")))
 }
 
-/// A site code.
+/// A site code, or a further software update point of a site: `PR1`, `PR1-2`.
 ///
 /// # Errors
-/// When the text is none.
-pub fn site_code(field: &'static str, text: &str) -> Result<SiteCode, Error> {
+/// When the text is neither.
+pub fn site_code(field: &'static str, text: &str) -> Result<PointId, Error> {
     text.parse().map_err(|error| invalid(field, error))
 }
 
@@ -78,7 +78,7 @@ pub fn site_code(field: &'static str, text: &str) -> Result<SiteCode, Error> {
 ///
 /// # Errors
 /// When the text is neither empty nor a site code.
-pub fn optional_site_code(field: &'static str, text: &str) -> Result<Option<SiteCode>, Error> {
+pub fn optional_site_code(field: &'static str, text: &str) -> Result<Option<PointId>, Error> {
     if text.is_empty() {
         Ok(None)
     } else {

@@ -1,6 +1,6 @@
 use super::*;
 
-fn code(text: &str) -> SiteCode {
+fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -46,7 +46,7 @@ fn check(token: &JoinTokenRow, held: Option<&SiteRow>, expected: Result<Use, &st
     let joining = Joining {
         token,
         held,
-        parent: Some(SiteKind::Central),
+        parent: Some((code("CAS"), SiteKind::Central)),
         via: code("CAS"),
         key_hash: &[7; 32],
         now: minute(2),
@@ -140,7 +140,7 @@ fn a_token_is_refused_too_late_at_the_wrong_door_and_without_its_parent() {
 fn a_site_that_moves_is_remembered_where_it_was() {
     assert_eq!(former_parents(None, code("CAS")), []);
     let moved = |held: SiteRow, parent| SiteRow {
-        former_parents: former_parents(Some(held.clone()), parent),
+        former_parents: former_parents(Some(&held), parent),
         parent,
         ..held
     };
@@ -157,9 +157,9 @@ fn no_more_former_parents_are_remembered_than_fit() {
     let mut row = held();
     for number in 10..99 {
         let parent = code(&format!("P{number}"));
-        row.former_parents = former_parents(Some(row.clone()), parent);
+        row.former_parents = former_parents(Some(&row), parent);
         row.parent = parent;
     }
-    assert_eq!(row.former_parents.len(), FORMER_PARENTS);
+    assert_eq!(row.former_parents.len(), source::FORMER_PARENTS);
     assert_eq!(row.former_parents.last(), Some(&code("P97")));
 }

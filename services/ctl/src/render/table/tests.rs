@@ -63,6 +63,26 @@ CAS      central    -       -                              0.1.0        9  01010
 }
 
 #[test]
+fn a_replica_stands_below_its_source_and_is_called_one() {
+    let mut hierarchy = three_tiers();
+    let replica = report("PR1-2", "primary", "PR1");
+    hierarchy.absorb(vec![replica]);
+    let shown = sites(&hierarchy, &view());
+    let rows: Vec<Vec<&str>> = shown
+        .lines()
+        .skip(2)
+        .map(|line| line.split_whitespace().take(3).collect())
+        .collect();
+    assert_eq!(rows[1], ["PR1", "primary,", "source"], "{shown}");
+    assert_eq!(rows[2], ["PR1-2", "primary,", "replica"], "{shown}");
+    assert!(
+        shown.contains("    PR1-2  primary, replica  PR1 "),
+        "{shown}"
+    );
+    assert!(status(&hierarchy, &view()).contains("    PR1-2  primary, replica  "));
+}
+
+#[test]
 fn a_narrow_terminal_folds_the_table_and_loses_nothing() {
     let narrow = View {
         width: Some(80),

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 const SERVER: &str = "cs1site.contoso.com";
 const SOURCE: Uuid = Uuid::from_u128(0xC2D17964_BBDD_4339_B9F3_12D7205B39CC);
 
-fn code(text: &str) -> SiteCode {
+fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 

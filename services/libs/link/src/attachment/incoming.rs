@@ -1,13 +1,15 @@
 //! What a parent says to an attached child, checked before anything is done about it.
 
-use catalog::SiteCode;
+use crate::address::{Address, MAX_OTHERS};
+use crate::moved::{self, Moved};
+use catalog::PointId;
 use uuid::Uuid;
 use wire::convert;
 use wire::v1::attach_response::Message;
 use wire::v1::{AttachResponse, LogRequest, SyncRequest};
 
 /// Longest message of a parent, in bytes. What it says is short.
-pub(super) const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BYTES: usize = 256 * 1024;
 
 /// A place in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,15 @@ pub(super) struct Place {
     pub epoch: Option<Uuid>,
     /// The position in it.
     pub position: u64,
+}
+
+/// How a parent takes a site in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Welcomed {
+    /// Where the parent's own verified catalog stands.
+    pub place: Place,
+    /// Whom to ask when it does not answer any more.
+    pub others: Vec<Address>,
 }
 
 /// A request to catch up.
@@ -43,14 +54,16 @@ pub(super) enum Said {
     /// Lines of a log are wanted, or no more.
     Log(LogRequest),
     /// A site was removed.
-    Removed(SiteCode),
+    Removed(PointId),
     /// A site is to compare its rows.
     Verify {
         /// The site.
-        site: SiteCode,
+        site: PointId,
         /// The run that it shall become.
         run: Uuid,
     },
+    /// Software update points belong elsewhere from now on.
+    Moved(Vec<Moved>),
 }
 
 /// Why the link is not kept up with a parent that says something that cannot be meant.
@@ -70,16 +83,23 @@ fn place(what: &str, epoch: &[u8], position: u64) -> Result<Place, String> {
 ///
 /// # Errors
 /// When it is no welcome, or not a usable one: a sentence for people.
-pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Place, String> {
+pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Welcomed, String> {
     match first.and_then(|first| first.message) {
-        Some(Message::Welcome(welcome)) => place("welcome", &welcome.epoch, welcome.position),
+        Some(Message::Welcome(welcome)) => {
+            let others = welcome.others.iter().take(MAX_OTHERS);
+            Ok(Welcomed {
+                place: place("welcome", &welcome.epoch, welcome.position)?,
+                others: others.filter_map(Address::read).collect(),
+            })
+        }
         Some(
             Message::Sync(_)
             | Message::Cancel(_)
             | Message::Acknowledgement(_)
             | Message::LogRequest(_)
             | Message::Removed(_)
-            | Message::Verify(_),
+            | Message::Verify(_)
+            | Message::Moved(_),
         )
         | None => Err("the parent did not say welcome".to_owned()),
     }
@@ -117,6 +137,9 @@ pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
                 run: convert::uuid("run", &request.run).map_err(bad)?,
             }
         }
+        Message::Moved(sites) => {
+            Said::Moved(moved::read(&sites).map_err(|error| nonsense("move", error))?)
+        }
     })
 }
 
@@ -136,7 +159,10 @@ mod tests {
     use prost::Message as _;
     use testkit::Door;
     use testkit::mutate::{cuts, damage};
-    use wire::v1::{CancelRequest, Removed, StatusAcknowledgement, VerifyRequest, Welcome};
+    use wire::v1::{
+        CancelRequest, MovedSites, PointAddress, Removed, StatusAcknowledgement, VerifyRequest,
+        Welcome,
+    };
 
     /// Mutants of one message, beside its cuts.
     const DAMAGED: usize = 1_500;
@@ -150,6 +176,10 @@ mod tests {
                 site_code: "CAS".to_owned(),
                 epoch: epoch.clone(),
                 position: 12,
+                others: vec![PointAddress {
+                    site_code: "PR1-2".to_owned(),
+                    url: "https://pr1-2:8540".to_owned(),
+                }],
             }),
             Message::Sync(SyncRequest {
                 run: run.clone(),
@@ -172,6 +202,15 @@ mod tests {
             Message::Verify(VerifyRequest {
                 run,
                 site_code: "SE1".to_owned(),
+            }),
+            Message::Moved(MovedSites {
+                sites: vec![wire::v1::Moved {
+                    site_code: "SE1".to_owned(),
+                    site_kind: "secondary".to_owned(),
+                    parent: "PR1-2".to_owned(),
+                    parent_url: "https://pr1-2:8540".to_owned(),
+                    key_hash: vec![5; 32],
+                }],
             }),
         ]
     }
@@ -198,7 +237,8 @@ mod tests {
                         | Said::Acknowledged(_)
                         | Said::Log(_)
                         | Said::Removed(_)
-                        | Said::Verify { .. } => {}
+                        | Said::Verify { .. }
+                        | Said::Moved(_) => {}
                     }
                     welcome(Some(message)).map(drop)
                 });
@@ -215,7 +255,8 @@ mod tests {
         }
         assert!(welcome(None).is_err());
         let first = everything().swap_remove(0);
-        let place = welcome(Some(response(first))).unwrap();
+        let Welcomed { place, others } = welcome(Some(response(first))).unwrap();
+        assert_eq!(others.len(), 1);
         assert_eq!(
             (place.epoch, place.position),
             (Some(Uuid::from_bytes([7; 16])), 12)

@@ -32,6 +32,7 @@ pub(super) fn bound_report(report: &mut SiteReport) {
         &mut report.site_kind,
         &mut report.version,
         &mut report.upstream,
+        &mut report.address,
     ] {
         clip(text, MAX_REPORT_TEXT);
     }

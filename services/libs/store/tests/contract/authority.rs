@@ -1,10 +1,10 @@
 //! Sites, tokens and reports.
 
 use super::support::*;
-use catalog::{SiteCode, SiteKind};
+use catalog::{PointId, SiteKind};
 use store::authority::{JoinTokenRow, SiteRow};
 
-fn code(text: &str) -> SiteCode {
+fn code(text: &str) -> PointId {
     text.parse().unwrap()
 }
 
@@ -37,21 +37,27 @@ pub async fn a_site_is_kept_as_it_was_written_last(place: &Place) {
     let moved = SiteRow {
         kind: SiteKind::Secondary,
         parent: code("PR2"),
-        former_parents: vec![code("CAS"), code("PR3")],
+        former_parents: vec![code("CAS"), code("PR3-2")],
         joined: time(5),
         removed: Some(time(9)),
         key_hash: vec![],
         ..site("PR1")
     };
     let mut tx = store.begin().await.unwrap();
-    for row in [&site("SE1"), &site("PR1"), &moved] {
+    // A second software update point is a row of its own.
+    let second = SiteRow {
+        parent: code("PR1"),
+        ..site("PR1-2")
+    };
+    for row in [&site("SE1"), &second, &site("PR1"), &moved] {
         tx.put_site(row).await.unwrap();
     }
     assert_eq!(tx.site(code("PR1")).await.unwrap(), Some(moved.clone()));
     assert_eq!(tx.site(code("XXX")).await.unwrap(), None);
     tx.commit().await.unwrap();
     let mut read = store.read().await.unwrap();
-    assert_eq!(read.sites().await.unwrap(), [moved, site("SE1")]);
+    let sites = read.sites().await.unwrap();
+    assert_eq!(sites, [moved, second, site("SE1")]);
 }
 
 pub async fn a_join_token_remembers_its_use(place: &Place) {

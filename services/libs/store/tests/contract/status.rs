@@ -1,7 +1,7 @@
 //! Status messages and their outbox.
 
 use super::support::*;
-use catalog::SiteCode;
+use catalog::PointId;
 use store::Store;
 use store::status::{STATUS_MESSAGES_KEPT, StatusRow};
 use uuid::Uuid;
@@ -68,9 +68,31 @@ pub async fn a_relayed_message_is_stored_once(place: &Place) {
     assert!(relay(&store, &message("SE2", 5, 0)).await);
     let mut read = store.read().await.unwrap();
     assert_eq!(read.outbox_length().await.unwrap(), 2);
-    let site: SiteCode = "SE1".parse().unwrap();
+    let site: PointId = "SE1".parse().unwrap();
     let kept = read.status_messages(Some(site), 10).await.unwrap();
     assert_eq!(kept, [message("SE1", 5, 0)]);
+}
+
+pub async fn a_message_that_comes_back_is_passed_on_again(place: &Place) {
+    let store = place.store().await;
+    let own = record(&store, message("PR1-2", 0, 1), true).await;
+    let mut tx = store.begin().await.unwrap();
+    tx.acknowledge_status(u64::MAX >> 1).await.unwrap();
+    tx.commit().await.unwrap();
+    let length = async || store.read().await.unwrap().outbox_length().await.unwrap();
+    assert_eq!(length().await, 0);
+    // The parent that acknowledged it is below this point now, and has not passed it on.
+    for _ in 0..2 {
+        let mut tx = store.begin().await.unwrap();
+        let row = message("PR1-2", own, 1);
+        assert!(!tx.relay_status_back(&row, true).await.unwrap());
+        let new = message("SE1", 7, 1);
+        tx.relay_status_back(&new, true).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(length().await, 2);
+    }
+    let kept = store.read().await.unwrap().status_messages(None, 10).await;
+    assert_eq!(kept.unwrap().len(), 2);
 }
 
 pub async fn the_outbox_keeps_its_order_until_it_is_acknowledged(place: &Place) {

@@ -1,7 +1,7 @@
 //! Which server a client accepts: a site of the hierarchy, whatever its address.
 
 use crate::{AuthorityPin, Error, HierarchyId, SiteIdentity};
-use catalog::SiteCode;
+use catalog::PointId;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
@@ -23,7 +23,7 @@ pub enum ServerTrust {
         /// The hierarchy that the site must belong to.
         hierarchy: HierarchyId,
         /// The site that must answer, or any site of the hierarchy.
-        expected: Option<SiteCode>,
+        expected: Option<PointId>,
     },
     /// A new site or a person dials with a token: the authority is recognised by its fingerprint
     /// among the certificates that the server shows.
@@ -32,7 +32,7 @@ pub enum ServerTrust {
         pin: AuthorityPin,
         /// The site that must answer, or any site of the hierarchy. Name it whenever the token does:
         /// another site that answers would learn the token.
-        expected: Option<SiteCode>,
+        expected: Option<PointId>,
     },
 }
 
@@ -59,9 +59,9 @@ pub enum PeerRefusal {
     #[error("site {found} answers at this address, not {expected}: check the address")]
     OtherSite {
         /// The site in the certificate.
-        found: SiteCode,
+        found: PointId,
         /// The site that was expected.
-        expected: SiteCode,
+        expected: PointId,
     },
 }
 

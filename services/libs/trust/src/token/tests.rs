@@ -104,3 +104,20 @@ proptest! {
         let _ = JoinToken::decode(seal(JOIN_PREFIX, sealed).expose_secret());
     }
 }
+
+#[test]
+fn a_token_names_any_point_of_a_site_and_the_first_as_ever() {
+    let site: catalog::SiteCode = "PR1".parse().unwrap();
+    for number in 1..=8 {
+        let point = PointId::new(site, number).unwrap();
+        let parent = PointId::new(site, 9 - number).unwrap();
+        let token = JoinToken {
+            site: point,
+            parent,
+            ..join()
+        };
+        let read = JoinToken::decode(token.encode().expose_secret()).unwrap();
+        assert_eq!((read.site, read.parent), (point, parent));
+    }
+    assert_eq!(point_code("SE1".parse().unwrap()), *b"SE1");
+}
