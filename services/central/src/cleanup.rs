@@ -375,6 +375,10 @@ impl Cleaner {
                 // A synchronization that brought nothing leaves nothing to clean up.
                 continue;
             }
+            if self.decisions.is_halfway() {
+                due = Instant::now() + RETRY;
+                continue;
+            }
             let report = tokio::select! {
                 report = self.clean(BY_ITSELF, false) => report,
                 // What was done stays, and the next start goes on.

@@ -165,6 +165,13 @@ impl Decisions {
         self.engine.state().running() || self.upstream.restored().is_some()
     }
 
+    /// Whether half of a synchronization lies in the log, of a run that is under way or broke off. What nobody
+    /// decided waits then for the next run, whose end does it: to sign it would be to show the half.
+    pub(crate) fn is_halfway(&self) -> bool {
+        let positions = self.upstream.store.positions();
+        self.is_waiting() || positions.head != positions.verified
+    }
+
     /// Signs what waits since a run did not come to its statement, or the process ended, until `stop` is told.
     pub async fn keep(self, stop: CancellationToken) {
         let mut engine = self.engine.watch();

@@ -262,8 +262,8 @@ impl Expirer {
     /// # Errors
     /// When the database fails. What was done until then stays, and doing it again does the rest.
     pub async fn apply(&self) -> Result<Flagged, Error> {
-        if self.decisions.is_waiting() {
-            // Its end applies them.
+        if self.decisions.is_halfway() {
+            // The end of the run applies them.
             return Ok(Flagged::default());
         }
         let Some(pending) = self.upstream.plan_expiry().await? else {

@@ -407,8 +407,8 @@ impl Fixture {
 
     /// The settings of the verified catalog.
     async fn rolled_out(&self) -> Option<RollOut> {
-        let content = self.store().read().await.unwrap().rolled_out_settings();
-        let content = content.await.unwrap();
+        let mut read = self.store().read().await.unwrap();
+        let content = read.rolled_out_settings().await.unwrap();
         content.map(|content| RollOut::from_content(&content).unwrap())
     }
 }
@@ -428,7 +428,10 @@ async fn changed_settings_are_in_the_signed_catalog_at_once_without_what_is_the_
     let positions = fixture.store().positions();
     assert_eq!((positions.head, positions.verified), (1, 1));
     let rolled_out = fixture.rolled_out().await.unwrap();
-    assert_eq!((rolled_out.version, rolled_out.top), (1, code("CAS")));
+    assert_eq!(
+        (rolled_out.version, rolled_out.top),
+        (1, code("CAS").site())
+    );
     assert_eq!(rolled_out.who, "local administrator");
     assert_eq!(rolled_out.settings.schedule.time_zone, "Europe/Berlin");
     assert_eq!(rolled_out.settings.proxy.host, None);
@@ -459,7 +462,7 @@ async fn what_is_in_effect_follows_the_sites_that_there_are() {
     let rolled_out = fixture.rolled_out().await.unwrap();
     let of = |site: &str| {
         rolled_out
-            .update_files(code(site), Some(code("CAS")))
+            .update_files(code(site).site(), Some(code("CAS").site()))
             .to_string()
     };
     assert_eq!(

@@ -300,7 +300,8 @@ fn same_catalog(hierarchy: &Hierarchy, plan: &Plan) -> bool {
             && site.root == top.root
     };
     let codes = plan.sites.iter().map(|site| site.code.as_str());
-    top.verified_position > 0
+    // A catalog that holds settings alone was never synchronized.
+    top.last_success.is_some()
         && !top.root.is_empty()
         && codes
             .into_iter()

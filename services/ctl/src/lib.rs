@@ -39,7 +39,7 @@ pub enum Verb {
     Site(site::Command),
     /// Show and change what synchronizes, when and how; its history and its meaning
     Settings(settings::Command),
-    /// Clean up: decline expired and superseded updates, remove unused revisions, forget old history
+    /// Decline what is expired or superseded, remove what nothing uses, forget old history
     Cleanup(cleanup::Command),
     /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),

@@ -450,7 +450,7 @@ Prerequisites (1)
 
 Files (1)
   a.cab  2.0 KB  not needed: for fr, which is not among the languages here
-  needed here: 0 B of 2.0 KB (languages: de, en)";
+  needed here: 0 bytes of 2.0 KB (languages: de, en)";
         assert_eq!(details(&answer, &view), expected);
     }
 }

@@ -5,6 +5,7 @@ use catalog::UpdateId;
 use catalog::approval::{Approval, Cause, Record};
 use catalog::item::ItemKey;
 use testkit::hierarchy::{CENTRAL, UPSTREAM};
+use testkit::patience::LONG;
 use testkit::{Database, Hierarchy, until};
 
 const UPDATES: u32 = 300;
@@ -23,11 +24,19 @@ async fn three_tiers() -> Hierarchy {
 
 /// GUIDs of the updates in a list, those that the publisher withdrew left out.
 fn listed(hierarchy: &Hierarchy, arguments: &[&str]) -> Vec<String> {
-    let arguments: Vec<&str> = ["update", "list", "-n", "1000", "--json"]
-        .iter()
-        .chain(arguments)
-        .copied()
-        .collect();
+    let arguments: Vec<&str> = [
+        "update",
+        "list",
+        "--state",
+        "published",
+        "-n",
+        "1000",
+        "--json",
+    ]
+    .iter()
+    .chain(arguments)
+    .copied()
+    .collect();
     let list = hierarchy.run(&arguments).json();
     let updates = list["updates"].as_array().unwrap().iter();
     updates
@@ -38,15 +47,15 @@ fn listed(hierarchy: &Hierarchy, arguments: &[&str]) -> Vec<String> {
 
 /// Waits until every site shows what the central site shows, from a position on.
 async fn everywhere(hierarchy: &Hierarchy, position: u64) {
-    until("every site has the decision", async || {
+    until("every site has the decision", LONG, || async {
         let sites = hierarchy.sites().await?;
         let central = &sites[CENTRAL];
         let there = |site: &&str| {
             sites
-                .get(**site)
+                .get(*site)
                 .is_some_and(|site| site.verified_position >= position && site.root == central.root)
         };
-        match SITES.iter().all(|site| there(&site)) {
+        match SITES.iter().all(there) {
             true => Ok(()),
             false => Err(format!("{:?}", sites.keys())),
         }
@@ -118,9 +127,10 @@ async fn a_decision_at_the_top_is_in_force_at_every_site() {
         .await;
 
     // What may not be says why.
-    hierarchy
-        .run(&["update", "approve", "00000000-0000-4000-8000-00000000dead"])
-        .refused("there is no update 00000000-0000-4000-8000-00000000dead in the catalog");
+    let nothing = "00000000-0000-4000-8000-00000000dead";
+    let refused = hierarchy.run(&["update", "approve", nothing]);
+    let why = format!("there is no update {nothing} in the catalog");
+    assert!(!refused.status.success() && refused.output.contains(&why));
     hierarchy
         .run(&[
             "update",
@@ -144,7 +154,7 @@ async fn a_decision_at_the_top_is_in_force_at_every_site() {
     assert!(!listed(&hierarchy, &[]).contains(declined));
     assert_eq!(
         listed(&hierarchy, &["--approval", "declined"]),
-        [declined.clone()]
+        std::slice::from_ref(declined)
     );
     assert_eq!(
         listed(&hierarchy, &["--approval", "any"]).len(),
@@ -154,7 +164,7 @@ async fn a_decision_at_the_top_is_in_force_at_every_site() {
     // A run hangs at its source, and is broken off. The decision waits for neither.
     hierarchy.proxy(UPSTREAM).stall();
     hierarchy.run(&["sync", "start"]).good();
-    until("the run is under way", async || {
+    until("the run is under way", LONG, || async {
         let site = hierarchy.site(CENTRAL).await?;
         let run = site.run.ok_or("no run")?;
         match run.finished {
@@ -164,17 +174,17 @@ async fn a_decision_at_the_top_is_in_force_at_every_site() {
     })
     .await;
     let waits = hierarchy.run(&["update", "decline", late]);
+    assert!(waits.status.success(), "{waits:?}");
     assert!(
-        waits.output.contains("with the end of the synchronization"),
-        "{}",
-        waits.output
+        waits.errors.contains("with the end of the synchronization"),
+        "{waits:?}"
     );
     let waits = hierarchy.run(&["update", "decline", late, "--json"]).json();
     assert_eq!(waits["updates"][0]["outcome"], "unchanged");
     assert_eq!(listed(&hierarchy, &["--approval", "declined"]).len(), 1);
     hierarchy.kill(UPSTREAM);
     hierarchy.run(&["sync", "cancel"]).good();
-    until("the decision is in force", async || {
+    until("the decision is in force", LONG, || async {
         match listed(&hierarchy, &["--approval", "declined"]).contains(late) {
             true => Ok(()),
             false => Err("not yet".to_owned()),

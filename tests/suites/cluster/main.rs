@@ -10,6 +10,8 @@ mod away;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod cleanup;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;

@@ -26,7 +26,8 @@ async fn a_central_site_holds_every_document_of_the_genuine_export_byte_for_byte
     );
     hierarchy.central().await;
     let central = hierarchy.synchronize().await;
-    assert_eq!(central.items, REVISIONS as u64);
+    // And the settings.
+    assert_eq!(central.items, REVISIONS as u64 + 1);
     let messages = hierarchy.messages(CENTRAL).await.unwrap();
     let quarantined = messages
         .iter()

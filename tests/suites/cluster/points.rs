@@ -47,7 +47,7 @@ async fn in_the_middle(hierarchy: &Hierarchy, site: &str) -> SiteReport {
             .run
             .as_ref()
             .is_some_and(|run| run.finished.is_none());
-        let some = report.position > 0 && report.verified_position == 0;
+        let some = report.position > report.verified_position;
         (running && some)
             .then_some(report)
             .ok_or("it is not".to_owned())

@@ -40,7 +40,7 @@ impl Child {
         Self {
             site: agent.site,
             _stop: stop.drop_guard(),
-            folder: folder,
+            folder,
         }
     }
 

@@ -159,7 +159,11 @@ async fn bad_messages_about_settings_and_runs_are_refused_or_do_no_harm() {
         ),
         (
             "SettingsService/GetSettings",
-            GetSettingsRequest { version: 1 << 40 }.encode_to_vec(),
+            GetSettingsRequest {
+                version: 1 << 40,
+                site_code: "PR1".to_owned(),
+            }
+            .encode_to_vec(),
         ),
         (
             "SettingsService/ListSettingsVersions",
@@ -343,6 +347,8 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
                 update_type: "Software".to_owned(),
                 page_size: 50,
                 page_token: "12".to_owned(),
+                approval: "approved".to_owned(),
+                state: "expired".to_owned(),
             }
             .encode_to_vec(),
         ),

@@ -428,8 +428,8 @@ fn decisions_are_kept(world: &mut World, _: &Sites) -> Outcome {
     }
     let directory = world.shared.directory(world.plan.central);
     for (update, declined) in world.shared.decided() {
-        let key = ItemKey::Approval(update.parse().unwrap());
-        let held = world.databases.content(&directory, &key.to_bytes());
+        let key = ItemKey::Approval(update.parse().unwrap()).to_bytes();
+        let held = world.databases.content(&directory, &key);
         let held = world.runtime.block_on(held);
         let Some(record) = held.map(|bytes| Record::from_bytes(&bytes).unwrap()) else {
             return Err(format!("nothing is known of a decision about {update}"));

@@ -260,7 +260,11 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
         | Flow::FirstPull
         | Flow::Renewal
         | Flow::Repair
-        | Flow::Settings => LASTS,
+        | Flow::Settings
+        | Flow::Decision
+        | Flow::Cleanup
+        | Flow::Switch
+        | Flow::TakeOver => LASTS,
     };
     let patience = world.elapsed() + lasts;
     while !world.disk.has_struck(site) && world.elapsed() < patience {

@@ -1,12 +1,14 @@
 //! The hierarchy's register: which sites there are, and who may become one. The authority's decisions,
 //! by its database.
 
+mod joining;
 mod place;
 pub(crate) mod source;
 
 use catalog::{PointId, SiteKind, may_be_below};
 use daemon::Ambient;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use joining::{Joining, Use};
 use journal::{Journal, StatusId};
 use link::Site;
 use link::address::Address;
@@ -14,7 +16,7 @@ use link::moved::{self, Moved};
 use link::peer::KeyHash;
 use link::reports::Reports;
 use link::verdict::{Refused, judge};
-use place::{above, is_as_invited, place, taken};
+use place::{above, place};
 use source::{Removal, Rows, Switch, former_parents};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,79 +74,6 @@ fn malformed(error: impl std::fmt::Display) -> Status {
 
 fn is_live(row: &SiteRow) -> bool {
     row.removed.is_none()
-}
-
-/// What a join token may be used for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// The site joins.
-    First,
-    /// The site that joined with it did not hear our answer.
-    Again,
-}
-
-/// Who presents a join token, and what the database knows at that moment.
-struct Joining<'a> {
-    token: &'a JoinTokenRow,
-    /// The site of the token, removed or not.
-    held: Option<&'a SiteRow>,
-    /// The point that is the parent of who joins now, and its kind, if there is one.
-    parent: Option<(PointId, SiteKind)>,
-    /// The site that was dialled.
-    via: PointId,
-    key_hash: &'a KeyHash,
-    now: Timestamp,
-}
-
-impl Joining<'_> {
-    /// Whether the token may be used; the error says why not.
-    fn decide(&self) -> Result<Use, String> {
-        let token = self.token;
-        let by_this_key = token.key_hash.as_deref() == Some(self.key_hash);
-        if token.used.is_some() && !by_this_key {
-            return Err(format!(
-                "the join token for site {} was used already: make a new one",
-                token.site
-            ));
-        }
-        if self.now >= token.expires {
-            return Err(format!(
-                "the join token for site {} expired at {}: make a new one",
-                token.site, token.expires
-            ));
-        }
-        if !token.parent.is_beside(self.via) {
-            return Err(format!(
-                "the join token is for a site below {}, but {} was dialled: use the address of {}",
-                token.parent, self.via, token.parent
-            ));
-        }
-        let fits = |(parent, kind)| may_be_below(token.site, token.kind, parent, kind);
-        if !self.parent.is_some_and(fits) {
-            return Err(format!(
-                "site {} is no longer there to be the parent",
-                token.parent
-            ));
-        }
-        let held = self.held.filter(|held| is_live(held));
-        if token.used.is_none() {
-            return match held {
-                Some(held) if !is_as_invited(held, token.kind, token.parent) => Err(taken(held)),
-                Some(_) | None => Ok(Use::First),
-            };
-        }
-        let same = held.is_some_and(|held| {
-            is_as_invited(held, token.kind, token.parent) && held.key_hash == self.key_hash
-        });
-        if !same {
-            return Err(format!(
-                "the join token for site {0} was used already, and site {0} was removed or joined anew \
-                 since: make a new one",
-                token.site
-            ));
-        }
-        Ok(Use::Again)
-    }
 }
 
 /// A change of a site's source that took place, as it is to be told.

@@ -43,11 +43,20 @@ fn is_security(header: &RevisionHeader) -> bool {
     header.categories.iter().any(|id| wanted.contains(id))
 }
 
+/// Whether the supersedence rules expired it.
+async fn is_flagged(site: &Fixture, id: UpdateId) -> bool {
+    let mut read = site.store.read().await.unwrap();
+    let flags = read.contents(&[ItemKey::Expiry(id)]).await.unwrap();
+    !flags.is_empty()
+}
+
 /// Whether a rule may approve it, as its published text says.
 async fn approvable(site: &Fixture, revision: RevisionId) -> bool {
     let mut found = site.source.catalog.updates(&[revision]).await.unwrap();
     let text = found.pop().unwrap().unwrap().document;
-    !text.contains("EulaID=") && !text.contains("PublicationState=\"Expired\"")
+    // What the supersedence rules expired as it came is decided about by nobody.
+    let is_flagged = is_flagged(site, revision.update_id).await;
+    !is_flagged && !text.contains("EulaID=") && !text.contains("PublicationState=\"Expired\"")
 }
 
 fn rule(approval: RuleApproval) -> ApprovalRule {
@@ -259,7 +268,7 @@ async fn what_may_not_be_decided_is_refused_with_what_to_do() {
     let mut licensed = None;
     let mut plain = None;
     for (id, (revision, header)) in newest(&site).await {
-        if header.publication_state.name() == "Expired" {
+        if header.publication_state.name() == "Expired" || is_flagged(&site, id).await {
             continue;
         }
         match approvable(&site, revision).await {

@@ -77,7 +77,7 @@ async fn records(site: &Fixture) -> BTreeMap<UpdateId, Record> {
         .unwrap();
     let record = |row: store::records::RecordRow| match row.key {
         ItemKey::Approval(id) => (id, Record::from_bytes(&row.record).unwrap()),
-        ItemKey::Revision(_) | ItemKey::Expiry(_) => panic!("{}", row.key),
+        ItemKey::Revision(_) | ItemKey::Expiry(_) | ItemKey::Settings => panic!("{}", row.key),
     };
     rows.into_iter().map(record).collect()
 }

@@ -8,6 +8,7 @@ use central::decisions::{Committed, Decisions, ItemChange, put};
 use std::sync::Arc;
 use sync::{Request, State, Trigger};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 const UPDATES: u32 = 60;
 
@@ -24,8 +25,8 @@ async fn shown(site: &Fixture, update: u128) -> Option<String> {
     let mut read = site.store.read().await.unwrap();
     let verified = read.positions().verified;
     let slice = read.changes_after(0, verified, 100_000, 1 << 30).await;
-    let rows = slice.unwrap().changes.into_iter();
-    let row = rows.filter(|row| row.key == key && !row.removed).last();
+    let mut rows = slice.unwrap().changes.into_iter();
+    let row = rows.rfind(|row| row.key == key && !row.removed);
     row.map(|row| String::from_utf8(row.header).unwrap())
 }
 
@@ -137,7 +138,7 @@ async fn what_was_decided_before_a_restart_is_signed_after_it() {
     let (stop, upstream) = (CancellationToken::new(), Arc::clone(&site.upstream));
     let keep = Decisions::new(upstream, site.engine.clone(), site.journal.clone());
     let keep = keep.keep(stop.clone());
-    let keep = tokio::spawn(keep);
+    let keep = TaskTracker::new().spawn(keep);
     until_verified(&site, head).await;
     assert_eq!(shown(&site, 8).await.as_deref(), Some("install"));
     stop.cancel();

@@ -11,7 +11,7 @@ use daemon::Ambient;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use settings::Settings;
-use settings::document::Supersedence;
+use settings::document::{Approvals, Supersedence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use testkit::StillClock;
@@ -35,6 +35,12 @@ pub fn rules(feature_updates: u8, other_updates: u8) -> Settings {
         supersedence: Supersedence {
             feature_updates,
             other_updates,
+        },
+        // Nothing is decided by itself but by what is tested here.
+        approvals: Approvals {
+            approve_new_revisions: false,
+            decline_expired: false,
+            rules: BTreeMap::new(),
         },
         ..Settings::default()
     }

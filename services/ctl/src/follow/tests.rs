@@ -1,6 +1,7 @@
 //! Against a site that plays a script over real gRPC.
 
 use super::*;
+use crate::follow::Verdict;
 use crate::hierarchy::tests::{report, run};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -166,9 +166,9 @@ async fn texts_are_in_the_preferred_language_that_there_is_else_in_english() {
     let catalog = Catalog::new(store(&folder).await);
     for (preferred, title, told) in [
         (&[][..], "An update", &["en"][..]),
-        (&["de"], "Ein Update", &["en", "de"]),
-        (&["fr", "ja", "de"], "更新", &["en", "de", "ja"]),
-        (&["fr"], "An update", &["en"]),
+        (&["de"][..], "Ein Update", &["en", "de"][..]),
+        (&["fr", "ja", "de"][..], "更新", &["en", "de", "ja"][..]),
+        (&["fr"][..], "An update", &["en"][..]),
     ] {
         let shown = shown(preferred, &[]);
         let details = get(&catalog, BUNDLE, &shown).await;

@@ -3,8 +3,10 @@
 //! belongs below another parent dials that, and takes it for its parent when it is welcome there.
 
 mod incoming;
+mod log_lines;
 
 use self::incoming::{Order, Said};
+use self::log_lines::forward_log;
 use crate::VERSION;
 use crate::address::Address;
 use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
@@ -15,7 +17,6 @@ use crate::pull::ParentUpstream;
 use crate::site::{BoxFuture, Site};
 use crate::ways::Ways;
 use catalog::PointId;
-use futures::StreamExt as _;
 use journal::StatusId;
 use prost::Message as _;
 use rustls::ClientConfig;
@@ -584,43 +585,4 @@ impl Conversation<'_> {
         });
         Ok(())
     }
-}
-
-async fn forward_log(
-    logs: LogRouter,
-    sender: mpsc::Sender<AttachRequest>,
-    request: u64,
-    site: PointId,
-    last: u32,
-    follow: bool,
-) {
-    let answer = |lines, end, error| AttachRequest {
-        message: Some(ToParent::LogLines(LogLines {
-            request,
-            lines,
-            end,
-            error,
-        })),
-    };
-    let mut error = String::new();
-    match logs.read(site, last, follow).await {
-        Ok(mut lines) => {
-            while let Some(next) = lines.next().await {
-                match next {
-                    Ok(lines) => {
-                        if sender
-                            .send(answer(lines, false, String::new()))
-                            .await
-                            .is_err()
-                        {
-                            return;
-                        }
-                    }
-                    Err(status) => status.message().clone_into(&mut error),
-                }
-            }
-        }
-        Err(status) => status.message().clone_into(&mut error),
-    }
-    sender.send(answer(vec![], true, error)).await.ok();
 }

@@ -1,13 +1,16 @@
 //! The parent's end of the link: a conversation with each child that is attached.
 
+mod attached;
 mod incoming;
+
+pub use attached::Children;
 
 use self::incoming::{bound_report, status_batch, status_row};
 use crate::VERSION;
 use crate::address::{self, Address};
 use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
-use crate::moved::{self, Moved};
+use crate::moved::{self};
 use crate::peer::Peer;
 use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
@@ -15,9 +18,8 @@ use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::PointId;
 use futures::Stream;
 use journal::StatusId;
-use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::status::StatusRow;
 use tokio::sync::mpsc;
@@ -26,17 +28,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 use wire::convert;
 use wire::v1::attach_request::Message as FromChild;
 use wire::v1::attach_response::Message as ToChild;
 use wire::v1::site_link_service_server::SiteLinkService;
 use wire::v1::{
-    AttachRequest, AttachResponse, CancelRequest, DescribeSiteRequest, DescribeSiteResponse,
-    FetchItemsRequest, FetchItemsResponse, ListBucketsRequest, ListBucketsResponse,
-    ListItemsRequest, ListItemsResponse, ListNodesRequest, ListNodesResponse, PullRequest,
-    PullResponse, Removed, RenewCertificateRequest, RenewCertificateResponse, SiteReport,
-    StatusAcknowledgement, StatusBatch, SyncRequest, Welcome,
+    AttachRequest, AttachResponse, DescribeSiteRequest, DescribeSiteResponse, FetchItemsRequest,
+    FetchItemsResponse, ListBucketsRequest, ListBucketsResponse, ListItemsRequest,
+    ListItemsResponse, ListNodesRequest, ListNodesResponse, PullRequest, PullResponse, Removed,
+    RenewCertificateRequest, RenewCertificateResponse, SiteReport, StatusAcknowledgement,
+    StatusBatch, SyncRequest, Welcome,
 };
 
 /// Messages that wait for a slow child. One that lets more pile up is cut off and comes back.
@@ -55,150 +56,6 @@ const STORE_AGAIN_MOST: Duration = Duration::from_secs(60);
 /// How far the sequence of a report may be ahead of our clock: a day, in milliseconds. A site whose
 /// clock ran far ahead must not be deaf for as long when it is set right.
 const SEQUENCE_AHEAD: u64 = 24 * 60 * 60 * 1000;
-
-/// The children of a site that are attached.
-pub struct Children {
-    connected: Mutex<Connected>,
-}
-
-#[derive(Default)]
-struct Connected {
-    /// Counts attachments, so that an old conversation does not end a new one.
-    last: u64,
-    children: BTreeMap<PointId, Child>,
-    /// Told when a child is removed: what it is being served then ends.
-    members: BTreeMap<PointId, CancellationToken>,
-}
-
-/// A child that is attached.
-struct Child {
-    number: u64,
-    sender: mpsc::Sender<Result<AttachResponse, Status>>,
-    /// Ends the conversation.
-    cut: CancellationToken,
-}
-
-impl Default for Children {
-    fn default() -> Self {
-        Self {
-            connected: Mutex::new(Connected::default()),
-        }
-    }
-}
-
-impl Children {
-    fn connected(&self) -> MutexGuard<'_, Connected> {
-        // Each change is one insertion or removal.
-        self.connected
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a message to a child; false when it is not attached or does not keep up.
-    pub fn send(&self, child: PointId, message: ToChild) -> bool {
-        let mut connected = self.connected();
-        let Some(held) = connected.children.get(&child) else {
-            return false;
-        };
-        let message = AttachResponse {
-            message: Some(message),
-        };
-        let sent = held.sender.try_send(Ok(message)).is_ok();
-        if !sent && let Some(held) = connected.children.remove(&child) {
-            held.cut.cancel();
-        }
-        sent
-    }
-
-    /// Codes of the children that are attached.
-    pub fn attached(&self) -> Vec<PointId> {
-        self.connected().children.keys().copied().collect()
-    }
-
-    /// Cancels the run under way at every child, and below.
-    pub fn cancel(&self, run: Uuid) {
-        for child in self.attached() {
-            let run = run.as_bytes().to_vec();
-            self.send(child, ToChild::Cancel(CancelRequest { run }));
-        }
-    }
-
-    /// Tells children that a site was removed: the child itself, or one below it. A child that is
-    /// removed is cut off.
-    pub fn tell_removed(&self, site: PointId) {
-        for child in self.attached() {
-            let site_code = site.to_string();
-            self.send(child, ToChild::Removed(Removed { site_code }));
-        }
-        let mut connected = self.connected();
-        if let Some(held) = connected.children.remove(&site) {
-            held.cut.cancel();
-        }
-        if let Some(member) = connected.members.remove(&site) {
-            member.cancel();
-        }
-    }
-
-    /// Tells children that points moved: those that are told to move, and the other software update points of
-    /// this site, which may have to do with them. A child that belongs elsewhere now is cut off; what it is
-    /// pulling comes to its end all the same.
-    pub fn tell_moved(&self, here: PointId, moved: &[Moved]) {
-        for child in self.attached() {
-            let concerned = moved.iter().filter(|moved| {
-                let beside = [here, moved.site, moved.parent];
-                moved.site == child || beside.iter().any(|point| child.is_beside(*point))
-            });
-            let concerned: Vec<Moved> = concerned.cloned().collect();
-            for message in moved::messages(&concerned) {
-                self.send(child, ToChild::Moved(message));
-            }
-        }
-        for moved in moved.iter().filter(|moved| moved.parent != here) {
-            if let Some(held) = self.connected().children.remove(&moved.site) {
-                held.cut.cancel();
-            }
-        }
-    }
-
-    /// Told when a child is removed.
-    fn removal_of(&self, child: PointId) -> CancellationToken {
-        self.connected().members.entry(child).or_default().clone()
-    }
-
-    /// Takes a child in; an older conversation with it is cut off.
-    fn attach(
-        &self,
-        child: PointId,
-        sender: mpsc::Sender<Result<AttachResponse, Status>>,
-    ) -> (u64, CancellationToken) {
-        let mut connected = self.connected();
-        connected.last += 1;
-        let number = connected.last;
-        let cut = CancellationToken::new();
-        let held = Child {
-            number,
-            sender,
-            cut: cut.clone(),
-        };
-        if let Some(older) = connected.children.insert(child, held) {
-            older.cut.cancel();
-        }
-        (number, cut)
-    }
-
-    /// Whether the attachment was still the newest of its child.
-    fn detach(&self, child: PointId, number: u64) -> bool {
-        let mut connected = self.connected();
-        let newest = connected
-            .children
-            .get(&child)
-            .is_none_or(|held| held.number == number);
-        if newest {
-            connected.children.remove(&child);
-        }
-        newest
-    }
-}
 
 /// The service that children call.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use crate::error::{Error, corrupt};
 use crate::query::{RevisionRow, applied_after};
 use crate::{Read, Tx};
 use catalog::UpdateId;
-use catalog::item::{ItemKey, bucket_of_update, revision_key_range};
+use catalog::item::{ItemKey, bucket_of_update, keys_beside_revisions, revision_key_range};
 use std::collections::HashMap;
 
 /// Updates, or keys, that one statement asks for.
@@ -128,6 +128,24 @@ impl Tx<'_> {
 }
 
 impl Read<'_> {
+    /// Whether something that is no revision was put into the log after the verified position: what was
+    /// decided at a top-level site and is not signed yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_unsigned_decisions(&mut self) -> Result<bool, Error> {
+        let verified = self.positions.verified;
+        let (others, end) = keys_beside_revisions();
+        let found = self
+            .connection()
+            .fetch_optional(
+                "select position from item where position > $1 and key >= $2 and key < $3 limit 1",
+                vec![int(verified), others.to_vec().into(), end.to_vec().into()],
+            )
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// The content of these items as it is shown; those that there are not are not among it.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 mod backend;
 #[cfg(test)]
 mod effort;
+mod epoch;
 mod error;
 mod location;
 

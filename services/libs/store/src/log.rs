@@ -6,14 +6,11 @@
 
 use crate::backend::{Row, Value, int};
 use crate::error::{Error, corrupt};
-use crate::{Positions, Read, Tx, site_state};
+use crate::{Read, Tx, site_state};
 use catalog::UpdateId;
-use catalog::item::{
-    Digest, ItemKey, bucket_of_update, item_digest, keys_beside_revisions, revision_key_range,
-};
+use catalog::item::{Digest, ItemKey, bucket_of_update, item_digest, revision_key_range};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
-use uuid::Uuid;
 
 /// Keys that one statement asks for.
 const KEYS_PER_STATEMENT: usize = 200;
@@ -363,79 +360,6 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Begins a log in an epoch, with nothing in it and nothing verified.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn start_epoch(&mut self, epoch: Uuid) -> Result<(), Error> {
-        for sql in ["delete from item", "delete from merkle_node"] {
-            self.connection().execute(sql, vec![]).await?;
-        }
-        for name in [
-            site_state::STATEMENT,
-            site_state::ITEMS,
-            site_state::VERIFIED,
-            site_state::FLOOR,
-        ] {
-            self.remove_state(name).await?;
-        }
-        self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
-        self.move_head(0).await?;
-        self.count_generation().await?;
-        self.positions = Positions {
-            epoch,
-            head: 0,
-            verified: 0,
-            generation: self.positions.generation,
-        };
-        self.tree = Some(std::sync::Arc::default());
-        Ok(())
-    }
-
-    /// Begins a new epoch at a top-level site that keeps its catalog: what was shown and signed since
-    /// it was copied away belongs to the one before. Sites of that one compare; none continues it. Revisions
-    /// that were applied and not verified are thrown away, and wanted again; what was decided here
-    /// meanwhile nobody else has, and it goes over into the new epoch.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn continue_in_epoch(&mut self, epoch: Uuid, now: Timestamp) -> Result<(), Error> {
-        let verified = self.positions.verified;
-        let rows = self
-            .connection()
-            .fetch(
-                "select key, digest, header, document from item \
-                 where position > $1 and superseded_by is null order by position",
-                vec![int(verified)],
-            )
-            .await?;
-        let mut lost = Vec::new();
-        let mut decided = Vec::new();
-        let mut taken_back = Vec::new();
-        for row in rows {
-            let key = ItemKey::from_bytes(&row.blob(0)?).map_err(corrupt)?;
-            match (key.revision(), row.optional_blob(1)?) {
-                (Some(id), Some(_)) => lost.push(id),
-                (Some(_), None) => {}
-                (None, Some(_)) => decided.push(NewItem {
-                    key,
-                    header: row.optional_blob(2)?.unwrap_or_default(),
-                    document: row.optional_blob(3)?.unwrap_or_default(),
-                }),
-                (None, None) => taken_back.push(key),
-            }
-        }
-        self.want(&lost).await?;
-        self.roll_back_unverified().await?;
-        self.put_state(site_state::EPOCH, *epoch.as_bytes()).await?;
-        self.positions.epoch = epoch;
-        let head = self.positions.head;
-        self.raise_floor(head).await?;
-        self.append(decided, now).await?;
-        self.remove(&taken_back, now).await?;
-        Ok(())
-    }
-
     /// Forgets removals older than `before`, some at a time. A site that was away for longer compares
     /// instead of asking for them. How many were forgotten.
     ///
@@ -624,24 +548,6 @@ impl Read<'_> {
             )
             .await?
             .count(0)
-    }
-
-    /// Whether something that is no revision was put into the log after the verified position: what was
-    /// decided at a top-level site and is not signed yet.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn has_unsigned_decisions(&mut self) -> Result<bool, Error> {
-        let verified = self.positions.verified;
-        let (others, end) = keys_beside_revisions();
-        let found = self
-            .connection()
-            .fetch_optional(
-                "select position from item where position > $1 and key >= $2 and key < $3 limit 1",
-                vec![int(verified), others.to_vec().into(), end.to_vec().into()],
-            )
-            .await?;
-        Ok(found.is_some())
     }
 
     /// The position below which the log does not tell everything: who is older has to compare.

@@ -113,8 +113,9 @@ impl Tx<'_> {
                     "select count(*) from outbox where site = $1 and number = $2",
                     vec![row.site.as_str().into(), int(row.number)],
                 )
-                .await?;
-            if waits.count(0)? == 0 {
+                .await?
+                .count(0)?;
+            if waits == 0 {
                 self.put_into_outbox(row).await?;
             }
         }

@@ -1,4 +1,5 @@
 use super::*;
+use jiff::Timestamp;
 
 fn code(text: &str) -> PointId {
     text.parse().unwrap()
