@@ -5,6 +5,8 @@ use crate::in_force::InForce;
 use crate::membership::Membership;
 use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
+use ::settings::document::Cleanup;
+use ::settings::roll_out::RollOut;
 use admin::{Catalog, Reading, Replica, credential};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
@@ -41,8 +43,6 @@ use trust::tls::{self, HotCertificate, ServerTrust};
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the age of the statement and old removals are looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-/// Days that the history of a child site is kept.
-const HISTORY_DAYS: u16 = 365;
 /// Steps in which old history is forgotten, at most, before the next look.
 const HISTORY_STEPS: u32 = 10;
 /// Folder of the log within the data directory.
@@ -248,6 +248,7 @@ pub async fn run(
             .announce_runs(Arc::clone(&children), stop.clone()),
     );
     tasks.spawn(attachment.keep(stop.clone()));
+    let rolled_out = in_force.watch();
     tasks.spawn(in_force.keep(site.clone(), stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
@@ -255,6 +256,7 @@ pub async fn run(
     tasks.spawn(keep_house(
         site.clone(),
         settings.site.tombstones_kept,
+        rolled_out,
         stop,
     ));
     tasks.close();
@@ -263,7 +265,12 @@ pub async fn run(
 
 /// Warns once when no new statement came for too long, and forgets removals that every site has long
 /// seen, and this site's old history.
-async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
+async fn keep_house(
+    site: Site,
+    kept: Duration,
+    rolled_out: watch::Receiver<Option<Arc<RollOut>>>,
+    stop: CancellationToken,
+) {
     let mut warned = None;
     loop {
         tokio::select! {
@@ -281,7 +288,12 @@ async fn keep_house(site: Site, kept: Duration, stop: CancellationToken) {
                 tx.forget_removals(before).await?;
                 tx.commit().await?;
             }
-            let history = SignedDuration::from_hours(24 * i64::from(HISTORY_DAYS));
+            let days = match rolled_out.borrow().as_deref() {
+                Some(rolled_out) => rolled_out.settings.cleanup.history_days,
+                // No catalog came yet.
+                None => Cleanup::default().history_days,
+            };
+            let history = SignedDuration::from_hours(24 * i64::from(days));
             if let Ok(before) = now.checked_sub(history) {
                 let forgotten = site.store.forget_history(before, HISTORY_STEPS).await?;
                 if forgotten.total() > 0 {

@@ -6,6 +6,7 @@
 //! none.
 
 use crate::ingest::WsusUpstream;
+use crate::verify::ROWS_LOST;
 use catalog::item::ItemKey;
 use jiff::Timestamp;
 use journal::Journal;
@@ -140,7 +141,7 @@ impl Decisions {
                 in_force: true,
             });
         }
-        if self.is_waiting() {
+        if self.is_waiting() || tx.state(ROWS_LOST).await?.is_some() {
             let position = tx.positions().head;
             tx.commit().await?;
             // The run may have ended meanwhile.
@@ -206,6 +207,10 @@ impl Decisions {
         }
         let mut tx = store.begin().await?;
         if self.is_waiting() || tx.positions().head == tx.positions().verified {
+            return Ok(());
+        }
+        if tx.state(ROWS_LOST).await?.is_some() {
+            // A run that fetches them signs.
             return Ok(());
         }
         let sealed = self.upstream.seal(&mut tx).await?;

@@ -58,7 +58,7 @@ fn fails(report: &SiteReport) -> bool {
     }
 }
 
-/// Compares the active alerts with what the sites report. A site that is gone is forgotten without a word.
+/// Compares the active alerts with what the sites report. Of a site that is gone there is none.
 fn plan(active: &BTreeSet<PointId>, reports: &[SiteReport]) -> Plan {
     let mut plan = Plan::default();
     for report in reports {
@@ -74,6 +74,12 @@ fn plan(active: &BTreeSet<PointId>, reports: &[SiteReport]) -> Plan {
             plan.active.insert(site);
         }
     }
+    let reported = |site: &&PointId| {
+        let mut codes = reports.iter().map(|report| report.site_code.as_str());
+        codes.any(|code| code == site.as_str())
+    };
+    let gone = active.iter().filter(|site| !reported(site));
+    plan.cancel.extend(gone);
     plan
 }
 
@@ -114,7 +120,7 @@ impl FailureAlert {
         let is_on = self.settings.borrow().failures.alert;
         let plan = match is_on {
             true => plan(&active, &self.reports.all()),
-            false => Plan::default(),
+            false => plan(&active, &[]),
         };
         // Told before it is kept: an interruption tells it twice rather than never.
         for (site, why) in &plan.raise {
@@ -174,8 +180,8 @@ mod tests {
         assert_eq!((second.raise.len(), second.cancel.len()), (0, 0));
         let well = [report("PR1", Some(3), Some(2))];
         let third = plan(&second.active, &well);
-        assert_eq!(third.cancel, [code("PR1")]);
         // SE1 is gone.
+        assert_eq!(third.cancel, [code("PR1"), code("SE1")]);
         assert!(third.active.is_empty());
     }
 }

@@ -26,6 +26,7 @@ use crate::approvals::{AcceptedTerms, DecidedThrough};
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as FixedSource;
+use crate::verify::ROWS_LOST;
 use catalog::{PointId, RevisionId, UpdateId};
 use choice::{Choice, Covered};
 use daemon::Ambient;
@@ -337,6 +338,7 @@ impl Ingest<'_> {
             .await?;
         // Where no update was asked for, the last anchor goes on standing for what it covers.
         tx.remove_state(NEW_SOURCE).await?;
+        tx.remove_state(ROWS_LOST).await?;
         if let Some(updates) = updates {
             tx.put_state(UPDATE_ANCHOR, updates.list.anchor.as_bytes())
                 .await?;

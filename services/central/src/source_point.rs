@@ -152,7 +152,7 @@ impl SourcePoints {
                 match self.switch(to, &format!("by itself, because {why}")).await {
                     Ok(_) => {
                         seen.switched.insert(site, Instant::now());
-                        seen.missed.clear();
+                        seen.missed.remove(&facts.source.code);
                         seen.told.remove(&site);
                         return;
                     }

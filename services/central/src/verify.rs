@@ -12,6 +12,9 @@ use sync::RunHandle;
 
 /// Noted while revisions that only bundles name may be missing.
 const BUNDLES_UNKNOWN: &str = "bundles-unknown";
+/// Set while rows that were lost are not fetched again: nothing else is signed meanwhile, or every site would
+/// remove them.
+pub(crate) const ROWS_LOST: &str = "rows-lost";
 /// Revisions that are looked at together.
 const PAGE: u32 = 1000;
 
@@ -60,6 +63,7 @@ impl WsusUpstream {
             tx.remove_state(anchor).await?;
         }
         tx.put_state(BUNDLES_UNKNOWN, *b"1").await?;
+        tx.put_state(ROWS_LOST, *b"1").await?;
         tx.commit().await?;
         Ok("they are fetched from the synchronization source again; approvals among them have to be made anew"
             .to_owned())

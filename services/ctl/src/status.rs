@@ -3,7 +3,7 @@
 use crate::connection::ConnectionArgs;
 use crate::console::Console;
 use crate::follow::{self, Watch};
-use crate::hierarchy::{Behind, Hierarchy, State};
+use crate::hierarchy::{Behind, Hierarchy, State, present_error};
 use crate::render::{View, json, table, text};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -75,7 +75,8 @@ pub fn is_up_to_date(hierarchy: &Hierarchy) -> bool {
                 | State::Cancelled
                 | State::Other(_) => false,
             };
-            works && hierarchy.behind(site) == Behind::Current
+            // A failed run that is tried again just now has not succeeded yet.
+            works && present_error(site).is_none() && hierarchy.behind(site) == Behind::Current
         })
 }
 

@@ -97,8 +97,10 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 10] = [
+const AT_THE_TOP: [&str; 12] = [
     "ApprovalService/DecideUpdates",
+    "CleanupService/GetCleanupReport",
+    "CleanupService/RunCleanup",
     "HierarchyService/CreateJoinToken",
     "HierarchyService/RemoveSite",
     "HierarchyService/VerifySite",

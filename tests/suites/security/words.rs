@@ -57,7 +57,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
     };
     vec![
         (b"\x12\xFF\xFF\xFF\xFF\x7F".to_vec(), "decode"),
-        (vec![7; 200 * 1024], "too large"),
+        (vec![7; 300 * 1024], "too large"),
         (
             encoded(Message::Sync(SyncRequest {
                 run: vec![9; 3],

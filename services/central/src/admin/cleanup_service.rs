@@ -38,7 +38,10 @@ impl CleanupService for Admin {
     ) -> Result<Response<RunCleanupResponse>, Status> {
         let caller = self.authorize(&request, Role::Operator).await?;
         let dry_run = request.get_ref().dry_run;
-        let report = self.cleaner.clean(&caller.name, dry_run).await;
+        let cleaner = self.cleaner.clone();
+        // To its end, also where the caller does not wait: it is in the journal then.
+        let clean = async move { Ok(cleaner.clean(&caller.name, dry_run).await) };
+        let report = self.admission.to_the_end(clean).await?;
         Ok(Response::new(RunCleanupResponse {
             report: Some(encoded(report)),
         }))

@@ -37,6 +37,8 @@ pub const MAX_SITES: u64 = 20_000;
 pub const MAX_TOKEN_VALIDITY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a join token is kept after it expired, so that its use is refused with a reason.
 const EXPIRED_TOKENS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Points of which a removed one is told where they went: so many fit into a refusal.
+const MOVED_IN_A_REFUSAL: usize = 16;
 /// Points that are heard of at a time.
 const MAX_HEARD: usize = 1024;
 
@@ -431,12 +433,26 @@ impl Register {
             self.admitted().insert(child);
         }
         judged.map_err(|refused| {
-            let elsewhere = matches!(refused, Refused::Elsewhere { .. });
-            let genuine = row.filter(|row| elsewhere && row.key_hash == key_hash);
-            let moved = genuine.map_or_else(Vec::new, |row| {
-                self.note_heard(row.code);
-                self.way_of(&row)
-            });
+            let genuine = row.filter(|row| row.key_hash == key_hash);
+            let moved = match (&refused, genuine) {
+                (Refused::Elsewhere { .. }, Some(row)) => {
+                    self.note_heard(row.code);
+                    self.way_of(&row)
+                }
+                // What was below it goes on elsewhere, and may have nobody else to hear it from.
+                (Refused::Removed { .. }, Some(row)) => {
+                    let mut moved = self.moved_around(row.code);
+                    moved.truncate(MOVED_IN_A_REFUSAL);
+                    moved
+                }
+                (
+                    Refused::Elsewhere { .. }
+                    | Refused::Removed { .. }
+                    | Refused::Unknown { .. }
+                    | Refused::OtherKey { .. },
+                    _,
+                ) => Vec::new(),
+            };
             moved::refusal(refused.into(), &moved)
         })
     }

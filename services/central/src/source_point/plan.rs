@@ -66,11 +66,10 @@ pub fn plan(facts: &Facts) -> Plan {
     } else {
         return Plan::Leave;
     };
-    let fit = facts.replicas.iter().filter(|replica| {
-        replica.alive
-            && replica.reachable
-            && replica.failed_in_a_row < source.failed_in_a_row.max(*after)
-    });
+    let fit = facts
+        .replicas
+        .iter()
+        .filter(|replica| replica.alive && replica.reachable && replica.failed_in_a_row < *after);
     // Of equals the first.
     let best = fit.max_by_key(|replica| (replica.verified, std::cmp::Reverse(replica.code)));
     match best {

@@ -158,3 +158,19 @@ async fn half_of_a_synchronization_without_a_decision_waits_for_the_other_half()
     assert!(site.store.positions().verified > positions.head);
     site.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_signed_while_rows_are_lost() {
+    let site = fixture(UPDATES).await;
+    site.complete(false).await;
+    let mut tx = site.store.begin().await.unwrap();
+    tx.put_state("rows-lost", *b"1").await.unwrap();
+    tx.commit().await.unwrap();
+    let verified = site.store.positions().verified;
+    let waits = site.decisions.commit(vec![decision(7, "install")]).await;
+    assert!(!waits.unwrap().in_force);
+    assert_eq!(site.store.positions().verified, verified);
+    site.complete(true).await;
+    assert_eq!(shown(&site, 7).await.as_deref(), Some("install"));
+    site.end().await;
+}

@@ -225,21 +225,15 @@ impl Journal {
         }
     }
 
-    /// Stores messages of sites below this one and passes them on; `back` says that another software update point of
-    /// this site sent them, which may have had them from here. How many were new.
+    /// Stores messages of sites below this one and passes them on. How many were new.
     ///
     /// # Errors
     /// When the database fails; nothing is stored then.
-    pub async fn relay(&self, messages: &[StatusRow], back: bool) -> Result<usize, store::Error> {
+    pub async fn relay(&self, messages: &[StatusRow]) -> Result<usize, store::Error> {
         let mut tx = self.inner.store.begin().await?;
         let mut new = 0;
         for message in messages {
-            let stored = if back {
-                tx.relay_status_back(message, self.has_parent()).await?
-            } else {
-                tx.relay_status(message, self.has_parent()).await?
-            };
-            new += usize::from(stored);
+            new += usize::from(tx.relay_status(message, self.has_parent()).await?);
         }
         tx.commit().await?;
         self.outbox_grew();

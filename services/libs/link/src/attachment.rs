@@ -279,7 +279,11 @@ impl Attachment {
 
     /// Who refused us may have said where we belong.
     async fn refused(&self, status: &Status) -> Left {
-        let redirect = self.learn(&moved::of_refusal(status)).await;
+        let code = self.site.code;
+        let mut moved = moved::of_refusal(status);
+        // Only a parent puts sites below this one.
+        moved.retain(|moved| moved.parent != code || moved.site.is_beside(code));
+        let redirect = self.learn(&moved).await;
         let why = explain_status(status);
         Left { why, redirect }
     }

@@ -11,7 +11,7 @@ use crate::address::{self, Address};
 use crate::cut_off::cut_off;
 use crate::log_route::LogRouter;
 use crate::moved::{self};
-use crate::peer::Peer;
+use crate::peer::{KeyHash, Peer};
 use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
@@ -126,10 +126,12 @@ impl SiteLinkService for LinkService {
         request: Request<Streaming<AttachRequest>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let child = self.child(&request).await?;
+        let key_hash = Peer::of(&request)?.certified()?.key_hash;
         let inbound = request.into_inner();
         let (sender, receiver) = mpsc::channel(BUFFER);
         let conversation = Conversation {
             child,
+            key_hash,
             service: self.clone(),
         };
         self.tasks
@@ -246,6 +248,8 @@ fn store_again(tries: u32, ambient: &daemon::Ambient) -> Duration {
 /// The conversation with one child, from its hello to its end.
 struct Conversation {
     child: PointId,
+    /// Of the key that its certificate is for.
+    key_hash: KeyHash,
     service: LinkService,
 }
 
@@ -277,6 +281,17 @@ impl Conversation {
             return;
         }
         let (number, cut) = self.service.children.attach(self.child, sender.clone());
+        // It may have been moved or removed while it said hello, when nobody could tell it.
+        if let Err(refused) = self
+            .service
+            .admission
+            .admit(self.child, self.key_hash)
+            .await
+        {
+            self.service.children.detach(self.child, number);
+            sender.send(Err(refused)).await.ok();
+            return;
+        }
         for site in self.service.admission.removed_below(self.child).await {
             let site_code = site.to_string();
             self.service
@@ -459,8 +474,7 @@ impl Conversation {
         through: u64,
         tries: u32,
     ) -> Option<Unstored> {
-        let back = self.child.is_beside(self.site().code);
-        if let Err(error) = self.site().journal.relay(&rows, back).await {
+        if let Err(error) = self.site().journal.relay(&rows).await {
             tracing::error!(%error, child = %self.child, "status messages could not be stored");
             let tries = tries.saturating_add(1);
             let again = Instant::now() + store_again(tries, &self.site().ambient);

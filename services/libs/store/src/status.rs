@@ -85,26 +85,13 @@ impl Tx<'_> {
         Ok(row.number)
     }
 
-    /// Stores a message of a site below this one, and passes it on upward. False when it was here
-    /// already.
+    /// Stores a message of a site below this one, and passes it on upward. False when it was here already; it is
+    /// passed on again then: it comes once more because a parent that acknowledged it may have been lost before
+    /// it handed it on.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn relay_status(&mut self, row: &StatusRow, has_parent: bool) -> Result<bool, Error> {
-        self.insert_status(row, has_parent).await
-    }
-
-    /// The same for a message that comes from another software update point of this site. That may have been the
-    /// parent of this one, and have acknowledged the message to it before it moved below it itself: what was
-    /// here already is passed on upward again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn relay_status_back(
-        &mut self,
-        row: &StatusRow,
-        has_parent: bool,
-    ) -> Result<bool, Error> {
         let new = self.insert_status(row, has_parent).await?;
         if !new && has_parent {
             let waits = self

@@ -85,9 +85,9 @@ pub async fn a_message_that_comes_back_is_passed_on_again(place: &Place) {
     for _ in 0..2 {
         let mut tx = store.begin().await.unwrap();
         let row = message("PR1-2", own, 1);
-        assert!(!tx.relay_status_back(&row, true).await.unwrap());
+        assert!(!tx.relay_status(&row, true).await.unwrap());
         let new = message("SE1", 7, 1);
-        tx.relay_status_back(&new, true).await.unwrap();
+        tx.relay_status(&new, true).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(length().await, 2);
     }
