@@ -292,6 +292,8 @@ async fn several_requests_during_a_run_become_one_further_run_and_a_cancelled_ru
     );
     let central = hierarchy.site(CENTRAL).await.unwrap();
     assert_eq!(central.next_attempt, None);
+    // The settings are there, once more where the site that joined was told of before the run.
+    assert!(central.verified_position <= 2, "{central:?}");
     // Nothing of a run that was cancelled is shown.
     let list = hierarchy
         .run(&["update", "list", "--type", "category", "--json"])

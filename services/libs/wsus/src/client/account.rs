@@ -3,13 +3,10 @@
 //!
 //! The password goes over TLS only, and to the server of the setting only.
 
-use super::credentials::{Credentials, Unfit, schemes};
+use super::credentials::{Credentials, Unfit, other_than_basic};
 use http::HeaderValue;
 use reqwest::Url;
 use std::fmt;
-
-/// Longest list of ways to sign in that is shown, in characters.
-const MOST_OFFERED: usize = 80;
 
 /// Why a connection account cannot be used as it is set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,10 +79,7 @@ pub enum SignInTrouble {
 impl SignInTrouble {
     /// What the challenges of a status 401 mean for `user`.
     pub(super) fn of(challenges: &[String], user: Option<&str>) -> Self {
-        let offered = schemes(challenges);
-        let has_basic = offered.iter().any(|one| one.eq_ignore_ascii_case("basic"));
-        if !offered.is_empty() && !has_basic {
-            let offered = offered.join(", ").chars().take(MOST_OFFERED).collect();
+        if let Some(offered) = other_than_basic(challenges) {
             return Self::OtherWay { offered };
         }
         match user {

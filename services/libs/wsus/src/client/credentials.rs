@@ -64,8 +64,20 @@ impl Credentials {
     }
 }
 
+/// Longest list of ways to sign in that is shown, in characters.
+pub(super) const MOST_OFFERED: usize = 80;
+
+/// The ways to sign in that challenges offer, where basic authentication is not among them, as they are shown.
+/// Challenges that name none leave it open.
+pub(super) fn other_than_basic(challenges: &[String]) -> Option<String> {
+    let offered = schemes(challenges);
+    let has_basic = offered.iter().any(|one| one.eq_ignore_ascii_case("basic"));
+    let is_other = !offered.is_empty() && !has_basic;
+    is_other.then(|| offered.join(", ").chars().take(MOST_OFFERED).collect())
+}
+
 /// The names of the ways to sign in that challenges offer (RFC 9110 11.6), in their order.
-pub(super) fn schemes(challenges: &[String]) -> Vec<&str> {
+fn schemes(challenges: &[String]) -> Vec<&str> {
     let mut schemes = Vec::new();
     for part in challenges.iter().flat_map(|value| value.split(',')) {
         // `Basic realm="x"` and `NTLM`, but not the second parameter of a challenge, `charset="UTF-8"`.

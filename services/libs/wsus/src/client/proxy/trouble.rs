@@ -12,15 +12,12 @@
 //! | asks for a user, refuses the user, knows only NTLM or the like | no: it needs a person, and wrong passwords lock users out |
 //! | forbids the server (403), other answers, no HTTP | no: it needs a person |
 
-use super::super::credentials::schemes;
+use super::super::credentials::other_than_basic;
 use super::Way;
 use super::probe::{Heard, ask};
 use crate::client::exchange::{ExchangeError, Trouble};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use std::fmt;
-
-/// Longest list of ways to sign in that is shown, in characters.
-const MOST_OFFERED: usize = 80;
 
 /// What went wrong at the proxy. Reads on after the words "the proxy HOST:PORT".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +97,7 @@ impl ProxyTrouble {
 
     /// What the proxy wants of somebody who is to sign in.
     fn of_challenges(challenges: &[String], user: Option<&str>) -> Self {
-        let offered = schemes(challenges);
-        let has_basic = offered.iter().any(|one| one.eq_ignore_ascii_case("basic"));
-        if !offered.is_empty() && !has_basic {
-            let offered = offered.join(", ").chars().take(MOST_OFFERED).collect();
+        if let Some(offered) = other_than_basic(challenges) {
             return Self::OtherAuthentication { offered };
         }
         match user {
@@ -314,7 +308,9 @@ mod tests {
         else {
             panic!("another kind");
         };
-        assert!(offered.len() <= MOST_OFFERED && !offered.contains('\n'));
+        assert!(
+            offered.len() <= crate::client::credentials::MOST_OFFERED && !offered.contains('\n')
+        );
     }
 
     #[test]
