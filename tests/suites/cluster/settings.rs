@@ -150,7 +150,8 @@ async fn a_source_behind_a_proxy_is_set_while_the_site_runs() {
     assert!(hierarchy.site(CENTRAL).await.unwrap().verified_position > 50);
     // The alert was raised, not with each failure, and went when the site synchronized.
     until("the alert to be canceled", LONG, || async {
-        let messages = hierarchy.run(&["message", "list", "--json"]).good();
+        let list = ["message", "list", "--limit", "1000", "--json"];
+        let messages = hierarchy.run(&list).good();
         let told = |id: &str| messages.matches(&format!("\"status_id\":{id}")).count();
         let (raised, canceled) = (told("9055"), told("9056"));
         let done = raised > 0 && raised == canceled && told("6703") > raised;

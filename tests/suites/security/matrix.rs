@@ -97,12 +97,14 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 12] = [
+const AT_THE_TOP: [&str; 14] = [
     "ApprovalService/DecideUpdates",
     "CleanupService/GetCleanupReport",
     "CleanupService/RunCleanup",
     "HierarchyService/CreateJoinToken",
+    "HierarchyService/GetSource",
     "HierarchyService/RemoveSite",
+    "HierarchyService/SwitchSource",
     "HierarchyService/VerifySite",
     "SettingsService/ChangeSettings",
     "SettingsService/ListCategories",
