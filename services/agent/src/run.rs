@@ -42,7 +42,10 @@ use trust::tls::{self, HotCertificate, ServerTrust};
 /// How long tasks may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
 /// How often the age of the statement and old removals are looked at.
-const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
+const HOUSEKEEPING: Duration = match cfg!(feature = "simulation") {
+    true => Duration::from_secs(2 * 60),
+    false => Duration::from_secs(10 * 60),
+};
 /// Steps in which old history is forgotten, at most, before the next look.
 const HISTORY_STEPS: u32 = 10;
 /// Folder of the log within the data directory.
@@ -157,6 +160,7 @@ pub async fn run(
         reports: Reports::default(),
         announcements: watch::Sender::default(),
         parent,
+        attached: watch::Sender::new(false),
         received: Arc::default(),
     };
     upstream.belongs_to(site.clone());

@@ -16,7 +16,7 @@ use catalog::approval::{Expired, Licence, Record, Subject};
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::{UpdateId, codec, document};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use store::query::RevisionRow;
 use store::{Error, Tx};
 
@@ -31,22 +31,33 @@ fn header_of(row: &RevisionRow) -> Result<RevisionHeader, Error> {
         .map_err(|error| corrupt(format_args!("{}: {error}", row.id)))
 }
 
-/// What was decided about these updates, in force or not.
-async fn records(
-    tx: &mut Tx<'_>,
-    updates: &[UpdateId],
-) -> Result<HashMap<UpdateId, Record>, Error> {
-    let keys: Vec<ItemKey> = updates.iter().copied().map(ItemKey::Approval).collect();
-    let contents = tx.contents(&keys).await?;
-    let mut records = HashMap::with_capacity(contents.len());
-    for update in updates {
-        if let Some(bytes) = contents.get(&ItemKey::Approval(*update)) {
-            let record = Record::from_bytes(bytes)
-                .map_err(|error| corrupt(format_args!("approval of {update}: {error}")))?;
-            records.insert(*update, record);
+/// What was decided about some updates, in force or not.
+#[derive(Debug, Default)]
+struct Records {
+    read: HashMap<UpdateId, Record>,
+    /// Those of which it cannot be read: nothing is decided about them before that is mended.
+    unreadable: HashSet<UpdateId>,
+}
+
+impl Records {
+    async fn of(tx: &mut Tx<'_>, updates: &[UpdateId]) -> Result<Self, Error> {
+        let keys: Vec<ItemKey> = updates.iter().copied().map(ItemKey::Approval).collect();
+        let contents = tx.contents(&keys).await?;
+        let mut records = Self::default();
+        for update in updates {
+            let Some(bytes) = contents.get(&ItemKey::Approval(*update)) else {
+                continue;
+            };
+            match Record::from_bytes(bytes) {
+                Ok(record) => drop(records.read.insert(*update, record)),
+                Err(error) => {
+                    tracing::error!(%update, %error, "what was decided about an update cannot be read");
+                    records.unreadable.insert(*update);
+                }
+            }
         }
+        Ok(records)
     }
-    Ok(records)
 }
 
 fn to_put(update: UpdateId, record: &Record) -> ItemChange {

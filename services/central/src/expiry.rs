@@ -42,6 +42,16 @@ pub struct Flagged {
 }
 
 impl Flagged {
+    /// Counts changes of flags.
+    fn count(&mut self, changes: &[ItemChange]) {
+        for change in changes {
+            match change {
+                ItemChange::Put { .. } => self.expired += 1,
+                ItemChange::Remove(_) => self.restored += 1,
+            }
+        }
+    }
+
     /// Whether nothing changed.
     pub fn is_nothing(self) -> bool {
         self == Self::default()
@@ -51,7 +61,6 @@ impl Flagged {
 /// Changes of flags that wait to be made.
 pub(crate) struct Pending {
     changes: Vec<ItemChange>,
-    flagged: Flagged,
     planned: Planned,
 }
 
@@ -116,10 +125,6 @@ impl WsusUpstream {
         }
         let facts = Facts::read(&self.store).await?;
         let plan = expiry::plan(&facts.for_expiry(), &facts.flags(), rules, now);
-        let flagged = Flagged {
-            expired: plan.expire.len() as u64,
-            restored: plan.restore.len() as u64,
-        };
         let put = plan.expire.into_iter().map(|(id, expiry)| ItemChange::Put {
             key: ItemKey::Expiry(id),
             content: expiry.to_bytes(),
@@ -128,7 +133,6 @@ impl WsusUpstream {
         let remove = remove.map(|id| ItemChange::Remove(ItemKey::Expiry(id)));
         Ok(Some(Pending {
             changes: put.chain(remove).collect(),
-            flagged,
             planned: Planned {
                 positions: facts.positions,
                 rules,
@@ -145,15 +149,17 @@ impl WsusUpstream {
         let Some(pending) = self.plan_expiry().await? else {
             return Ok(Flagged::default());
         };
+        let mut flagged = Flagged::default();
         let mut steps = pending.steps();
         while let Some((changes, is_last)) = steps.next() {
             let mut tx = self.store.begin().await?;
             let before = tx.positions();
+            flagged.count(&changes);
             put(&mut tx, changes, self.ambient.now()).await?;
             steps.remember(&mut tx, before, is_last).await?;
             tx.commit().await?;
         }
-        Ok(steps.flagged)
+        Ok(flagged)
     }
 }
 
@@ -163,7 +169,6 @@ struct Steps {
     /// The log as it was when that was planned, and as it is with what was done since.
     expected: Positions,
     planned: Planned,
-    flagged: Flagged,
 }
 
 impl Pending {
@@ -181,7 +186,6 @@ impl Pending {
             parts: parts.into_iter(),
             expected: self.planned.positions,
             planned: self.planned,
-            flagged: self.flagged,
         }
     }
 }
@@ -193,6 +197,12 @@ impl Steps {
         Some((part, self.parts.len() == 0))
     }
 
+    /// Whether the log is still what the rest was planned for.
+    fn fits(&self, positions: Positions) -> bool {
+        let place = |positions: Positions| (positions.epoch, positions.generation, positions.head);
+        place(positions) == place(self.expected)
+    }
+
     /// Remembers, with the last part, what was planned for, unless something else came into the log.
     async fn remember(
         &mut self,
@@ -200,8 +210,7 @@ impl Steps {
         before: Positions,
         is_last: bool,
     ) -> Result<(), Error> {
-        let place = |positions: Positions| (positions.epoch, positions.generation, positions.head);
-        let undisturbed = place(before) == place(self.expected);
+        let undisturbed = self.fits(before);
         if undisturbed {
             self.expected = tx.positions();
         }
@@ -262,22 +271,30 @@ impl Expirer {
     /// # Errors
     /// When the database fails. What was done until then stays, and doing it again does the rest.
     pub async fn apply(&self) -> Result<Flagged, Error> {
-        if self.decisions.is_halfway() {
-            // The end of the run applies them.
-            return Ok(Flagged::default());
+        let mut flagged = Flagged::default();
+        'planned: loop {
+            if self.decisions.is_halfway() {
+                // The end of the run applies them.
+                return Ok(flagged);
+            }
+            let Some(pending) = self.upstream.plan_expiry().await? else {
+                return Ok(flagged);
+            };
+            let mut steps = pending.steps();
+            while let Some((changes, is_last)) = steps.next() {
+                let mut tx = self.decisions.begin().await?;
+                let before = tx.positions();
+                if !steps.fits(before) {
+                    // Something came into the log meanwhile, perhaps the beginning of a run.
+                    continue 'planned;
+                }
+                flagged.count(&changes);
+                put(&mut tx, changes, self.upstream.ambient.now()).await?;
+                steps.remember(&mut tx, before, is_last).await?;
+                self.decisions.finish(tx).await?;
+            }
+            return Ok(flagged);
         }
-        let Some(pending) = self.upstream.plan_expiry().await? else {
-            return Ok(Flagged::default());
-        };
-        let mut steps = pending.steps();
-        while let Some((changes, is_last)) = steps.next() {
-            let mut tx = self.decisions.begin().await?;
-            let before = tx.positions();
-            put(&mut tx, changes, self.upstream.ambient.now()).await?;
-            steps.remember(&mut tx, before, is_last).await?;
-            self.decisions.finish(tx).await?;
-        }
-        Ok(steps.flagged)
     }
 
     async fn tell(&self, flagged: Flagged) {

@@ -171,6 +171,7 @@ pub async fn run(
         reports,
         announcements: watch::Sender::default(),
         parent: watch::Sender::new(None),
+        attached: watch::Sender::new(true),
         received: Arc::default(),
     };
     reporter::load(&site).await?;

@@ -502,7 +502,8 @@ impl Inner {
                 | ToChild::LogRequest(_)
                 | ToChild::Removed(_)
                 | ToChild::Verify(_)
-                | ToChild::Moved(_) => None,
+                | ToChild::Moved(_)
+                | ToChild::Uplink(_) => None,
             };
             let answer = greeting.unwrap_or_else(|| encoded(answer));
             if child.send(Ok(answer)).await.is_err() {

@@ -19,14 +19,16 @@ const MOST_COMMITS: u32 = 200;
 /// No flow in which nothing fails takes longer.
 const LASTS: Duration = Duration::from_secs(5);
 /// How often a child looks for what it may forget, and somewhat more.
-const HOUSEKEEPING: Duration = Duration::from_secs(10 * 60);
-const A_ROUND_OF_HOUSEKEEPING: Duration = Duration::from_secs(11 * 60);
+const HOUSEKEEPING: Duration = Duration::from_secs(2 * 60);
+const A_ROUND_OF_HOUSEKEEPING: Duration = Duration::from_secs(3 * 60);
 /// What is forgotten where it is to be seen: removals after a minute, and all but the newest of the history.
 const REMOVALS_KEPT: Duration = Duration::from_secs(60);
 const HISTORY_KEPT: Kept = Kept {
     runs: 3,
     status_messages: 12,
 };
+/// How long there is no room where everything fails.
+const FULL_FOR: Duration = Duration::from_secs(5);
 /// How far time moves at once while nothing but housekeeping is awaited.
 const LONG_TICK: Duration = Duration::from_millis(500);
 /// How long before the housekeeping commits begin to fail, and how long the flow lasts then: until the child
@@ -283,7 +285,8 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
         }
         Failing::ForGood if struck => {
             // What is there stays as it should be, however often it is tried.
-            for _ in 0..500 {
+            let room = world.elapsed() + FULL_FOR.max(world.plan.tick * 60);
+            while world.elapsed() < room {
                 run::step(world)?;
             }
             if !world.ledger.damaged {

@@ -14,6 +14,8 @@ const LINES: usize = 300;
 /// How often what must always hold is looked at, and what costs more to look at.
 const LOOK: Duration = Duration::from_millis(500);
 const LOOK_CLOSER: Duration = Duration::from_secs(15);
+/// How often it is looked whether everything is at rest.
+const LOOK_FOR_REST: Duration = Duration::from_secs(1);
 /// Where time moves in large steps, so many of them between two looks.
 const TICKS: u32 = 50;
 /// How long all work may take once nothing fails any more.
@@ -172,7 +174,8 @@ pub fn come_to_rest(world: &mut World) -> Result<(), String> {
     let mut why = String::new();
     let mut quiet = 0;
     while world.elapsed() < deadline {
-        for _ in 0..100 {
+        let next = world.elapsed() + LOOK_FOR_REST.max(world.plan.tick * 10);
+        while world.elapsed() < next {
             step(world)?;
         }
         let found = rest(world);

@@ -146,6 +146,11 @@ pub enum Wish {
         /// The point.
         to: PointId,
     },
+    /// Have sources switched by themselves.
+    SwitchAfter {
+        /// After how many failed runs or missed looks in a row.
+        looks: u8,
+    },
     /// Decide about an update.
     Decide {
         /// Which of those that are listed, counted round and round.
@@ -164,7 +169,11 @@ impl Wish {
             }
             Self::Languages { site } => Some(*site),
             Self::Switch { to } => Some(*to),
-            Self::Sync { .. } | Self::Schedule { .. } | Self::Decide { .. } | Self::TidyUp => None,
+            Self::Sync { .. }
+            | Self::Schedule { .. }
+            | Self::SwitchAfter { .. }
+            | Self::Decide { .. }
+            | Self::TidyUp => None,
         }
     }
 }
@@ -305,6 +314,11 @@ impl Shared {
     /// Where a site belongs now.
     pub fn place(&self, site: PointId) -> Option<Place> {
         self.board().places.get(&site).cloned()
+    }
+
+    /// Notes that a site synchronizes by another of its points now, without anybody asking for it.
+    pub fn switched(&self, to: PointId) {
+        self.board().switch(to);
     }
 
     /// Whether a site is no member, and nobody means to make it one.

@@ -1,7 +1,7 @@
 //! What is decided by itself about updates that arrived since the last statement. Which those are the log tells,
 //! so a run that was broken off leaves none out; planning again over what was decided changes nothing.
 
-use super::{header_of, records, to_put};
+use super::{Records, header_of, to_put};
 use crate::decisions::put;
 use crate::ingest::WsusUpstream;
 use catalog::approval::{Arrival, AutomaticRules, Change, Licence, Record, Subject, automatic};
@@ -127,6 +127,11 @@ impl WsusUpstream {
         }
     }
 
+    /// Has all that waits for its statement looked at again: what was decided meanwhile may concern it.
+    pub(super) fn look_again_at_arrivals(&self) {
+        *self.decided.lock().unwrap_or_else(PoisonError::into_inner) = DecidedThrough::default();
+    }
+
     /// The position after which nobody looked at what arrived.
     fn decided_through(&self, tx: &Tx<'_>) -> u64 {
         let positions = tx.positions();
@@ -157,8 +162,9 @@ impl WsusUpstream {
             }
         }
         let ids: Vec<UpdateId> = news.iter().map(|(row, _)| row.id.update_id).collect();
-        let mut records = records(tx, &ids).await?;
-        news.retain(|(row, _)| match records.get(&row.id.update_id) {
+        let mut records = Records::of(tx, &ids).await?;
+        news.retain(|(row, _)| !records.unreadable.contains(&row.id.update_id));
+        news.retain(|(row, _)| match records.read.get(&row.id.update_id) {
             Some(record) => record.approval.is_approved() && record.revision < row.id.revision,
             None => !look.rules.rules.is_empty(),
         });
@@ -173,7 +179,7 @@ impl WsusUpstream {
                 continue;
             }
             look.learn(tx, &header.categories).await?;
-            let record = records.remove(&row.id.update_id);
+            let record = records.read.remove(&row.id.update_id);
             let is_new = update.shown.is_none();
             let mut arrival = look.arrival(row.id, &header, is_new, record);
             // Few are decided about: only their documents are read.

@@ -1,6 +1,6 @@
 //! What a person decides about updates.
 
-use super::{records, to_put};
+use super::{Records, to_put};
 use crate::decisions::{Committed, Decisions, put};
 use crate::ingest::WsusUpstream;
 use catalog::UpdateId;
@@ -64,15 +64,21 @@ impl Decisions {
     ) -> Result<Decided, Error> {
         let upstream = self.upstream();
         let now = upstream.ambient.now();
-        let mut tx = self.begin().await?;
-        let (verdicts, changes) = upstream.judge(&mut tx, who, updates, wanted, now).await?;
+        // What changes nothing has nothing else decided or signed either.
+        let mut look = upstream.store.begin().await?;
+        let (verdicts, changes) = upstream.judge(&mut look, who, updates, wanted, now).await?;
+        drop(look);
         if dry_run || changes.is_empty() {
             return Ok(Decided {
                 verdicts,
                 committed: None,
             });
         }
+        let mut tx = self.begin().await?;
+        let (verdicts, changes) = upstream.judge(&mut tx, who, updates, wanted, now).await?;
         put(&mut tx, changes, now).await?;
+        // A newer revision of one of them may wait in the log.
+        upstream.look_again_at_arrivals();
         let committed = self.finish(tx).await?;
         let messages = messages(who, &verdicts);
         self.journal().record_all(None, messages).await;
@@ -93,7 +99,7 @@ impl WsusUpstream {
         now: Timestamp,
     ) -> Result<(Vec<(UpdateId, Verdict)>, Vec<crate::decisions::ItemChange>), Error> {
         let held = tx.held_updates(updates).await?;
-        let records = records(tx, updates).await?;
+        let records = Records::of(tx, updates).await?;
         let mut verdicts = Vec::with_capacity(updates.len());
         let mut changes = Vec::new();
         let mut seen = HashSet::new();
@@ -104,7 +110,16 @@ impl WsusUpstream {
                 verdicts.push((*id, Verdict::Refused(why)));
                 continue;
             };
-            let before = records.get(id).cloned();
+            if records.unreadable.contains(id) {
+                let why = format!(
+                    "what was decided about {id} before cannot be read: have the catalog of this site verified \
+                     (headwater site verify {}), then decide again",
+                    self.site
+                );
+                verdicts.push((*id, Verdict::Refused(why)));
+                continue;
+            }
+            let before = records.read.get(id).cloned();
             let old = before.as_ref().map(|record| record.approval);
             let old = old.unwrap_or_default();
             let mut subject = self.subject(tx, row, before).await?;

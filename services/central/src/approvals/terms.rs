@@ -1,6 +1,5 @@
 //! Licence terms that somebody accepted: with one update for all that have the same.
 
-use super::corrupt;
 use crate::ingest::WsusUpstream;
 use catalog::approval::Record;
 use std::collections::HashSet;
@@ -40,10 +39,10 @@ impl WsusUpstream {
             let rows = tx.approvals_after(after, PAGE).await?;
             let Some((last, ..)) = rows.last() else { break };
             after = *last;
-            for (position, update, bytes) in rows {
-                let record = Record::from_bytes(&bytes)
-                    .map_err(|error| corrupt(format_args!("approval of {update}: {error}")))?;
-                let Some(accepted) = record.accepted_licence else {
+            for (position, _, bytes) in rows {
+                // One that cannot be read accepts nothing; who decides about its update is told.
+                let record = Record::from_bytes(&bytes).ok();
+                let Some(accepted) = record.and_then(|record| record.accepted_licence) else {
                     continue;
                 };
                 // What is not signed may belong to this unit of work alone, which may come to nothing.

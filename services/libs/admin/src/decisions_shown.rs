@@ -60,7 +60,7 @@ impl Filter {
     }
 }
 
-/// What was decided about these updates.
+/// What was decided about these updates. One of which that cannot be read is shown without it.
 pub(crate) async fn records(
     read: &mut Read<'_>,
     updates: impl Iterator<Item = UpdateId>,
@@ -70,17 +70,18 @@ pub(crate) async fn records(
     let mut records = HashMap::with_capacity(contents.len());
     for (key, bytes) in contents {
         if let ItemKey::Approval(id) = key {
-            records.insert(id, record_of(id, &bytes)?);
+            records.extend(record_of(id, &bytes).map(|record| (id, record)));
         }
     }
     Ok(records)
 }
 
-fn record_of(id: UpdateId, bytes: &[u8]) -> Result<Record, Status> {
-    Record::from_bytes(bytes).map_err(|error| {
+fn record_of(id: UpdateId, bytes: &[u8]) -> Option<Record> {
+    let record = Record::from_bytes(bytes);
+    if let Err(error) = &record {
         tracing::error!(%error, update = %id, "what was decided cannot be read");
-        Status::data_loss("the catalog holds what cannot be read; the site's journal says more")
-    })
+    }
+    record.ok()
 }
 
 /// The approval as it travels.
@@ -133,7 +134,7 @@ async fn accepted_elsewhere(read: &mut Read<'_>, terms: Uuid) -> Result<bool, St
         };
         after = *last;
         for (_, id, bytes) in rows {
-            let accepted = record_of(id, &bytes)?.accepted_licence;
+            let accepted = record_of(id, &bytes).and_then(|record| record.accepted_licence);
             if accepted.is_some_and(|accepted| accepted.terms == terms) {
                 return Ok(true);
             }

@@ -2,15 +2,17 @@
 //! Reports and status messages go up; sync requests, cancels and log requests come down. A site that is told that it
 //! belongs below another parent dials that, and takes it for its parent when it is welcome there.
 
+mod elsewhere;
+mod greeting;
 mod incoming;
 mod log_lines;
 
+use self::greeting::Greeted;
 use self::incoming::{Order, Said};
 use self::log_lines::forward_log;
-use crate::VERSION;
 use crate::address::Address;
 use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
-use crate::dial::{self, Connector, explain_status};
+use crate::dial::{Connector, explain_status};
 use crate::log_route::LogRouter;
 use crate::moved::{self, Moved};
 use crate::pull::ParentUpstream;
@@ -24,18 +26,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use sync::{Request, Trigger};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Status, Streaming};
 use wire::convert;
 use wire::v1::attach_request::Message as ToParent;
-use wire::v1::site_link_service_client::SiteLinkServiceClient;
 use wire::v1::{
-    AttachRequest, AttachResponse, Hello, LogLines, LogRequest, SiteReport, StatusBatch,
-    StatusMessage,
+    AttachRequest, AttachResponse, LogLines, LogRequest, SiteReport, StatusBatch, StatusMessage,
 };
 
 /// Wait after the first dial that did not succeed; doubles with each further one.
@@ -46,10 +45,6 @@ const REDIAL_MOST: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_secs(30);
 /// Reasons that are told while the link is down, each once.
 const MAX_TOLD: usize = 16;
-/// How long a parent may take to say welcome.
-const WELCOME: Duration = Duration::from_secs(15);
-/// Messages that wait for a slow parent.
-const BUFFER: usize = 256;
 /// Reports are gathered this long, so that a fast run does not flood the link.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes of a status message besides its inserts, at most.
@@ -107,6 +102,8 @@ struct Conversation<'a> {
     reported: BTreeMap<PointId, SiteReport>,
     /// End of the batch of status messages that waits for its acknowledgement.
     unacknowledged: Option<u64>,
+    /// Whether the parent is attached to its own, as it says.
+    uplink: watch::Sender<bool>,
     logs: HashMap<u64, CancellationToken>,
 }
 
@@ -165,6 +162,7 @@ impl Attachment {
                 () = stop.cancelled() => return,
             };
             self.upstream.set_channel(None);
+            self.site.attached.send_replace(false);
             failures = if began.elapsed() >= STEADY {
                 0
             } else {
@@ -205,7 +203,12 @@ impl Attachment {
     async fn converse(&mut self, address: &Address) -> Ended {
         match self.greet(address).await {
             Ok((conversation, mut inbound)) => {
-                let Left { why, redirect } = conversation.talk(&mut inbound).await;
+                let attachment = conversation.attachment;
+                let uplink = conversation.uplink.subscribe();
+                let Left { why, redirect } = tokio::select! {
+                    left = conversation.talk(&mut inbound) => left,
+                    left = attachment.look_elsewhere(uplink) => left,
+                };
                 Ended {
                     was_up: true,
                     why,
@@ -216,42 +219,21 @@ impl Attachment {
         }
     }
 
-    /// Dials, and waits for the welcome.
+    /// Dials, and takes who says welcome for the parent.
     async fn greet(
         &mut self,
         address: &Address,
     ) -> Result<(Conversation<'_>, Streaming<AttachResponse>), Left> {
-        let tls = (self.tls)(address.point).map_err(|error| Left::from(error.to_string()))?;
-        let dialled = dial::channel(&address.url, Arc::new(tls), Arc::clone(&self.connector));
-        let channel = dialled
-            .await
-            .map_err(|error| Left::from(error.to_string()))?;
-        let (sender, receiver) = mpsc::channel(BUFFER);
+        let Greeted {
+            channel,
+            sender,
+            inbound,
+            welcome,
+        } = self.dial(address).await?;
         let positions = self.site.store.positions();
-        let hello = AttachRequest {
-            message: Some(ToParent::Hello(Hello {
-                version: VERSION.to_owned(),
-                epoch: positions.epoch.as_bytes().to_vec(),
-                position: positions.verified,
-            })),
-        };
-        // The channel is empty and open: the first message always fits.
-        sender.try_send(hello).ok();
-        let mut client = SiteLinkServiceClient::new(channel.clone())
-            .max_decoding_message_size(incoming::MOST_BYTES);
-        let attach = client.attach(ReceiverStream::new(receiver));
-        let mut inbound = match tokio::time::timeout(WELCOME, attach).await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(self.refused(&status).await),
-            Err(_) => return Err("the parent did not answer in time".into()),
-        };
-        let welcome = match tokio::time::timeout(WELCOME, inbound.message()).await {
-            Ok(Ok(first)) => incoming::welcome(first)?,
-            Ok(Err(status)) => return Err(explain_status(&status).into()),
-            Err(_) => return Err("the parent did not answer in time".into()),
-        };
         self.take_parent(address, &welcome.others).await;
         self.upstream.set_channel(Some(channel));
+        self.site.attached.send_replace(true);
         self.site
             .journal
             .record(StatusId::LinkUp, None, vec![address.point.to_string()])
@@ -272,6 +254,7 @@ impl Attachment {
             sender,
             reported: BTreeMap::new(),
             unacknowledged: None,
+            uplink: watch::Sender::new(true),
             logs: HashMap::new(),
         };
         Ok((conversation, inbound))
@@ -504,6 +487,9 @@ impl Conversation<'_> {
                 if code == site.code {
                     return Err("this site was removed from the hierarchy".into());
                 }
+            }
+            Said::Uplink(attached) => {
+                self.uplink.send_replace(attached);
             }
             Said::Moved(moved) => {
                 let redirect = self.attachment.learn(&moved).await;

@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use store::status::StatusRow;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ use wire::v1::{
     FetchItemsResponse, ListBucketsRequest, ListBucketsResponse, ListItemsRequest,
     ListItemsResponse, ListNodesRequest, ListNodesResponse, PullRequest, PullResponse, Removed,
     RenewCertificateRequest, RenewCertificateResponse, SiteReport, StatusAcknowledgement,
-    StatusBatch, SyncRequest, Welcome,
+    StatusBatch, SyncRequest, Uplink, Welcome,
 };
 
 /// Messages that wait for a slow child. One that lets more pile up is cut off and comes back.
@@ -277,6 +277,10 @@ impl Conversation {
         }
         let mut announcements = self.site().announcements.subscribe();
         announcements.mark_unchanged();
+        let mut attached = self.site().attached.subscribe();
+        if !*attached.borrow_and_update() {
+            attached.mark_changed();
+        }
         if sender.send(Ok(self.welcome())).await.is_err() {
             return;
         }
@@ -311,7 +315,7 @@ impl Conversation {
         self.tell(StatusId::LinkUp, vec![self.child.to_string()])
             .await;
         let why = tokio::select! {
-            why = self.listen(&mut inbound, &mut announcements, &sender) => why,
+            why = self.listen(&mut inbound, announcements, attached, &sender) => why,
             () = cut.cancelled() => "it was cut off".to_owned(),
         };
         self.service.logs.child_left(self.child);
@@ -349,7 +353,8 @@ impl Conversation {
     async fn listen(
         &self,
         inbound: &mut Streaming<AttachRequest>,
-        announcements: &mut tokio::sync::watch::Receiver<Announcement>,
+        mut announcements: watch::Receiver<Announcement>,
+        mut attached: watch::Receiver<bool>,
         sender: &mpsc::Sender<Result<AttachResponse, Status>>,
     ) -> String {
         let mut unstored: Option<Unstored> = None;
@@ -386,6 +391,13 @@ impl Conversation {
                         target_position: announcement.target,
                         full: announcement.full,
                     }));
+                }
+                changed = attached.changed() => {
+                    if changed.is_err() {
+                        return "the site is stopping".to_owned();
+                    }
+                    let attached = *attached.borrow_and_update();
+                    self.service.children.send(self.child, ToChild::Uplink(Uplink { attached }));
                 }
                 () = sender.closed() => return "the site hung up".to_owned(),
                 () = self.service.stop.cancelled() => return "this site is stopping".to_owned(),

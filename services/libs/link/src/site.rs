@@ -54,6 +54,8 @@ pub struct Site {
     pub announcements: watch::Sender<Announcement>,
     /// Its parent, and where that was reached last; none at a top-level site.
     pub parent: watch::Sender<Option<Address>>,
+    /// Whether it is attached to its parent; always so at a top-level site.
+    pub attached: watch::Sender<bool>,
     /// What came from parents.
     pub received: Arc<Received>,
 }

@@ -42,6 +42,12 @@ impl Ways {
         self.others.retain(|other| !self.own.contains(other));
     }
 
+    /// Whom to ask, at turn after turn, where this site belongs.
+    pub fn other(&self, turn: usize) -> Option<&Address> {
+        let turn = turn.checked_rem(self.others.len())?;
+        self.others.get(turn)
+    }
+
     /// Makes another the parent.
     pub fn lead_to(&mut self, parent: Address) {
         self.own
@@ -93,6 +99,16 @@ mod tests {
             dialled(&ways, 8),
             ["pr1", "pr1", "cas", "pr1", "pr1-2", "pr1", "cas", "pr1"]
         );
+    }
+
+    #[test]
+    fn who_knows_only_the_parent_has_nobody_to_ask() {
+        let parent = address("PR1", "a");
+        let mut ways = Ways::new(vec![parent.clone()], parent, vec![]);
+        assert_eq!(ways.other(0), None);
+        ways.may_ask(vec![address("CAS", "cas"), address("PR1-2", "pr1-2")]);
+        let asked = [0, 1, 2].map(|turn| ways.other(turn).unwrap().url.as_str());
+        assert_eq!(asked, ["cas", "pr1-2", "cas"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod effort;
 mod epoch;
 mod error;
 mod location;
+mod migrations;
 
 pub mod authority;
 pub mod compare;

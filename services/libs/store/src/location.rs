@@ -1,7 +1,7 @@
 //! Where the database is, and how it is opened and brought to this version's schema.
 
 use crate::backend::settle;
-use crate::{Backend, Error};
+use crate::{Backend, Error, migrations};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -115,7 +115,7 @@ pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
         .pragma("cache_size", WRITER_CACHE)
         .pragma("temp_store", "memory");
     let mut connection = settle(writing.connect()).await.map_err(failed)?;
-    settle(sqlx::migrate!("migrations/sqlite").run(&mut connection))
+    settle(migrations::sqlite().run(&mut connection))
         .await
         .map_err(|source| Error::Migrate {
             place: place.clone(),
@@ -187,7 +187,7 @@ async fn connect(url: &PostgresUrl) -> Result<PgPool, Error> {
 pub(crate) async fn open_postgres(url: &PostgresUrl) -> Result<Backend, Error> {
     let place = url.to_string();
     let pool = connect(url).await?;
-    settle(sqlx::migrate!("migrations/postgres").run(&pool))
+    settle(migrations::postgres().run(&pool))
         .await
         .map_err(|source| Error::Migrate {
             place: place.clone(),

@@ -42,6 +42,15 @@ pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
     }
 }
 
+/// A change of settings.
+fn change(set: Vec<String>) -> ChangeSettingsRequest {
+    let reset = Vec::new();
+    ChangeSettingsRequest {
+        to: Some(To::Assignments(Assignments { set, reset })),
+        ..ChangeSettingsRequest::default()
+    }
+}
+
 async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> anyhow::Result<()> {
     let credential = shared.directory(central).join("admin-credential.json");
     let credential: serde_json::Value = serde_json::from_slice(&std::fs::read(credential)?)?;
@@ -112,25 +121,13 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             let at = host.ambient(0).now() + jiff::SignedDuration::from_secs(after);
             // Second, minute, hour, day, month, any weekday.
             let cron = at.strftime("%-S %-M %-H %-d %-m *");
-            let request = ChangeSettingsRequest {
-                to: Some(To::Assignments(Assignments {
-                    set: vec![format!(r#"schedule.when={{"cron":"{cron}"}}"#)],
-                    reset: Vec::new(),
-                })),
-                ..ChangeSettingsRequest::default()
-            };
+            let request = change(vec![format!(r#"schedule.when={{"cron":"{cron}"}}"#)]);
             let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
             client.change_settings(request).await?;
             shared.board().scheduled = Some(at);
         }
         Wish::TidyUp => {
-            let request = ChangeSettingsRequest {
-                to: Some(To::Assignments(Assignments {
-                    set: TIDY.map(str::to_owned).to_vec(),
-                    reset: Vec::new(),
-                })),
-                ..ChangeSettingsRequest::default()
-            };
+            let request = change(TIDY.map(str::to_owned).to_vec());
             let mut client =
                 SettingsServiceClient::with_interceptor(channel.clone(), interceptor.clone());
             client.change_settings(request).await?;
@@ -142,13 +139,7 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             anyhow::ensure!(left == 0 && report.failure.is_empty(), "{report:?}");
         }
         Wish::Languages { site } => {
-            let request = ChangeSettingsRequest {
-                to: Some(To::Assignments(Assignments {
-                    set: vec![format!("site.{site}.update-files=de,fr")],
-                    reset: Vec::new(),
-                })),
-                ..ChangeSettingsRequest::default()
-            };
+            let request = change(vec![format!("site.{site}.update-files=de,fr")]);
             let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
             match client.change_settings(request).await {
                 // It has not joined yet, or was removed.
@@ -157,6 +148,11 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
                 }
                 changed => drop(changed?),
             }
+        }
+        Wish::SwitchAfter { looks } => {
+            let request = change(vec![format!("failures.switch-source-after={looks}")]);
+            let mut client = SettingsServiceClient::with_interceptor(channel, interceptor);
+            client.change_settings(request).await?;
         }
         Wish::Verify { site } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);

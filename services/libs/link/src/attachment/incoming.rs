@@ -64,6 +64,8 @@ pub(super) enum Said {
     },
     /// Software update points belong elsewhere from now on.
     Moved(Vec<Moved>),
+    /// Whether the parent is attached to its own.
+    Uplink(bool),
 }
 
 /// Why the link is not kept up with a parent that says something that cannot be meant.
@@ -99,7 +101,8 @@ pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Welcomed, String>
             | Message::LogRequest(_)
             | Message::Removed(_)
             | Message::Verify(_)
-            | Message::Moved(_),
+            | Message::Moved(_)
+            | Message::Uplink(_),
         )
         | None => Err("the parent did not say welcome".to_owned()),
     }
@@ -140,6 +143,7 @@ pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
         Message::Moved(sites) => {
             Said::Moved(moved::read(&sites).map_err(|error| nonsense("move", error))?)
         }
+        Message::Uplink(uplink) => Said::Uplink(uplink.attached),
     })
 }
 
@@ -160,8 +164,8 @@ mod tests {
     use testkit::Door;
     use testkit::mutate::{cuts, damage};
     use wire::v1::{
-        CancelRequest, MovedSites, PointAddress, Removed, StatusAcknowledgement, VerifyRequest,
-        Welcome,
+        CancelRequest, MovedSites, PointAddress, Removed, StatusAcknowledgement, Uplink,
+        VerifyRequest, Welcome,
     };
 
     /// Mutants of one message, beside its cuts.
@@ -212,6 +216,7 @@ mod tests {
                     key_hash: vec![5; 32],
                 }],
             }),
+            Message::Uplink(Uplink { attached: true }),
         ]
     }
 
@@ -238,7 +243,8 @@ mod tests {
                         | Said::Log(_)
                         | Said::Removed(_)
                         | Said::Verify { .. }
-                        | Said::Moved(_) => {}
+                        | Said::Moved(_)
+                        | Said::Uplink(_) => {}
                     }
                     welcome(Some(message)).map(drop)
                 });
