@@ -68,6 +68,7 @@ contract! {
         a_decision_is_held_once_at_its_last_change,
         settings_are_shown_as_far_as_they_are_verified,
         what_was_decided_and_not_signed_is_noticed,
+        what_is_held_and_what_is_shown_are_told_apart,
         a_new_epoch_keeps_what_was_decided_in_the_old_one,
         revisions_are_counted_apart_from_other_changes;
     units:

@@ -1,6 +1,7 @@
 //! Items that are no revisions: what was decided at the top-level site.
 
 use super::support::*;
+use catalog::UpdateId;
 use catalog::item::ItemKey;
 use store::log::LogSlice;
 use store::{Applied, NewItem, Store};
@@ -72,6 +73,82 @@ pub async fn what_was_decided_and_not_signed_is_noticed(place: &Place) {
     assert!(!is_unsigned(&store).await);
     remove(&store, &[approval_key(2)]).await;
     assert!(is_unsigned(&store).await, "taking one out is one too");
+}
+
+/// The approvals after a position: of which update, and what.
+fn told(rows: Vec<(u64, UpdateId, Vec<u8>)>) -> Vec<(u64, UpdateId, String)> {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let rows = rows.into_iter();
+    rows.map(|(position, update, bytes)| (position, update, text(bytes)))
+        .collect()
+}
+
+pub async fn what_is_held_and_what_is_shown_are_told_apart(place: &Place) {
+    let store = place.store().await;
+    let update = |number| revision(number, 0).update_id;
+    append(&store, items(1..4, "a")).await;
+    append(&store, vec![approval(1, "install"), approval(2, "install")]).await;
+    publish(&store, 1).await;
+    // Update 1 is revised, 3 goes, 5 is new; 1 is decided about anew, and 5 for the first time.
+    let item = |id| NewItem {
+        key: ItemKey::Revision(id),
+        header: b"newer".to_vec(),
+        document: Vec::new(),
+    };
+    let newer = revision(1, 900);
+    append(&store, vec![item(newer), item(revision(5, 1))]).await;
+    remove(&store, &[key(3)]).await;
+    append(
+        &store,
+        vec![approval(1, "declined"), approval(5, "removal")],
+    )
+    .await;
+
+    let mut tx = store.begin().await.unwrap();
+    let asked = [1, 2, 3, 5, 9].map(update);
+    let found = tx.held_updates(&asked).await.unwrap();
+    let one = &found[&update(1)];
+    assert_eq!(one.newest.id, newer);
+    assert_ne!(one.shown.as_ref().unwrap().id, newer);
+    let two = &found[&update(2)];
+    assert_eq!(two.shown.as_ref(), Some(&two.newest));
+    assert!(found[&update(5)].shown.is_none());
+    assert!(!found.contains_key(&update(3)), "nothing of it is applied");
+    assert!(!found.contains_key(&update(9)));
+
+    let keys = [1, 2, 5, 9].map(approval_key);
+    let applied = tx.contents(&keys).await.unwrap();
+    let text = |number| applied.get(&approval_key(number)).map(Vec::as_slice);
+    assert_eq!(text(1), Some(&b"declined"[..]));
+    assert_eq!(text(2), Some(&b"install"[..]));
+    assert_eq!((text(5), text(9)), (Some(&b"removal"[..]), None));
+    let all = told(tx.approvals_after(0, 10).await.unwrap());
+    let words: Vec<_> = all
+        .iter()
+        .map(|(_, id, what)| (*id, what.as_str()))
+        .collect();
+    assert_eq!(
+        words,
+        [
+            (update(2), "install"),
+            (update(1), "declined"),
+            (update(5), "removal")
+        ]
+    );
+    let rest = told(tx.approvals_after(all[0].0, 1).await.unwrap());
+    assert_eq!(rest, all[1..2]);
+    drop(tx);
+
+    let mut read = store.read().await.unwrap();
+    let shown = read.contents(&keys).await.unwrap();
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown[&approval_key(1)], b"install");
+    let shown = told(read.approvals_after(0, 10).await.unwrap());
+    let words: Vec<_> = shown
+        .iter()
+        .map(|(_, id, what)| (*id, what.as_str()))
+        .collect();
+    assert_eq!(words, [(update(1), "install"), (update(2), "install")]);
 }
 
 pub async fn a_new_epoch_keeps_what_was_decided_in_the_old_one(place: &Place) {
