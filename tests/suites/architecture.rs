@@ -40,7 +40,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("upstream", &["catalog", "daemon", "wsus"]),
     (
         "ctl",
-        &["catalog", "daemon", "link", "settings", "trust", "wire"],
+        &[
+            "catalog", "daemon", "journal", "link", "settings", "trust", "wire",
+        ],
     ),
     (
         "headwater",

@@ -16,7 +16,7 @@ use catalog::approval::{Expired, Licence, Record, Subject};
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::{UpdateId, codec, document};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use store::query::RevisionRow;
 use store::{Error, Tx};
 
@@ -35,8 +35,8 @@ fn header_of(row: &RevisionRow) -> Result<RevisionHeader, Error> {
 #[derive(Debug, Default)]
 struct Records {
     read: HashMap<UpdateId, Record>,
-    /// Those of which it cannot be read: nothing is decided about them before that is mended.
-    unreadable: HashSet<UpdateId>,
+    /// Those of which it cannot be read, and why: nothing is decided about them before that is mended.
+    unreadable: HashMap<UpdateId, String>,
 }
 
 impl Records {
@@ -52,7 +52,7 @@ impl Records {
                 Ok(record) => drop(records.read.insert(*update, record)),
                 Err(error) => {
                     tracing::error!(%update, %error, "what was decided about an update cannot be read");
-                    records.unreadable.insert(*update);
+                    records.unreadable.insert(*update, error.to_string());
                 }
             }
         }

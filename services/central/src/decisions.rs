@@ -100,9 +100,25 @@ impl Decisions {
     /// # Errors
     /// When the database fails. Whether the changes happened is then not known; they may be repeated.
     pub async fn commit(&self, changes: Vec<ItemChange>) -> Result<Committed, Error> {
+        self.settle().await?;
         let mut tx = self.begin().await?;
         put(&mut tx, changes, self.upstream.ambient.now()).await?;
         self.finish(tx).await
+    }
+
+    /// Decides by the rules about what a run that was broken off brought, before a unit of work that signs it with
+    /// what a person decides: little is left for that unit then. For whoever is sure to [`put`] something: what is
+    /// decided here is a reason to sign.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let positions = self.upstream.store.positions();
+        if positions.head != positions.verified && !self.is_waiting() {
+            let settled = self.upstream.settle().await?;
+            settled.tell(&self.journal, None).await;
+        }
+        Ok(())
     }
 
     /// Begins a unit of work for changes that depend on what is held, or that something else has to happen
@@ -111,16 +127,6 @@ impl Decisions {
     /// # Errors
     /// When the database fails.
     pub async fn begin(&self) -> Result<Tx<'_>, Error> {
-        let positions = self.upstream.store.positions();
-        if positions.head != positions.verified && !self.is_waiting() {
-            // What a run that was broken off brought comes under the statement too: most of what is decided about
-            // it is done before the unit of work that signs.
-            self.upstream
-                .settle()
-                .await?
-                .tell(&self.journal, None)
-                .await;
-        }
         let mut tx = self.upstream.store.begin().await?;
         if tx.positions().epoch.is_nil() {
             tx.start_epoch(self.upstream.ambient.new_id()).await?;

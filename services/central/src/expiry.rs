@@ -284,8 +284,8 @@ impl Expirer {
             while let Some((changes, is_last)) = steps.next() {
                 let mut tx = self.decisions.begin().await?;
                 let before = tx.positions();
-                if !steps.fits(before) {
-                    // Something came into the log meanwhile, perhaps the beginning of a run.
+                if !steps.fits(before) || self.decisions.is_waiting() {
+                    // Something came into the log meanwhile, or a run began.
                     continue 'planned;
                 }
                 flagged.count(&changes);

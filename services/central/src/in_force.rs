@@ -392,7 +392,10 @@ impl InForce {
         let content = content_of(&roll_out)?;
         let decisions = self.decisions.get();
         let mut tx = match decisions {
-            Some(decisions) => decisions.begin().await?,
+            Some(decisions) => {
+                decisions.settle().await?;
+                decisions.begin().await?
+            }
             None => self.store.begin().await?,
         };
         let newest = tx.settings().await?.map_or(0, |row| row.version);

@@ -33,6 +33,8 @@ enum Action {
               value_parser = clap::value_parser!(u32).range(1..=MOST_MESSAGES))]
         limit: u32,
     },
+    /// Print every message that there can be, with cause and cure, as Markdown
+    Reference,
 }
 
 #[derive(Serialize)]
@@ -46,8 +48,11 @@ struct Messages<'a> {
 /// When the site that is asked refuses or does not answer.
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let console = Console::of_process(command.connection.json);
+    let Action::List { site, limit } = command.action else {
+        console.verbatim(&journal::reference::markdown())?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let client = command.connection.connect().await?;
-    let Action::List { site, limit } = command.action;
     let site = site.unwrap_or_default().to_ascii_uppercase();
     let entries = newest(&client, site, limit).await?;
     if console.json {

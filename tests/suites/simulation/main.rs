@@ -4,7 +4,7 @@
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
-    "build with --cfg tokio_unstable, as .cargo/config.toml says: a RUSTFLAGS variable replaces that"
+    "build with --cfg tokio_unstable, as .cargo/config.toml says: a RUSTFLAGS variable, or rustflags of a target, replace that"
 );
 
 mod away;

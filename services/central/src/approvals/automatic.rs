@@ -156,14 +156,16 @@ impl WsusUpstream {
         let through = last.position;
         let mut news = Vec::with_capacity(rows.len());
         for row in rows {
-            let header = header_of(&row)?;
-            if is_decided_about(&header) {
-                news.push((row, header));
+            match header_of(&row) {
+                Ok(header) if is_decided_about(&header) => news.push((row, header)),
+                Ok(_) => {}
+                // Nothing is decided about what cannot be read; verifying the site finds it.
+                Err(error) => tracing::error!(%error, "an update is not approved by itself"),
             }
         }
         let ids: Vec<UpdateId> = news.iter().map(|(row, _)| row.id.update_id).collect();
         let mut records = Records::of(tx, &ids).await?;
-        news.retain(|(row, _)| !records.unreadable.contains(&row.id.update_id));
+        news.retain(|(row, _)| !records.unreadable.contains_key(&row.id.update_id));
         news.retain(|(row, _)| match records.read.get(&row.id.update_id) {
             Some(record) => record.approval.is_approved() && record.revision < row.id.revision,
             None => !look.rules.rules.is_empty(),

@@ -74,8 +74,16 @@ impl Decisions {
                 committed: None,
             });
         }
+        self.settle().await?;
         let mut tx = self.begin().await?;
         let (verdicts, changes) = upstream.judge(&mut tx, who, updates, wanted, now).await?;
+        if changes.is_empty() {
+            // Somebody else decided the same meanwhile.
+            return Ok(Decided {
+                verdicts,
+                committed: None,
+            });
+        }
         put(&mut tx, changes, now).await?;
         // A newer revision of one of them may wait in the log.
         upstream.look_again_at_arrivals();
@@ -110,10 +118,10 @@ impl WsusUpstream {
                 verdicts.push((*id, Verdict::Refused(why)));
                 continue;
             };
-            if records.unreadable.contains(id) {
+            if let Some(error) = records.unreadable.get(id) {
                 let why = format!(
-                    "what was decided about {id} before cannot be read: have the catalog of this site verified \
-                     (headwater site verify {}), then decide again",
+                    "what was decided about {id} before cannot be read: {error}; use the version of Headwater that \
+                     wrote it, or have the catalog verified (headwater site verify {}), then decide again",
                     self.site
                 );
                 verdicts.push((*id, Verdict::Refused(why)));
@@ -122,7 +130,18 @@ impl WsusUpstream {
             let before = records.read.get(id).cloned();
             let old = before.as_ref().map(|record| record.approval);
             let old = old.unwrap_or_default();
-            let mut subject = self.subject(tx, row, before).await?;
+            let mut subject = match self.subject(tx, row, before).await {
+                Ok(subject) => subject,
+                Err(Error::Corrupt { what }) => {
+                    let why = format!(
+                        "{id} cannot be read: {what}; have the catalog verified (headwater site verify {})",
+                        self.site
+                    );
+                    verdicts.push((*id, Verdict::Refused(why)));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let mut licence_accepted = false;
             let mut accepted = Ok(());
             if wanted.accept_licence {

@@ -132,6 +132,21 @@ async fn a_run_that_was_broken_off_leaves_no_arrival_out() {
     site.run(false).await;
     assert!(site.store.positions().head > 0, "half of it is stored");
     assert_eq!(decided(&site).await.len(), 0);
+    // What is refused, and what is only asked, has nothing decided and nothing signed.
+    let before = site.store.positions();
+    let wanted = Wanted {
+        approval: Some(Approval::Declined),
+        accept_licence: false,
+    };
+    for dry_run in [true, false] {
+        let unknown = [UpdateId::from_u128(7)];
+        let answer = site.decisions.decide("anna", &unknown, wanted, dry_run);
+        assert_eq!(answer.await.unwrap().committed, None);
+    }
+    assert_eq!(site.store.positions(), before);
+    let mut read = site.store.read().await.unwrap();
+    assert!(!read.has_unsigned_decisions().await.unwrap());
+    drop(read);
     // A decision that is signed meanwhile takes the half that is there with it.
     let key = ItemKey::Approval(UpdateId::from_u128(7));
     let record = Record {
@@ -257,6 +272,65 @@ async fn new_revisions_follow_and_expired_ones_are_declined() {
         }
     }
     assert!(followed > 0 && declined > 0, "{followed}, {declined}");
+    site.end().await;
+}
+
+/// A new revision waits for its statement while somebody approves the one before: it follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_waits_follows_the_decision_about_the_one_before() {
+    let site = fixture(4 * UPDATES).await;
+    site.choose(everything());
+    site.complete(false).await;
+    site.source
+        .catalog
+        .publish_changes(100.0, site.ambient.now())
+        .unwrap();
+    site.moods().break_after = Some(900);
+    site.run(false).await;
+    let mut tx = site.store.begin().await.unwrap();
+    let (mut waiting, mut shown) = (None, newest(&site).await.into_keys().collect::<Vec<_>>());
+    shown.sort();
+    for (id, held) in tx.held_updates(&shown).await.unwrap() {
+        let header = RevisionHeader::from_bytes(&held.newest.header).unwrap();
+        let is_newer = held.shown.is_some_and(|shown| shown.id != held.newest.id);
+        if is_newer && header.publication_state.name() != "Expired" {
+            waiting = Some((id, held.newest.id.revision));
+        }
+    }
+    drop(tx);
+    let (id, revision) = waiting.expect("a revision waits");
+    site.decisions.settle().await.unwrap();
+    let approval = Approval::Detection;
+    let verdict = decide(&site, id, approval, false).await;
+    assert!(matches!(verdict, Verdict::Changed { .. }), "{verdict:?}");
+    let record = &decided(&site).await[&id];
+    assert_eq!((record.approval, record.revision), (approval, revision));
+    assert_eq!(record.cause, Cause::NewRevision);
+
+    // What cannot be read holds nothing up for the others.
+    let others: Vec<UpdateId> = decided(&site).await.into_keys().collect();
+    site.moods().break_after = None;
+    site.complete(false).await;
+    let bad = central::decisions::ItemChange::Put {
+        key: ItemKey::Approval(others[0]),
+        content: b"no record".to_vec(),
+    };
+    site.decisions.commit(vec![bad]).await.unwrap();
+    let wanted = Wanted {
+        approval: Some(Approval::Declined),
+        accept_licence: false,
+    };
+    let both = [
+        others[0],
+        *shown.iter().find(|id| **id != others[0]).unwrap(),
+    ];
+    let answer = site.decisions.decide("anna", &both, wanted, false);
+    let answer = answer.await.unwrap();
+    let Verdict::Refused(why) = &answer.verdicts[0].1 else {
+        panic!("{answer:?}");
+    };
+    assert!(why.contains("cannot be read"), "{why}");
+    assert!(matches!(answer.verdicts[1].1, Verdict::Changed { .. }));
     site.end().await;
 }
 

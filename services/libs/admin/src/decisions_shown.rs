@@ -49,8 +49,13 @@ impl Filter {
         })
     }
 
-    pub(crate) fn fits(self, record: Option<&Record>) -> bool {
-        let approval = record.map(|record| record.approval).unwrap_or_default();
+    /// Whether an update is meant of which this was decided. What cannot be read is no decision of any kind.
+    pub(crate) fn fits(self, decided: Option<&Decided>) -> bool {
+        let approval = match decided {
+            Some(Decided::Read(record)) => record.approval,
+            Some(Decided::Unreadable) => return matches!(self, Self::NotDeclined | Self::Any),
+            None => Approval::default(),
+        };
         match self {
             Self::NotDeclined => approval != Approval::Declined,
             Self::Any => true,
@@ -60,28 +65,46 @@ impl Filter {
     }
 }
 
-/// What was decided about these updates. One of which that cannot be read is shown without it.
-pub(crate) async fn records(
-    read: &mut Read<'_>,
-    updates: impl Iterator<Item = UpdateId>,
-) -> Result<HashMap<UpdateId, Record>, Status> {
-    let keys: Vec<ItemKey> = updates.map(ItemKey::Approval).collect();
-    let contents = read.contents(&keys).await.map_err(internal)?;
-    let mut records = HashMap::with_capacity(contents.len());
-    for (key, bytes) in contents {
-        if let ItemKey::Approval(id) = key {
-            records.extend(record_of(id, &bytes).map(|record| (id, record)));
-        }
-    }
-    Ok(records)
+/// What was decided about an update.
+#[derive(Debug)]
+pub(crate) enum Decided {
+    Read(Record),
+    /// Something that cannot be read; verifying the site may find out why.
+    Unreadable,
 }
 
-fn record_of(id: UpdateId, bytes: &[u8]) -> Option<Record> {
-    let record = Record::from_bytes(bytes);
-    if let Err(error) = &record {
-        tracing::error!(%error, update = %id, "what was decided cannot be read");
+impl Decided {
+    fn of(update: UpdateId, bytes: &[u8]) -> Self {
+        match Record::from_bytes(bytes) {
+            Ok(record) => Self::Read(record),
+            Err(error) => {
+                tracing::error!(%error, %update, "what was decided cannot be read");
+                Self::Unreadable
+            }
+        }
     }
-    record.ok()
+
+    /// The record, where it can be read.
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Read(record) => Some(record),
+            Self::Unreadable => None,
+        }
+    }
+}
+
+/// What was decided about these updates.
+pub(crate) async fn decided(
+    read: &mut Read<'_>,
+    updates: impl Iterator<Item = UpdateId>,
+) -> Result<HashMap<UpdateId, Decided>, Status> {
+    let keys: Vec<ItemKey> = updates.map(ItemKey::Approval).collect();
+    let contents = read.contents(&keys).await.map_err(internal)?;
+    let decided = contents.into_iter().filter_map(|(key, bytes)| match key {
+        ItemKey::Approval(id) => Some((id, Decided::of(id, &bytes))),
+        ItemKey::Revision(_) | ItemKey::Settings | ItemKey::Expiry(_) => None,
+    });
+    Ok(decided.collect())
 }
 
 /// The approval as it travels.
@@ -134,7 +157,10 @@ async fn accepted_elsewhere(read: &mut Read<'_>, terms: Uuid) -> Result<bool, St
         };
         after = *last;
         for (_, id, bytes) in rows {
-            let accepted = record_of(id, &bytes).and_then(|record| record.accepted_licence);
+            let decided = Decided::of(id, &bytes);
+            let accepted = decided
+                .record()
+                .and_then(|record| record.accepted_licence.as_ref());
             if accepted.is_some_and(|accepted| accepted.terms == terms) {
                 return Ok(true);
             }
@@ -150,12 +176,14 @@ mod tests {
 
     #[test]
     fn a_list_shows_what_its_word_says() {
-        let record = |approval| Record {
-            approval,
-            revision: 1,
-            cause: Cause::Cleanup,
-            changed_at: Timestamp::UNIX_EPOCH,
-            accepted_licence: None,
+        let record = |approval| {
+            Decided::Read(Record {
+                approval,
+                revision: 1,
+                cause: Cause::Cleanup,
+                changed_at: Timestamp::UNIX_EPOCH,
+                accepted_licence: None,
+            })
         };
         let install = Approval::Install {
             deadline: Some(Timestamp::UNIX_EPOCH),
@@ -166,19 +194,20 @@ mod tests {
             Some(record(Approval::Detection)),
             Some(record(install)),
             Some(record(Approval::Declined)),
+            Some(Decided::of(UpdateId::from_u128(1), b"no record")),
         ];
         for (word, expected) in [
-            ("", [true, true, true, true, false]),
-            ("any", [true; 5]),
-            ("approved", [false, false, true, true, false]),
-            ("not-approved", [true, true, false, false, false]),
-            ("detection", [false, false, true, false, false]),
-            ("install", [false, false, false, true, false]),
-            ("removal", [false; 5]),
-            ("declined", [false, false, false, false, true]),
+            ("", [true, true, true, true, false, true]),
+            ("any", [true; 6]),
+            ("approved", [false, false, true, true, false, false]),
+            ("not-approved", [true, true, false, false, false, false]),
+            ("detection", [false, false, true, false, false, false]),
+            ("install", [false, false, false, true, false, false]),
+            ("removal", [false; 6]),
+            ("declined", [false, false, false, false, true, false]),
         ] {
             let filter = Filter::new(word).unwrap();
-            let shown = all.each_ref().map(|record| filter.fits(record.as_ref()));
+            let shown = all.each_ref().map(|decided| filter.fits(decided.as_ref()));
             assert_eq!(shown, expected, "{word}");
         }
         let refused = Filter::new("aproved").unwrap_err();

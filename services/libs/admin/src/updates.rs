@@ -1,6 +1,6 @@
 //! The verified catalog: searching it, and looking at one update.
 
-use crate::decisions_shown;
+use crate::decisions_shown::{self, Decided};
 use crate::reading::internal;
 use catalog::document::Update;
 use catalog::document::{self, CategoryType, Prerequisite, PublicationState, UpdateType};
@@ -344,7 +344,7 @@ impl Catalog {
             };
             let (rows, mut read) = read.await.map_err(internal)?;
             let ids = rows.iter().map(|row| row.id.update_id);
-            let records = decisions_shown::records(&mut read, ids).await?;
+            let decided = decisions_shown::decided(&mut read, ids).await?;
             drop(read);
             if rows.is_empty() {
                 return Ok(ListUpdatesResponse {
@@ -355,10 +355,11 @@ impl Catalog {
             for row in rows {
                 after = row.position;
                 let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
-                let record = records.get(&row.id.update_id);
-                if !search.approval.fits(record) {
+                let decided = decided.get(&row.id.update_id);
+                if !search.approval.fits(decided) {
                     continue;
                 }
+                let record = decided.and_then(Decided::record);
                 let mut summary = self.summary(row.id, &header).await?;
                 summary.decision = record.map(decisions_shown::decision);
                 if search.fits(&header, &summary) && self.is_newest(row.id).await? {
@@ -466,8 +467,8 @@ impl Catalog {
         languages.dedup();
         let mut read = self.store.read().await.map_err(internal)?;
         let id = row.id.update_id;
-        let record = decisions_shown::records(&mut read, std::iter::once(id)).await?;
-        let record = record.get(&id);
+        let decided = decisions_shown::decided(&mut read, std::iter::once(id)).await?;
+        let record = decided.get(&id).and_then(Decided::record);
         let licence = decisions_shown::licence(&mut read, update.eula_id, record).await?;
         drop(read);
         summary.decision = record.map(decisions_shown::decision);

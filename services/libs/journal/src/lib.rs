@@ -7,6 +7,7 @@ pub mod journal;
 pub mod log_file;
 pub mod log_line;
 pub mod phrases;
+pub mod reference;
 pub mod status_id;
 pub mod status_message;
 

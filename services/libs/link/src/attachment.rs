@@ -162,7 +162,7 @@ impl Attachment {
                 () = stop.cancelled() => return,
             };
             self.upstream.set_channel(None);
-            self.site.attached.send_replace(false);
+            self.site.set_attached(false);
             failures = if began.elapsed() >= STEADY {
                 0
             } else {
@@ -233,7 +233,7 @@ impl Attachment {
         let positions = self.site.store.positions();
         self.take_parent(address, &welcome.others).await;
         self.upstream.set_channel(Some(channel));
-        self.site.attached.send_replace(true);
+        self.site.set_attached(true);
         self.site
             .journal
             .record(StatusId::LinkUp, None, vec![address.point.to_string()])

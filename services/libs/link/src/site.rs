@@ -92,6 +92,12 @@ pub struct Announcement {
 }
 
 impl Site {
+    /// Notes whether this site is attached to its parent.
+    pub(crate) fn set_attached(&self, attached: bool) {
+        self.attached
+            .send_if_modified(|held| std::mem::replace(held, attached) != attached);
+    }
+
     /// Tells the children of this site what to reach. A parent that is itself still pulling announces
     /// too: its children then follow it batch by batch.
     pub fn announce(&self, run: Uuid, target: u64, full: bool) {

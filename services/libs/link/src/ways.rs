@@ -42,10 +42,14 @@ impl Ways {
         self.others.retain(|other| !self.own.contains(other));
     }
 
-    /// Whom to ask, at turn after turn, where this site belongs.
+    /// Whom to ask, at turn after turn, where this site belongs: never the parent, whom a second conversation
+    /// would cost the first.
     pub fn other(&self, turn: usize) -> Option<&Address> {
-        let turn = turn.checked_rem(self.others.len())?;
-        self.others.get(turn)
+        let parent = self.own.first().map(|own| own.point);
+        let others = |other: &&Address| Some(other.point) != parent;
+        let count = self.others.iter().filter(others).count();
+        let turn = turn.checked_rem(count)?;
+        self.others.iter().filter(others).nth(turn)
     }
 
     /// Makes another the parent.
@@ -109,6 +113,11 @@ mod tests {
         ways.may_ask(vec![address("CAS", "cas"), address("PR1-2", "pr1-2")]);
         let asked = [0, 1, 2].map(|turn| ways.other(turn).unwrap().url.as_str());
         assert_eq!(asked, ["cas", "pr1-2", "cas"]);
+        // Away and back, to another address than the one that was named.
+        ways.lead_to(address("PR1-2", "pr1-2"));
+        ways.lead_to(address("PR1", "b"));
+        let asked = [0, 1, 2].map(|turn| ways.other(turn).unwrap().url.as_str());
+        assert!(!asked.contains(&"a") && !asked.contains(&"b"), "{asked:?}");
     }
 
     #[test]

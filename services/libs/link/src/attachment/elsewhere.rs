@@ -6,8 +6,7 @@ use crate::address::Address;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a parent has to be cut off before others are asked, and how often they are asked then, one at a time:
-/// each of them is asked several times within the time for which a point that dialled is taken to be there.
+/// How long a parent has to be cut off before others are asked, and how often they are asked then, one at a time.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 
 impl Attachment {
