@@ -161,6 +161,12 @@ pub enum Wish {
 }
 
 impl Wish {
+    /// What has to be done in the order in which it was wished. Who decides about updates waits for some, and
+    /// must not keep the synchronization waiting that brings them.
+    fn matter(&self) -> (bool, Option<PointId>) {
+        (matches!(self, Self::Decide { .. }), self.site())
+    }
+
     /// The site that it concerns; none where it concerns all.
     fn site(&self) -> Option<PointId> {
         match self {

@@ -5,14 +5,14 @@ use super::*;
 /// Somebody who does what is wished, one thing after another, each until it is done.
 pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
     let host = shared.host(PERSON);
-    // What cannot be done yet does not keep the person from what concerns other sites.
+    // What cannot be done yet does not keep the person from what is another matter.
     let mut waits = BTreeSet::new();
     loop {
         sleep(shared.pace.look).await;
         let next = {
             let board = shared.board();
             let mut wishes = board.wishes.iter();
-            wishes.find(|wish| !waits.contains(&wish.site())).copied()
+            wishes.find(|wish| !waits.contains(&wish.matter())).copied()
         };
         let Some(wish) = next else {
             if !waits.is_empty() {
@@ -38,7 +38,7 @@ pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
             Ok(Err(error)) => host.note(format!("could not do {wish:?}: {error:#}")),
             Err(_) => host.note(format!("did not get an answer to {wish:?}")),
         }
-        waits.insert(wish.site());
+        waits.insert(wish.matter());
     }
 }
 
