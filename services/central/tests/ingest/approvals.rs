@@ -132,21 +132,6 @@ async fn a_run_that_was_broken_off_leaves_no_arrival_out() {
     site.run(false).await;
     assert!(site.store.positions().head > 0, "half of it is stored");
     assert_eq!(decided(&site).await.len(), 0);
-    // What is refused, and what is only asked, has nothing decided and nothing signed.
-    let before = site.store.positions();
-    let wanted = Wanted {
-        approval: Some(Approval::Declined),
-        accept_licence: false,
-    };
-    for dry_run in [true, false] {
-        let unknown = [UpdateId::from_u128(7)];
-        let answer = site.decisions.decide("anna", &unknown, wanted, dry_run);
-        assert_eq!(answer.await.unwrap().committed, None);
-    }
-    assert_eq!(site.store.positions(), before);
-    let mut read = site.store.read().await.unwrap();
-    assert!(!read.has_unsigned_decisions().await.unwrap());
-    drop(read);
     // A decision that is signed meanwhile takes the half that is there with it.
     let key = ItemKey::Approval(UpdateId::from_u128(7));
     let record = Record {
@@ -285,6 +270,7 @@ async fn a_revision_that_waits_follows_the_decision_about_the_one_before() {
         .catalog
         .publish_changes(100.0, site.ambient.now())
         .unwrap();
+    site.decide_by_itself(rules(&[("all", rule(RuleApproval::Detection))]));
     site.moods().break_after = Some(900);
     site.run(false).await;
     let mut tx = site.store.begin().await.unwrap();
@@ -299,7 +285,22 @@ async fn a_revision_that_waits_follows_the_decision_about_the_one_before() {
     }
     drop(tx);
     let (id, revision) = waiting.expect("a revision waits");
+    // What is refused, and what is only asked, has nothing decided and nothing signed.
+    let before = site.store.positions();
+    let wanted = Wanted {
+        approval: Some(Approval::Declined),
+        accept_licence: false,
+    };
+    for (asked, dry_run) in [(id, true), (UpdateId::from_u128(7), false)] {
+        let asked = [asked];
+        let answer = site.decisions.decide("anna", &asked, wanted, dry_run);
+        assert_eq!(answer.await.unwrap().committed, None);
+    }
+    assert_eq!(site.store.positions(), before);
     site.decisions.settle().await.unwrap();
+    let settled = site.store.positions();
+    assert!(settled.head > before.head, "the rules had nothing to say");
+    assert_eq!(settled.verified, before.verified);
     let approval = Approval::Detection;
     let verdict = decide(&site, id, approval, false).await;
     assert!(matches!(verdict, Verdict::Changed { .. }), "{verdict:?}");
