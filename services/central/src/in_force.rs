@@ -360,7 +360,7 @@ impl InForce {
         };
         if changes.iter().any(concerns_sites) {
             settings
-                .check_sites(&sites)
+                .check_sites(&held.settings, &sites)
                 .map_err(|error| Error::Refused(error.to_string()))?;
         }
         let fixed = |change: &&Change| self.fixed.names().contains(&change.name.as_str());

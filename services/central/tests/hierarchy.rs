@@ -492,8 +492,9 @@ async fn what_is_in_effect_follows_the_sites_that_there_are() {
         .set(&["schedule.time-zone=Europe/Berlin"])
         .await
         .unwrap();
-    fixture
-        .set(&["languages.update-files=de"])
-        .await
-        .unwrap_err();
+    // Not even what it was refused before for the sake of that site.
+    fixture.set(&["languages.update-files=de"]).await.unwrap();
+    // What is set anew for it is refused.
+    let refused = fixture.set(&["site.PR1.update-files=de"]).await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
 }

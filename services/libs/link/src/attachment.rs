@@ -314,7 +314,9 @@ impl Attachment {
     /// Takes the one who said welcome for the parent, now and after a restart.
     async fn take_parent(&mut self, address: &Address, others: &[Address]) {
         self.ways.lead_to(address.clone());
-        self.ways.may_ask(others.to_vec());
+        let others = others.iter().filter(|other| other.point != self.site.code);
+        self.ways.may_ask(others.cloned().collect());
+        let others = self.ways.others();
         if let Err(why) = self.register.keep_parent(address, others).await {
             tracing::error!(parent = %address.point, why, "the parent could not be kept: after a restart this site asks for it again");
         }

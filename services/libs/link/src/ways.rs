@@ -33,13 +33,27 @@ impl Ways {
         ways
     }
 
-    /// Replaces whom this site may ask.
+    /// Adds others whom this site may ask. Those that were known come after them, and the oldest of them go:
+    /// a parent that has just started knows nobody yet, and what it says must not cut this site off from who
+    /// does.
     pub fn may_ask(&mut self, others: Vec<Address>) {
-        self.others = others;
+        for known in others.into_iter().chain(std::mem::take(&mut self.others)) {
+            let is_held = [&self.own, &self.others]
+                .iter()
+                .any(|held| held.contains(&known));
+            if !is_held && known != self.named {
+                self.others.push(known);
+            }
+        }
         self.others.truncate(MAX_OTHERS);
-        self.others.retain(|other| *other != self.named);
-        self.others.push(self.named.clone());
-        self.others.retain(|other| !self.own.contains(other));
+        if !self.own.contains(&self.named) {
+            self.others.push(self.named.clone());
+        }
+    }
+
+    /// Others whom this site may ask.
+    pub fn others(&self) -> &[Address] {
+        &self.others
     }
 
     /// Whom to ask, at turn after turn, where this site belongs: never the parent, whom a second conversation
@@ -52,13 +66,15 @@ impl Ways {
         self.others.iter().filter(others).nth(turn)
     }
 
-    /// Makes another the parent.
+    /// Makes another the parent. The one before is among the others from then on.
     pub fn lead_to(&mut self, parent: Address) {
-        self.own
-            .retain(|own| own.point == parent.point && *own != parent);
-        self.own.insert(0, parent);
-        let others = std::mem::take(&mut self.others);
-        self.may_ask(others);
+        let known = std::mem::replace(&mut self.own, vec![parent]);
+        let (own, former): (Vec<_>, Vec<_>) = known
+            .into_iter()
+            .filter(|known| *known != self.own[0])
+            .partition(|known| known.point == self.own[0].point);
+        self.own.extend(own);
+        self.may_ask(former);
     }
 
     /// Whom to dial after so many dials in a row that did not succeed: the parent, and after
@@ -128,6 +144,36 @@ mod tests {
     }
 
     #[test]
+    fn who_was_known_is_asked_when_a_new_parent_knows_nobody() {
+        let named = address("CAS", "cas");
+        let mut ways = Ways::new(vec![address("PR1", "pr1")], named, vec![]);
+        ways.may_ask(vec![address("PR1-2", "pr1-2")]);
+        ways.lead_to(address("PR1-2", "pr1-2"));
+        ways.may_ask(vec![]);
+        let others: Vec<&str> = ways
+            .others()
+            .iter()
+            .map(|known| known.url.as_str())
+            .collect();
+        assert_eq!(others, ["pr1", "cas"]);
+    }
+
+    #[test]
+    fn the_others_are_bounded_and_the_oldest_go() {
+        let named = address("PR1", "named");
+        let mut ways = Ways::new(vec![address("PR1", "own")], named.clone(), vec![]);
+        for number in 0..3 * MAX_OTHERS {
+            ways.may_ask(vec![address("CAS", &format!("at {number}"))]);
+        }
+        assert_eq!(ways.others().len(), MAX_OTHERS + 1);
+        assert_eq!(
+            ways.others()[0],
+            address("CAS", &format!("at {}", 3 * MAX_OTHERS - 1))
+        );
+        assert_eq!(ways.others().last(), Some(&named));
+    }
+
+    #[test]
     fn a_new_parent_takes_the_place_of_the_old_one() {
         let others = vec![address("PR1-2", "new"), address("CAS", "cas")];
         let mut ways = Ways::new(vec![], address("PR1", "old"), others);
@@ -136,7 +182,11 @@ mod tests {
             dialled(&ways, 6),
             ["new", "new", "cas", "new", "old", "new"]
         );
-        ways.may_ask(vec![address("PR1", "old"), address("PR1-2", "new")]);
-        assert_eq!(dialled(&ways, 4), ["new", "new", "old", "new"]);
+        // Whom the new parent does not name is still known.
+        ways.may_ask(vec![address("PR1", "older"), address("PR1-2", "new")]);
+        assert_eq!(
+            dialled(&ways, 8),
+            ["new", "new", "older", "new", "cas", "new", "old", "new"]
+        );
     }
 }

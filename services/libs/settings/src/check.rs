@@ -94,14 +94,17 @@ impl Settings {
         found.result()
     }
 
-    /// Checks what is set for single sites against the sites that there are.
+    /// Checks what is set for single sites against the sites that there are. What stood in the settings
+    /// `before` for a site that was removed since stands in nobody's way.
     ///
     /// # Errors
     /// Everything that is wrong: a site that is not there, or languages that its parent does not have.
-    pub fn check_sites(&self, sites: &Sites) -> Result<(), CheckError> {
+    pub fn check_sites(&self, before: &Self, sites: &Sites) -> Result<(), CheckError> {
         let mut found = Findings::default();
         for (site, section) in &self.site {
-            if section.update_files.is_some()
+            let is_left_over = !sites.contains_key(site) && before.site.get(site) == Some(section);
+            if !is_left_over
+                && section.update_files.is_some()
                 && let Some(why) = self.wrong_with_site(*site, sites)
             {
                 found.unless(false, format!("site.{site}.update-files"), why);

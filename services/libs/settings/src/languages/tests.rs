@@ -94,7 +94,9 @@ fn each_site_has_a_part_of_what_its_parent_has() {
 
 #[track_caller]
 fn refused(changes: &[&str], expected: &str) {
-    let error = with(changes).check_sites(&sites()).unwrap_err();
+    let error = with(changes)
+        .check_sites(&Settings::default(), &sites())
+        .unwrap_err();
     assert_eq!(error.to_string(), expected);
 }
 
@@ -123,7 +125,7 @@ fn more_than_the_parent_has_is_refused_and_named() {
          choose a part of those, or give CAS more first",
     );
     let fine = with(&["site.PR1.update-files=fr,de", "site.SE1.update-files=all"]);
-    assert_eq!(fine.check_sites(&sites()), Ok(()));
+    assert_eq!(fine.check_sites(&Settings::default(), &sites()), Ok(()));
 }
 
 #[test]
@@ -161,7 +163,7 @@ proptest! {
         prop_assert!(of("PR1").beyond(&of("CAS")).is_empty());
         prop_assert!(of("SE1").beyond(&of("PR1")).is_empty());
         // What is not refused is in effect as it was chosen.
-        if settings.check_sites(&sites).is_ok() {
+        if settings.check_sites(&Settings::default(), &sites).is_ok() {
             let chosen = |tags: &[&str]| Wanted::only(tags.iter().map(|tag| language(tag)));
             prop_assert_eq!(of("PR1"), chosen(&primary));
             prop_assert_eq!(of("SE1"), chosen(&secondary));
