@@ -8,7 +8,17 @@ use std::process::Command;
 
 /// Everything that sites are built of.
 const ALL_LIBS: &[&str] = &[
-    "admin", "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+    "admin",
+    "catalog",
+    "daemon",
+    "hierarchy",
+    "journal",
+    "link",
+    "settings",
+    "store",
+    "sync",
+    "trust",
+    "wire",
     "wsus",
 ];
 
@@ -19,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &["catalog"]),
     ("trust", &["catalog"]),
     ("wire", &["catalog", "trust"]),
+    ("hierarchy", &["catalog", "wire"]),
     ("wsus", &["catalog"]),
     ("store", &["catalog", "trust"]),
     ("journal", &["catalog", "daemon", "store", "trust"]),
@@ -41,7 +52,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "ctl",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "trust", "wire",
+            "catalog",
+            "daemon",
+            "hierarchy",
+            "journal",
+            "link",
+            "settings",
+            "trust",
+            "wire",
         ],
     ),
     (

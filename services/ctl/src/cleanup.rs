@@ -1,12 +1,13 @@
 //! `cleanup`: starting the clean-up of the top-level site, and what the last one did.
 
 use crate::connection::{ConnectionArgs, explain, question};
-use crate::console::{Console, harmless};
-use crate::hierarchy::time;
+use crate::console::Console;
 use crate::render::{View, table, text};
+use hierarchy::time;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::Duration;
+use wire::text::harmless;
 use wire::v1::{CleanupReport, GetCleanupReportRequest, RunCleanupRequest};
 
 /// A clean-up of a large catalog takes longer than other questions.

@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// The standard output of a verb.
@@ -77,30 +76,5 @@ impl Console {
         let mut out = io::stdout().lock();
         out.write_all(parting.as_bytes())
             .context("standard output cannot be written")
-    }
-}
-
-/// A text from another machine without the control characters that could steer a terminal.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_steering) {
-        Cow::Owned(text.replace(is_steering, " "))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-fn is_steering(c: char) -> bool {
-    let turns_direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (c.is_control() && c != '\t') || turns_direction
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_cannot_steer_the_terminal() {
-        assert_eq!(harmless("a\x1b[2Jb\u{202e}c"), "a [2Jb c");
-        assert!(matches!(harmless("tab\there"), Cow::Borrowed(_)));
     }
 }

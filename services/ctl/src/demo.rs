@@ -9,12 +9,12 @@ mod plan;
 use crate::connection::{Chosen, Client, Target};
 use crate::console::Console;
 use crate::follow::{self, Started, Verdict, Watch};
-use crate::hierarchy::Hierarchy;
 use crate::progress::{Display, summary, verdict_text};
 use crate::render::{View, table, text};
 use crate::sync::exit_code;
 use anyhow::{Context, bail};
 use children::Children;
+use hierarchy::Hierarchy;
 use plan::{Plan, Site};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -389,7 +389,7 @@ impl Interruption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::{report, three_tiers};
+    use hierarchy::samples::{report, three_tiers};
 
     #[test]
     fn a_demo_converged_when_all_its_sites_hold_one_catalog() {

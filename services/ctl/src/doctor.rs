@@ -3,7 +3,7 @@
 pub mod policy;
 pub mod registry;
 
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use crate::render::{View, table};
 use anyhow::{Context as _, bail};
 use policy::{InstalledBy, Policy, Verdict};
@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use wire::text::harmless;
 
 /// Largest exported registry file, in bytes.
 const MOST_FILE: u64 = 4 << 20;

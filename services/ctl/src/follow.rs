@@ -10,7 +10,7 @@ pub use tracker::{
 };
 
 use crate::connection::{Client, explain};
-use crate::hierarchy::Hierarchy;
+use hierarchy::Hierarchy;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::StreamExt;

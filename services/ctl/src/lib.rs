@@ -10,7 +10,6 @@ pub mod console;
 pub mod demo;
 pub mod doctor;
 pub mod follow;
-pub mod hierarchy;
 pub mod log;
 pub mod message;
 pub mod progress;

@@ -1,12 +1,13 @@
 //! `log`: lines of any site's `wsyncmgr.log`, read where the site is.
 
 use crate::connection::{ConnectionArgs, explain};
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::process::ExitCode;
 use tokio_stream::StreamExt;
+use wire::text::harmless;
 use wire::v1::ReadLogRequest;
 
 /// Most lines that can be asked for at once.

@@ -1,12 +1,13 @@
 //! `message list`: what the sites reported, with what to do about it.
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
-use crate::console::{Console, harmless};
-use crate::hierarchy::time;
+use crate::console::Console;
 use crate::render::{View, json, text};
+use hierarchy::time;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use std::process::ExitCode;
+use wire::text::harmless;
 use wire::v1::{ListStatusMessagesRequest, StatusEntry};
 
 /// Most messages that can be asked for at once.
@@ -117,7 +118,7 @@ pub(crate) fn lines(entry: &StatusEntry, view: &View) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::at;
+    use hierarchy::samples::at;
     use jiff::tz::TimeZone;
     use wire::v1::StatusMessage;
 

@@ -4,17 +4,18 @@ mod ending;
 
 pub use ending::{Summary, summary, verdict_text};
 
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use crate::follow::{Progress, SiteOutcome};
-use crate::hierarchy::{Hierarchy, State};
 use crate::render::table::percent;
 use crate::render::text::count;
 use crate::render::{View, table};
+use hierarchy::{Hierarchy, State};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal};
+use wire::text::harmless;
 use wire::v1::SiteReport;
 
 /// Width of a bar, in characters.
@@ -334,7 +335,7 @@ fn outcome_name(outcome: &SiteOutcome) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::{run, three_tiers};
+    use hierarchy::samples::{run, three_tiers};
     use jiff::Timestamp;
     use jiff::tz::TimeZone;
 

@@ -4,7 +4,7 @@
 mod show;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use crate::render::View;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -13,6 +13,7 @@ use settings::change::{Change, difference};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use wire::text::harmless;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
     Assignments, ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest,

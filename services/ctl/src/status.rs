@@ -3,8 +3,8 @@
 use crate::connection::ConnectionArgs;
 use crate::console::Console;
 use crate::follow::{self, Watch};
-use crate::hierarchy::{Behind, Hierarchy, State, present_error};
 use crate::render::{View, json, table, text};
+use hierarchy::{Behind, Hierarchy, State, present_error};
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -107,7 +107,7 @@ async fn watch(console: &Console, mut watch: Watch) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::{report, run, three_tiers};
+    use hierarchy::samples::{report, run, three_tiers};
     use wire::v1::SiteReport;
 
     #[test]

@@ -3,11 +3,12 @@
 pub(crate) mod decide;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
-use crate::console::{Console, harmless};
-use crate::hierarchy::time;
+use crate::console::Console;
 use crate::render::{View, json, table, text};
+use hierarchy::time;
 use serde::Serialize;
 use std::process::ExitCode;
+use wire::text::harmless;
 use wire::v1::{
     GetUpdateRequest, GetUpdateResponse, ListUpdatesRequest, UpdateFile, UpdateSummary,
 };

@@ -1,7 +1,7 @@
 //! What an answer with an error means for the person who asked.
 
-use crate::console::harmless;
 use tonic::{Code, Status};
+use wire::text::harmless;
 
 /// A refusal in words that say what to do. `doing` says what was tried, as in "starting a synchronization".
 pub fn explain(status: Status, server: &str, doing: &str) -> anyhow::Error {

@@ -166,7 +166,7 @@ impl Children {
         }
         let indented: Vec<_> = last
             .iter()
-            .map(|line| format!("  {}", crate::console::harmless(line)))
+            .map(|line| format!("  {}", wire::text::harmless(line)))
             .collect();
         format!(", its last words were:\n{}", indented.join("\n"))
     }

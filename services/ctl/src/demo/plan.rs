@@ -1,6 +1,6 @@
 //! Which sites a demo has.
 
-use crate::hierarchy::Hierarchy;
+use hierarchy::Hierarchy;
 
 /// Code of the central site.
 pub const TOP: &str = "CAS";
@@ -78,7 +78,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::three_tiers;
+    use hierarchy::samples::three_tiers;
 
     #[test]
     fn secondary_sites_are_spread_over_the_primary_sites() {

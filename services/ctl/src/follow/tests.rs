@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::follow::Verdict;
-use crate::hierarchy::tests::{report, run};
+use hierarchy::samples::{report, run};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use tokio_stream::wrappers::TcpListenerStream;

@@ -1,6 +1,6 @@
 //! When a synchronization is over, and how it went.
 
-use crate::hierarchy::{Hierarchy, present_error, time};
+use hierarchy::{Hierarchy, present_error, time};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -350,7 +350,7 @@ fn is_trouble(outcome: &SiteOutcome) -> bool {
 }
 
 fn run_error(site: &SiteReport, run: &RunReport) -> String {
-    let error = crate::console::harmless(&run.error).into_owned();
+    let error = wire::text::harmless(&run.error).into_owned();
     let error = Some(error).filter(|error| !error.is_empty());
     error
         .or_else(|| present_error(site))

@@ -1,11 +1,11 @@
 //! How a synchronization ended, for people and for scripts.
 
 use super::outcome_name;
-use crate::console::harmless;
 use crate::follow::{Goal, SiteOutcome, Verdict};
 use crate::render::text::{count, hex, uuid};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use wire::text::harmless;
 
 /// The end as one line of JSON.
 #[derive(Debug, Serialize)]

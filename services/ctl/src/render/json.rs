@@ -2,7 +2,7 @@
 //! in RFC 3339. What is not known is null.
 
 use super::text::{hex, uuid};
-use crate::hierarchy::{Behind, Hierarchy, time};
+use hierarchy::{Behind, Hierarchy, time};
 use jiff::Timestamp;
 use serde::Serialize;
 use wire::v1;
@@ -284,7 +284,7 @@ pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hierarchy::tests::{report, three_tiers};
+    use hierarchy::samples::{report, three_tiers};
 
     #[test]
     fn a_site_has_the_names_of_the_proto_file() {

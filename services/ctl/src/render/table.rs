@@ -2,14 +2,14 @@
 
 use super::View;
 use super::text::{self, ago, ahead, clock, count, duration, short_digest};
-use crate::console::harmless;
 use crate::doctor::policy::{Policy, Verdict};
-use crate::hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use comfy_table::LineStyle;
 use comfy_table::presets::NOTHING;
 use comfy_table::{
     Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
+use hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
+use wire::text::harmless;
 use wire::v1::{CleanupReport, SiteReport, UpdateSummary};
 
 /// Shown where there is nothing to say.

@@ -78,7 +78,7 @@ pub fn date_and_time(time: Timestamp, view: &View) -> String {
 /// What is to happen with an update, and when it must be done.
 pub fn approval(decision: &Decision, view: &View) -> String {
     let word = crate::update::decide::word(decision.approval());
-    match crate::hierarchy::time(decision.deadline.as_ref()) {
+    match hierarchy::time(decision.deadline.as_ref()) {
         Some(deadline) => format!("{word} by {}", date_and_time(deadline, view)),
         None => word.to_owned(),
     }
@@ -98,7 +98,7 @@ pub fn decision(decision: &Decision, newest: u32, view: &View) -> String {
         ));
     }
     text.push_str(&format!(", decided by {}", decision.decided_by));
-    if let Some(at) = crate::hierarchy::time(decision.changed_at.as_ref()) {
+    if let Some(at) = hierarchy::time(decision.changed_at.as_ref()) {
         text.push_str(&format!(" at {}", date_and_time(at, view)));
     }
     text

@@ -1,9 +1,9 @@
 //! How settings and their history look.
 
-use crate::console::{Console, harmless};
-use crate::hierarchy::time;
+use crate::console::Console;
 use crate::render::{View, text};
 use anyhow::Context as _;
+use hierarchy::time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use owo_colors::OwoColorize as _;
@@ -12,6 +12,7 @@ use settings::Settings;
 use settings::change::plain;
 use settings::schedule::Schedule;
 use std::collections::BTreeMap;
+use wire::text::harmless;
 use wire::v1::{CategoryEntry, Choice, GetSettingsResponse, SettingsVersion};
 
 /// A value longer than this is cut in the list; `--json` has all of it.

@@ -1,9 +1,10 @@
 //! `site source`: by which of its software update points a site synchronizes.
 
 use crate::connection::{Client, explain, question};
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use serde::Serialize;
 use std::process::ExitCode;
+use wire::text::harmless;
 use wire::v1::{GetSourceRequest, SwitchSourceRequest};
 
 #[derive(Serialize)]

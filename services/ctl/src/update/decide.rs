@@ -2,7 +2,7 @@
 
 use super::{List, each_page};
 use crate::connection::{Client, explain, question};
-use crate::console::{Console, harmless};
+use crate::console::Console;
 use crate::render::{View, text};
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use wire::convert::from_timestamp;
+use wire::text::harmless;
 use wire::v1::{
     Approval, DecideUpdatesRequest, DecideUpdatesResponse, DecisionOutcome, Licence, UpdateDecided,
     UpdateSummary,
@@ -228,7 +229,7 @@ fn outcome_word(outcome: DecisionOutcome) -> &'static str {
 
 /// The licence terms of an update, for people.
 pub(super) fn licence_text(licence: &Licence, view: &View) -> String {
-    let at = crate::hierarchy::time(licence.accepted_at.as_ref());
+    let at = hierarchy::time(licence.accepted_at.as_ref());
     let state = match (licence.accepted, at) {
         (false, _) => "not accepted".to_owned(),
         (true, None) => "accepted with another update".to_owned(),

@@ -3,6 +3,7 @@
 //! Nothing that arrives from another process is used before it went through [`convert`].
 
 pub mod convert;
+pub mod text;
 
 /// The messages and services of the package `headwater.v1`.
 #[allow(

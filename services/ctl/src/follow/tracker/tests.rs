@@ -1,5 +1,5 @@
 use super::*;
-use crate::hierarchy::tests::{report, run, three_tiers};
+use hierarchy::samples::{report, run, three_tiers};
 
 const OURS: u8 = 5;
 const ZERO: Duration = Duration::ZERO;

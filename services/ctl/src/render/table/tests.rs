@@ -1,5 +1,5 @@
 use super::*;
-use crate::hierarchy::tests::{at, report, run, three_tiers};
+use hierarchy::samples::{at, report, run, three_tiers};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 

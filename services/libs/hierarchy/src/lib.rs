@@ -1,15 +1,24 @@
-//! The sites as they reported themselves, put in the order of the tree, and what each report means.
+//! The sites as they reported themselves, put in the order of the tree, and what each report means: its state,
+//! and how far it is behind. Pure: what the verbs print, the dashboard shows and an alert says is read here.
 
-use crate::console::harmless;
+use catalog::{PointId, SiteCode};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::convert;
+use wire::text::harmless;
 use wire::v1::{RunReport, SiteReport};
+
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 
 /// The newest report of every site, by site code.
 #[derive(Debug, Clone, Default)]
 pub struct Hierarchy {
     sites: BTreeMap<String, SiteReport>,
+    /// Code of the top-level site.
+    top: Option<String>,
+    /// How many software update points each site has.
+    points: BTreeMap<SiteCode, usize>,
 }
 
 /// What a site does, as far as it is known.
@@ -88,11 +97,20 @@ impl Hierarchy {
     /// The sites of a complete list.
     pub fn new(reports: Vec<SiteReport>) -> Self {
         let reports = reports.into_iter();
-        Self {
-            sites: reports
-                .map(|report| (report.site_code.clone(), report))
-                .collect(),
+        let sites: BTreeMap<_, _> = reports
+            .map(|report| (report.site_code.clone(), report))
+            .collect();
+        let mut every = sites.values();
+        let top = every
+            .clone()
+            .find(|site| site.parent.is_empty())
+            .or_else(|| every.find(|site| !sites.contains_key(&site.parent)));
+        let top = top.map(|top| top.site_code.clone());
+        let mut points = BTreeMap::new();
+        for site in sites.values().filter_map(|site| place(&site.site_code)) {
+            *points.entry(site).or_default() += 1;
         }
+        Self { sites, top, points }
     }
 
     /// Number of sites.
@@ -113,11 +131,7 @@ impl Hierarchy {
     /// The top-level site: the one without a parent. Where a site below it was asked, which knows itself and
     /// what is below, that site.
     pub fn top(&self) -> Option<&SiteReport> {
-        let mut sites = self.sites.values();
-        sites
-            .clone()
-            .find(|site| site.parent.is_empty())
-            .or_else(|| sites.find(|site| !self.sites.contains_key(&site.parent)))
+        self.sites.get(self.top.as_deref()?)
     }
 
     /// Whether a report is that of the top-level site.
@@ -128,18 +142,11 @@ impl Hierarchy {
 
     /// What a software update point is to its site.
     pub fn role(&self, site: &SiteReport) -> Role {
-        let place = |code: &str| {
-            convert::site_code("site_code", code)
-                .ok()
-                .map(|point| point.site())
-        };
         let own = place(&site.site_code);
-        let mut others = self.sites.values().filter(|other| {
-            other.site_code != site.site_code && own.is_some() && place(&other.site_code) == own
-        });
+        let points = own.and_then(|own| self.points.get(&own));
         if own.is_some() && place(&site.parent) == own {
             Role::Replica
-        } else if others.next().is_some() {
+        } else if points.is_some_and(|points| *points > 1) {
             Role::Source
         } else {
             Role::Only
@@ -251,6 +258,11 @@ impl Hierarchy {
     }
 }
 
+/// The site of a software update point; none where the code is none.
+fn place(code: &str) -> Option<SiteCode> {
+    code.parse().ok().map(PointId::site)
+}
+
 fn run_state(run: &RunReport, next_attempt: Option<Timestamp>) -> State {
     let running = |phase| State::Running {
         phase,
@@ -287,64 +299,9 @@ pub fn present_error(site: &SiteReport) -> Option<String> {
 }
 
 #[cfg(test)]
-impl Hierarchy {
-    /// Exchanges the reports of some sites.
-    pub(crate) fn absorb(&mut self, reports: Vec<SiteReport>) {
-        let reports = reports.into_iter();
-        self.sites
-            .extend(reports.map(|report| (report.site_code.clone(), report)));
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// A site that completed a run at second 100 and stands at position 10.
-    pub(crate) fn report(code: &str, kind: &str, parent: &str) -> SiteReport {
-        SiteReport {
-            site_code: code.into(),
-            site_kind: kind.into(),
-            parent: parent.into(),
-            epoch: vec![7; 16],
-            position: 10,
-            verified_position: 10,
-            root: vec![1; 32],
-            items: 9,
-            run: Some(run(1, "Completed")),
-            last_success: Some(at(100)),
-            reported: Some(at(100)),
-            upstream: parent.into(),
-            connected: true,
-            version: "0.1.0".into(),
-            ..SiteReport::default()
-        }
-    }
-
-    pub(crate) fn run(id: u8, state: &str) -> RunReport {
-        let over = matches!(state, "Completed" | "Failed" | "Cancelled");
-        RunReport {
-            id: vec![id; 16],
-            state: state.into(),
-            started: Some(at(90 + i64::from(id))),
-            finished: over.then(|| at(95 + i64::from(id))),
-            ..RunReport::default()
-        }
-    }
-
-    pub(crate) fn at(second: i64) -> prost_types::Timestamp {
-        convert::from_timestamp(Timestamp::from_second(second).unwrap())
-    }
-
-    pub(crate) fn three_tiers() -> Hierarchy {
-        Hierarchy::new(vec![
-            report("SE1", "secondary", "PR1"),
-            report("SE2", "secondary", "PR2"),
-            report("PR2", "primary", "CAS"),
-            report("PR1", "primary", "CAS"),
-            report("CAS", "central", ""),
-        ])
-    }
+    use crate::samples::{at, report, three_tiers};
 
     fn order(hierarchy: &Hierarchy) -> Vec<(usize, &str)> {
         let order = hierarchy.in_tree_order().into_iter();
