@@ -4,7 +4,7 @@ use crate::process::Process;
 use anyhow::{Context as _, bail};
 use ctl::connection::{Chosen, Client, Target, question};
 use ctl::follow::{self, Watch};
-use ctl::hierarchy::{Hierarchy as Reports, time};
+use hierarchy::{Hierarchy as Reports, time};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -169,7 +169,7 @@ impl Hierarchy {
         let wait = async {
             loop {
                 if let (Some(site), Some(top)) = (self.known.site(code), self.known.site(TOP)) {
-                    if let Some(error) = ctl::hierarchy::present_error(site) {
+                    if let Some(error) = hierarchy::present_error(site) {
                         bail!("{code} failed: {error}");
                     }
                     if let Some(found) = found(site, top) {
