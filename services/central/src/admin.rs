@@ -9,7 +9,7 @@ mod journal_service;
 mod settings_service;
 mod sync_service;
 
-use ::admin::{Caller, Reading};
+use ::admin::{Access, Caller, Reading};
 
 use crate::admission::CentralAdmission;
 use crate::cleanup::Cleaner;
@@ -24,6 +24,7 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
 use trust::Role;
 use trust::seal::Sealer;
+use wire::v1::access_service_server::AccessServiceServer;
 use wire::v1::approval_service_server::ApprovalServiceServer;
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::cleanup_service_server::CleanupServiceServer;
@@ -51,6 +52,7 @@ impl Admin {
     /// Adds the services to a router.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes
+            .add_service(AccessServiceServer::new(Access(self.reading.clone())))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(ApprovalServiceServer::new(self.clone()))

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use wire::v1::access_service_client::AccessServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
@@ -163,6 +164,11 @@ impl Client {
     /// The settings.
     pub fn settings(&self) -> SettingsServiceClient<Transport> {
         SettingsServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Access tokens.
+    pub fn access(&self) -> AccessServiceClient<Transport> {
+        AccessServiceClient::new(self.transport.clone())
     }
 
     /// The clean-up.

@@ -4,6 +4,7 @@
 //! Owns: which site a verb asks and with which credential, and how answers look. Must not: know a
 //! database, decide anything that a site decides, or read anything of a site but its admin credential.
 
+pub mod access;
 pub mod cleanup;
 pub mod connection;
 pub mod console;
@@ -42,6 +43,8 @@ pub enum Verb {
     Cleanup(cleanup::Command),
     /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),
+    /// Make, list and revoke access tokens, with which people and scripts use a site
+    Access(access::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
     Doctor(doctor::Command),
     /// Start a whole hierarchy on this machine, synchronize it and watch
@@ -64,6 +67,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Settings(command) => settings::execute(command).await,
         Verb::Cleanup(command) => cleanup::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
+        Verb::Access(command) => access::execute(command).await,
         Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,
     }

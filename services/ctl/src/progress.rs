@@ -6,9 +6,9 @@ pub use ending::{Summary, summary, verdict_text};
 
 use crate::console::Console;
 use crate::follow::{Progress, SiteOutcome};
-use crate::render::table::percent;
+use crate::render::View;
 use crate::render::text::count;
-use crate::render::{View, table};
+use hierarchy::words::percent;
 use hierarchy::{Hierarchy, State};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
@@ -123,7 +123,7 @@ fn pending(hierarchy: &Hierarchy, site: &SiteReport, queued: bool, view: &View) 
             }
         }
         State::Offline { .. } | State::Failed { .. } | State::Cancelled | State::Other(_) => {
-            open(table::state_text(&state, view).to_lowercase(), None)
+            open(state.text(view.now).to_lowercase(), None)
         }
     }
 }

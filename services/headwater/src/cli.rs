@@ -31,7 +31,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Synchronize and look",
         &[
-            "sync", "status", "settings", "log", "message", "update", "cleanup",
+            "sync", "status", "settings", "log", "message", "update", "cleanup", "access",
         ],
     ),
     ("Look around it", &["doctor"]),

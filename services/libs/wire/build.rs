@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "site_link",
         "admin",
         "settings",
+        "access",
     ]
     .map(|name| format!("headwater/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;

@@ -5,6 +5,7 @@ use link::Site;
 use link::dial::TcpConnector;
 use std::sync::Arc;
 use store::Store;
+use store::access::AccessTokenRow;
 use store::query::RevisionRow;
 use tempfile::TempDir;
 use testkit::patience::LONG;
@@ -58,9 +59,8 @@ impl Child {
         let token = AccessToken::new(self.site.code, pin, &mut ambient.new_rng());
         let mut tx = self.site.store.begin().await.unwrap();
         let (hash, name) = (token.hash(), role.name());
-        tx.put_access_token(hash.as_bytes(), name, name, ambient.now())
-            .await
-            .unwrap();
+        let row = AccessTokenRow::new(name, name, ambient.now());
+        tx.put_access_token(hash.as_bytes(), &row).await.unwrap();
         tx.commit().await.unwrap();
         format!("Bearer {}", token.encode().expose_secret())
     }

@@ -64,6 +64,10 @@ const ADMINISTRATORS: [Outcome; 9] = [
 
 /// Every RPC, and what is expected. A new one belongs here.
 const TABLE: &[(&str, [Outcome; 9])] = &[
+    ("AccessService/CreateAccessToken", ADMINISTRATORS),
+    ("AccessService/GetCaller", VIEWERS),
+    ("AccessService/ListAccessTokens", ADMINISTRATORS),
+    ("AccessService/RevokeAccessToken", ADMINISTRATORS),
     ("ApprovalService/DecideUpdates", OPERATORS),
     ("CatalogService/GetUpdate", VIEWERS),
     ("CatalogService/ListUpdates", VIEWERS),

@@ -80,9 +80,8 @@ impl Playground {
         let mut tx = self.central.site.store.begin().await.unwrap();
         let now = self.ambient.now();
         let (hash, role) = (token.hash(), role.name());
-        tx.put_access_token(hash.as_bytes(), role, role, now)
-            .await
-            .unwrap();
+        let row = AccessTokenRow::new(role, role, now);
+        tx.put_access_token(hash.as_bytes(), &row).await.unwrap();
         tx.commit().await.unwrap();
         format!("Bearer {}", token.encode().expose_secret())
     }

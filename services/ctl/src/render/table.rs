@@ -1,7 +1,7 @@
 //! Tables for people: no frame, a line under the heading, colours only where they are welcome.
 
 use super::View;
-use super::text::{self, ago, ahead, clock, count, duration, short_digest};
+use super::text::{self, ago, clock, count, short_digest};
 use crate::doctor::policy::{Policy, Verdict};
 use comfy_table::LineStyle;
 use comfy_table::presets::NOTHING;
@@ -10,7 +10,7 @@ use comfy_table::{
 };
 use hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use wire::text::harmless;
-use wire::v1::{CleanupReport, SiteReport, UpdateSummary};
+use wire::v1::{AccessTokenEntry, CleanupReport, SiteReport, UpdateSummary};
 
 /// Shown where there is nothing to say.
 const NOTHING_TO_SAY: &str = "-";
@@ -44,13 +44,13 @@ pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
             site_cell(depth, site),
             Cell::new(kind_text(hierarchy, site)),
             Cell::new(or_nothing(&site.upstream)),
+            coloured(Cell::new(state.text(view.now)), state_colour(&state), view),
+            number(&position_text(site)),
             coloured(
-                Cell::new(state_text(&state, view)),
-                state_colour(&state),
+                Cell::new(behind.text().unwrap_or_else(|| NOTHING_TO_SAY.into())),
+                behind_colour(behind),
                 view,
             ),
-            number(&position_text(site)),
-            coloured(Cell::new(behind_text(behind)), behind_colour(behind), view),
             Cell::new(last_success_text(site, has(WIDE), view)),
             Cell::new(error.as_deref().unwrap_or(NOTHING_TO_SAY)),
         ];
@@ -76,9 +76,7 @@ pub fn sites(hierarchy: &Hierarchy, view: &View) -> String {
     let mut table = table(view, &names);
     for (depth, site) in hierarchy.in_tree_order() {
         let link = match hierarchy.state(site) {
-            State::Offline { last_seen, behind } => {
-                offline_text(last_seen, behind.as_deref(), view)
-            }
+            offline @ State::Offline { .. } => offline.text(view.now),
             State::Never
             | State::Running { .. }
             | State::Completed
@@ -177,6 +175,27 @@ pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) 
     folded(table, 80)
 }
 
+/// One row an access token.
+pub fn access_tokens(tokens: &[AccessTokenEntry], view: &View) -> String {
+    let mut table = table(view, &["Name", "Role", "Created", "By", "Expires"]);
+    for token in tokens {
+        let created = time(token.created.as_ref()).map(|created| clock(created, view));
+        let expires = match time(token.expires.as_ref()) {
+            Some(end) if end <= view.now => "expired".to_owned(),
+            Some(end) => text::date_and_time(end, view),
+            None => "when it is revoked".to_owned(),
+        };
+        table.add_row(vec![
+            Cell::new(or_nothing(&token.name)),
+            Cell::new(or_nothing(&token.role)),
+            Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
+            Cell::new(or_nothing(&token.created_by)),
+            Cell::new(expires),
+        ]);
+    }
+    finished(table)
+}
+
 /// What a clean-up did, or would do.
 pub fn cleanup(report: &CleanupReport, view: &View) -> String {
     let done = if report.dry_run { "Would do" } else { "Done" };
@@ -201,63 +220,6 @@ pub fn update_state(update: &UpdateSummary) -> &str {
     match update.expired_since {
         Some(_) => "Expired (superseded)",
         None => &update.publication_state,
-    }
-}
-
-/// What a site does, in words.
-pub fn state_text(state: &State, view: &View) -> String {
-    match state {
-        State::Offline { last_seen, behind } => offline_text(*last_seen, behind.as_deref(), view),
-        State::Never => "Never synchronized".into(),
-        State::Running {
-            phase,
-            processed,
-            total,
-        } => {
-            let phase = capitalized(phase);
-            match percent(*processed, *total) {
-                Some(percent) => format!("{phase} {percent}%"),
-                None => phase,
-            }
-        }
-        State::Completed => "Completed".into(),
-        State::Failed {
-            next_attempt: Some(next),
-        } => format!("Failed, tries again {}", ahead(*next, view)),
-        State::Failed { next_attempt: None } => "Failed".into(),
-        State::Cancelled => "Cancelled".into(),
-        State::Other(name) => name.clone(),
-    }
-}
-
-/// How far of the way, rounded down, as `wsyncmgr.log` does; nothing while the end is not known.
-pub fn percent(processed: u64, total: u64) -> Option<u64> {
-    let hundredfold = u128::from(processed.min(total)) * 100;
-    let percent = hundredfold.checked_div(u128::from(total))?;
-    u64::try_from(percent).ok()
-}
-
-fn offline_text(last_seen: Option<jiff::Timestamp>, behind: Option<&str>, view: &View) -> String {
-    let seen = last_seen.map(|time| format!("last seen {}", ago(time, view)));
-    let behind = behind.map(|code| format!("{code} is offline"));
-    match behind.or(seen) {
-        Some(detail) => format!("Offline ({detail})"),
-        None => "Offline (never seen)".into(),
-    }
-}
-
-fn behind_text(behind: Behind) -> String {
-    match behind {
-        Behind::Current => NOTHING_TO_SAY.into(),
-        Behind::By {
-            positions,
-            age: Some(age),
-        } => format!("{} ({})", count(positions), duration(age)),
-        Behind::By {
-            positions,
-            age: None,
-        } => count(positions),
-        Behind::Differs => "other content".into(),
     }
 }
 
@@ -317,12 +279,6 @@ fn behind_colour(behind: Behind) -> Option<Color> {
         Behind::By { .. } => Some(Color::Yellow),
         Behind::Differs => Some(Color::Red),
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(chars).collect()
 }
 
 fn or_nothing(text: &str) -> String {

@@ -1,60 +1,22 @@
 //! Numbers, times and digests in words.
 
 use super::View;
-use jiff::{SignedDuration, Timestamp};
+use hierarchy::words;
+pub use hierarchy::words::{count, duration, size};
+use jiff::Timestamp;
 use wire::v1::{Approval, Decision};
 
 /// Bytes of a digest that are shown to people; scripts get all of them.
 const SHOWN_DIGEST: usize = 8;
 
-/// A number with its thousands parted: 12,345.
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A length of time in its largest unit, two for hours: "35 s", "12 min", "3 h 20 min", "5 days".
-pub fn duration(length: SignedDuration) -> String {
-    let seconds = length.as_secs().max(0);
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    match (hours, minutes) {
-        (48.., _) => format!("{} days", hours / 24),
-        (1.., _) if minutes % 60 == 0 => format!("{hours} h"),
-        (1.., _) => format!("{hours} h {} min", minutes % 60),
-        (_, 1..) => format!("{minutes} min"),
-        _ => format!("{seconds} s"),
-    }
-}
-
 /// A point in time as seen from now: "just now", "2 min ago".
 pub fn ago(then: Timestamp, view: &View) -> String {
-    let since = view.now.duration_since(then);
-    if since.as_secs() < 5 {
-        "just now".into()
-    } else {
-        format!("{} ago", duration(since))
-    }
+    words::ago(then, view.now)
 }
 
 /// A point in time that is still to come: "in 12 min", "now".
 pub fn ahead(then: Timestamp, view: &View) -> String {
-    let until = then.duration_since(view.now);
-    match until.as_secs() {
-        ..1 => "now".into(),
-        1..60 => format!("in {}", duration(until)),
-        // To the nearest minute: two hours that have just begun are two hours.
-        _ => format!(
-            "in {}",
-            duration(until.saturating_add(SignedDuration::from_secs(30)))
-        ),
-    }
+    words::ahead(then, view.now)
 }
 
 /// A point in time on the clock of the person who looks; the date is left out when it is today's.
@@ -104,21 +66,6 @@ pub fn decision(decision: &Decision, newest: u32, view: &View) -> String {
     text
 }
 
-/// A size in bytes, KB, MB or GB of 1,024.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    let mut unit = 0;
-    let mut tenths = bytes.saturating_mul(10) / 1024;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", count(tenths / 10), tenths % 10, UNITS[unit])
-}
-
 /// Bytes as hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -155,30 +102,6 @@ mod tests {
     }
 
     #[test]
-    fn thousands_are_parted() {
-        let shown = [0, 999, 1000, 123_456, 1_234_567].map(count);
-        assert_eq!(shown, ["0", "999", "1,000", "123,456", "1,234,567"]);
-    }
-
-    #[test]
-    fn a_duration_reads_as_people_say_it() {
-        let shown = [-3, 0, 59, 60, 3_599, 3_600, 12_000, 172_799, 172_800];
-        let shown = shown.map(|s| duration(SignedDuration::from_secs(s)));
-        let expected = [
-            "0 s",
-            "0 s",
-            "59 s",
-            "1 min",
-            "59 min",
-            "1 h",
-            "3 h 20 min",
-            "47 h 59 min",
-            "2 days",
-        ];
-        assert_eq!(shown, expected);
-    }
-
-    #[test]
     fn times_are_local_and_relative() {
         let view = view();
         let today: Timestamp = "2026-11-21T11:58:00Z".parse().unwrap();
@@ -193,10 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_digests_are_short() {
-        let shown = [12, 1_536, 5_242_880, u64::MAX].map(size);
-        assert_eq!(shown[..3], ["12 bytes", "1.5 KB", "5.0 MB"]);
-        assert!(shown[3].ends_with("TB"), "{}", shown[3]);
+    fn digests_are_short() {
         assert_eq!(short_digest(&[0xab; 32]), "abababababababab");
         assert_eq!(short_digest(&[1]), "01");
         assert_eq!(uuid(&[1]), None);

@@ -6,12 +6,13 @@ use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use store::Store;
+use store::access::AccessTokenRow;
 use trust::{AccessToken, AuthorityPin, Role};
 
 /// Where the verbs find the server and a token.
 const CREDENTIAL_FILE: &str = "admin-credential.json";
 /// Name of the token in that file.
-const LOCAL_ADMINISTRATOR: &str = "local administrator";
+pub(crate) const LOCAL_ADMINISTRATOR: &str = "local administrator";
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
@@ -48,13 +49,9 @@ pub async fn ensure(
         Some(_) | None => AccessToken::new(site, pin, &mut ambient.new_rng()),
     };
     let mut tx = store.begin().await?;
-    tx.put_access_token(
-        token.hash().as_bytes(),
-        LOCAL_ADMINISTRATOR,
-        Role::Administrator.name(),
-        ambient.now(),
-    )
-    .await?;
+    let role = Role::Administrator.name();
+    let row = AccessTokenRow::new(LOCAL_ADMINISTRATOR, role, ambient.now());
+    tx.put_access_token(token.hash().as_bytes(), &row).await?;
     tx.commit().await?;
     let credential = serde_json::json!({
         "server": format!("https://{}", reachable(listen)),

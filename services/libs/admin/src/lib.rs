@@ -4,12 +4,14 @@
 //! The top-level site adds what changes anything; at every other site [`Replica`] refuses that and says where to
 //! do it.
 
+pub mod access;
 pub mod credential;
 pub mod decisions_shown;
 pub mod reading;
 pub mod replica;
 pub mod updates;
 
+pub use access::Access;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

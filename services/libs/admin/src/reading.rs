@@ -52,6 +52,8 @@ pub struct Reading {
 pub struct Caller {
     /// Name of the access token.
     pub name: String,
+    /// What it may do.
+    pub role: Role,
 }
 
 /// A failure of the database, told to the journal and not to the caller.
@@ -85,8 +87,18 @@ impl Reading {
             let mut read = self.site.store.read().await?;
             read.access_token(token.hash().as_bytes()).await
         };
-        let (name, role) = found.await.map_err(internal)?.ok_or_else(unknown)?;
-        let role: Role = role
+        let found = found.await.map_err(internal)?.ok_or_else(unknown)?;
+        let name = found.name;
+        if found
+            .expires
+            .is_some_and(|expires| expires <= self.site.ambient.now())
+        {
+            return Err(Status::unauthenticated(format!(
+                "the access token {name:?} has expired: ask an administrator for another"
+            )));
+        }
+        let role: Role = found
+            .role
             .parse()
             .map_err(|_| Status::internal("the role of the access token is not known"))?;
         if !role.may(needed) {
@@ -96,11 +108,11 @@ impl Reading {
                 role.name()
             )));
         }
-        Ok(Caller { name })
+        Ok(Caller { name, role })
     }
 
     /// The parent; none at the top-level site.
-    fn parent(&self) -> Option<PointId> {
+    pub(crate) fn parent(&self) -> Option<PointId> {
         let parent = self.site.parent.borrow();
         parent.as_ref().map(|parent| parent.point)
     }

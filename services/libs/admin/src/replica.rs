@@ -1,11 +1,13 @@
 //! The admin API of a site that is a replica: it shows what it has, and refuses every change with the site at
 //! which to make it.
 
+use crate::access::Access;
 use crate::reading::{Answers, Reading};
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 use trust::Role;
 use wire::convert;
+use wire::v1::access_service_server::AccessServiceServer;
 use wire::v1::approval_service_server::{ApprovalService, ApprovalServiceServer};
 use wire::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
 use wire::v1::cleanup_service_server::{CleanupService, CleanupServiceServer};
@@ -35,6 +37,7 @@ impl Replica {
     /// Adds the services to a router.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes
+            .add_service(AccessServiceServer::new(Access(self.0.clone())))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(ApprovalServiceServer::new(self.clone()))

@@ -10,6 +10,7 @@ use wire::v1::{RunReport, SiteReport};
 
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod words;
 
 /// The newest report of every site, by site code.
 #[derive(Debug, Clone, Default)]

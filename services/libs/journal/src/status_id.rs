@@ -277,6 +277,10 @@ catalogue! {
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";
     /// ISTR0 site.
     SyncFailureAlertCanceled = 9056 Information "synchronization alert canceled", "site {0} synchronizes again: its synchronization alert is canceled", "", "";
+    /// ISTR0 name, ISTR1 role, ISTR2 end, ISTR3 who.
+    AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
+    /// ISTR0 name, ISTR1 who.
+    AccessTokenRevoked = 9081 Information "access token revoked", "the access token {0} was revoked by {1}", "", "";
 }
 
 impl StatusId {

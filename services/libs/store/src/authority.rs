@@ -1,5 +1,5 @@
-//! What the hierarchy's authority, the top-level site, keeps: its sites, join tokens, access tokens
-//! and the newest report of every site.
+//! What the hierarchy's authority, the top-level site, keeps: its sites, join tokens and the newest
+//! report of every site.
 
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
@@ -242,33 +242,6 @@ impl Tx<'_> {
             .await
     }
 
-    /// Writes an access token down: the digest of its secret, whose it is and what it may do.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn put_access_token(
-        &mut self,
-        secret_hash: &[u8],
-        name: &str,
-        role: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let values = [
-            secret_hash.into(),
-            name.into(),
-            role.into(),
-            now.as_millisecond().into(),
-        ];
-        self.connection()
-            .insert(
-                "insert into access_token (secret_hash, name, role, created)",
-                vec![values],
-                " on conflict (secret_hash) do nothing",
-            )
-            .await?;
-        Ok(())
-    }
-
     /// Keeps the newest report of a site. False when a newer one is held.
     ///
     /// # Errors
@@ -317,24 +290,6 @@ impl Read<'_> {
             .fetch(format!("{SITE} order by code"), vec![])
             .await?;
         rows.iter().map(site_of).collect()
-    }
-
-    /// Name and role of an access token, by the digest of its secret.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn access_token(
-        &mut self,
-        secret_hash: &[u8],
-    ) -> Result<Option<(String, String)>, Error> {
-        let row = self
-            .connection()
-            .fetch_optional(
-                "select name, role from access_token where secret_hash = $1",
-                vec![secret_hash.into()],
-            )
-            .await?;
-        row.map(|row| Ok((row.text(0)?, row.text(1)?))).transpose()
     }
 
     /// The newest report of every site, by code.

@@ -16,6 +16,7 @@ mod error;
 mod location;
 mod migrations;
 
+pub mod access;
 pub mod authority;
 pub mod compare;
 pub mod decisions;

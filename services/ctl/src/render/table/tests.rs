@@ -134,11 +134,3 @@ fn an_update_is_shown_with_what_an_administrator_looks_for() {
     let expected = "2026-11 Cumulative Update  5031455  Security Updates  Windows 11, Windows 10 and 1 more  1970-01-01  Published  install by 1970-01-02 00:00:00  e6cf1350-c01b-414d-a61f-263d14d133b4.200";
     assert_eq!(row, expected, "\n{shown}");
 }
-
-#[test]
-fn a_percentage_is_rounded_down_and_bounded() {
-    assert_eq!(percent(122, 130), Some(93));
-    assert_eq!(percent(9, 0), None);
-    assert_eq!(percent(u64::MAX, u64::MAX), Some(100));
-    assert_eq!(percent(7, 5), Some(100));
-}

@@ -2,6 +2,7 @@
 
 use super::support::*;
 use catalog::{PointId, SiteKind};
+use store::access::AccessTokenRow;
 use store::authority::{JoinTokenRow, SiteRow};
 
 fn code(text: &str) -> PointId {
@@ -128,17 +129,36 @@ pub async fn expired_join_tokens_are_pruned(place: &Place) {
 
 pub async fn an_access_token_keeps_its_first_role(place: &Place) {
     let store = place.store().await;
+    let token = |name: &str, role: &str| AccessTokenRow {
+        expires: (role == "operator").then(|| time(9)),
+        created_by: "someone".to_owned(),
+        ..AccessTokenRow::new(name, role, time(0))
+    };
     let mut tx = store.begin().await.unwrap();
     for role in ["viewer", "administrator"] {
-        tx.put_access_token(&[4; 32], "dashboard", role, time(0))
-            .await
-            .unwrap();
+        let token = token("wall", role);
+        tx.put_access_token(&[4; 32], &token).await.unwrap();
     }
+    let second = token("desk", "operator");
+    tx.put_access_token(&[6; 32], &second).await.unwrap();
     tx.commit().await.unwrap();
     let mut read = store.read().await.unwrap();
     let found = read.access_token(&[4; 32]).await.unwrap();
-    assert_eq!(found, Some(("dashboard".to_owned(), "viewer".to_owned())));
+    assert_eq!(found, Some(token("wall", "viewer")));
     assert_eq!(read.access_token(&[5; 32]).await.unwrap(), None);
+    let all = read.access_tokens().await.unwrap();
+    assert_eq!(all, [second, token("wall", "viewer")]);
+    drop(read);
+    let mut tx = store.begin().await.unwrap();
+    let mut names = tx.access_token_names().await.unwrap();
+    names.sort();
+    assert_eq!(names, ["desk", "wall"]);
+    assert_eq!(tx.remove_access_token("wall").await.unwrap(), 1);
+    assert_eq!(tx.remove_access_token("wall").await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let mut read = store.read().await.unwrap();
+    assert_eq!(read.access_token(&[4; 32]).await.unwrap(), None);
+    assert!(read.access_token(&[6; 32]).await.unwrap().is_some());
 }
 
 pub async fn an_older_report_is_ignored(place: &Place) {

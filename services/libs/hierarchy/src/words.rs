@@ -1,0 +1,193 @@
+//! Numbers, lengths of time and states in the words that every view uses.
+
+use crate::{Behind, State};
+use jiff::{SignedDuration, Timestamp};
+
+/// A number with its thousands parted: 12,345.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A length of time in its largest unit, two for hours: "35 s", "12 min", "3 h 20 min", "5 days".
+pub fn duration(length: SignedDuration) -> String {
+    let seconds = length.as_secs().max(0);
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match (hours, minutes) {
+        (48.., _) => format!("{} days", hours / 24),
+        (1.., _) if minutes % 60 == 0 => format!("{hours} h"),
+        (1.., _) => format!("{hours} h {} min", minutes % 60),
+        (_, 1..) => format!("{minutes} min"),
+        _ => format!("{seconds} s"),
+    }
+}
+
+/// A point in time as seen from now: "just now", "2 min ago".
+pub fn ago(then: Timestamp, now: Timestamp) -> String {
+    let since = now.duration_since(then);
+    if since.as_secs() < 5 {
+        "just now".into()
+    } else {
+        format!("{} ago", duration(since))
+    }
+}
+
+/// A point in time that is still to come: "in 12 min", "now".
+pub fn ahead(then: Timestamp, now: Timestamp) -> String {
+    let until = then.duration_since(now);
+    match until.as_secs() {
+        ..1 => "now".into(),
+        1..60 => format!("in {}", duration(until)),
+        // To the nearest minute: two hours that have just begun are two hours.
+        _ => format!(
+            "in {}",
+            duration(until.saturating_add(SignedDuration::from_secs(30)))
+        ),
+    }
+}
+
+/// A size in bytes, KB, MB or GB of 1,024.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut unit = 0;
+    let mut tenths = bytes.saturating_mul(10) / 1024;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", count(tenths / 10), tenths % 10, UNITS[unit])
+}
+
+/// How far of the way, rounded down, as `wsyncmgr.log` does; nothing while the end is not known.
+pub fn percent(processed: u64, total: u64) -> Option<u64> {
+    let hundredfold = u128::from(processed.min(total)) * 100;
+    let percent = hundredfold.checked_div(u128::from(total))?;
+    u64::try_from(percent).ok()
+}
+
+/// The text with a capital at its beginning.
+pub fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars).collect()
+}
+
+impl State {
+    /// What the site does, as seen from now: "Completed", "Synchronizing updates 62%", "Offline (last seen 2 min ago)".
+    pub fn text(&self, now: Timestamp) -> String {
+        match self {
+            Self::Offline { last_seen, behind } => {
+                let seen = last_seen.map(|time| format!("last seen {}", ago(time, now)));
+                let behind = behind.as_ref().map(|code| format!("{code} is offline"));
+                match behind.or(seen) {
+                    Some(detail) => format!("Offline ({detail})"),
+                    None => "Offline (never seen)".into(),
+                }
+            }
+            Self::Never => "Never synchronized".into(),
+            Self::Running {
+                phase,
+                processed,
+                total,
+            } => {
+                let phase = capitalized(phase);
+                match percent(*processed, *total) {
+                    Some(percent) => format!("{phase} {percent}%"),
+                    None => phase,
+                }
+            }
+            Self::Completed => "Completed".into(),
+            Self::Failed {
+                next_attempt: Some(next),
+            } => format!("Failed, tries again {}", ahead(*next, now)),
+            Self::Failed { next_attempt: None } => "Failed".into(),
+            Self::Cancelled => "Cancelled".into(),
+            Self::Other(name) => name.clone(),
+        }
+    }
+}
+
+impl Behind {
+    /// How far, in words: "1,200 (3 min)"; nothing where it holds what the top-level site holds.
+    pub fn text(self) -> Option<String> {
+        match self {
+            Self::Current => None,
+            Self::By {
+                positions,
+                age: Some(age),
+            } => Some(format!("{} ({})", count(positions), duration(age))),
+            Self::By {
+                positions,
+                age: None,
+            } => Some(count(positions)),
+            Self::Differs => Some("other content".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_parted() {
+        let shown = [0, 999, 1000, 123_456, 1_234_567].map(count);
+        assert_eq!(shown, ["0", "999", "1,000", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn a_duration_reads_as_people_say_it() {
+        let shown = [-3, 0, 59, 60, 3_599, 3_600, 12_000, 172_799, 172_800];
+        let shown = shown.map(|s| duration(SignedDuration::from_secs(s)));
+        let expected = [
+            "0 s",
+            "0 s",
+            "59 s",
+            "1 min",
+            "59 min",
+            "1 h",
+            "3 h 20 min",
+            "47 h 59 min",
+            "2 days",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn times_are_relative() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let before: Timestamp = "2026-11-21T11:58:00Z".parse().unwrap();
+        assert_eq!(ago(before, now), "2 min ago");
+        assert_eq!(ahead(before, now), "now");
+        assert_eq!(
+            ahead("2026-11-21T13:59:59Z".parse().unwrap(), now),
+            "in 2 h"
+        );
+        assert_eq!(ago(now, now), "just now");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let shown = [12, 1_536, 5_242_880, u64::MAX].map(size);
+        assert_eq!(shown[..3], ["12 bytes", "1.5 KB", "5.0 MB"]);
+        assert!(shown[3].ends_with("TB"), "{}", shown[3]);
+    }
+
+    #[test]
+    fn a_percentage_is_rounded_down_and_bounded() {
+        assert_eq!(percent(122, 130), Some(93));
+        assert_eq!(percent(9, 0), None);
+        assert_eq!(percent(u64::MAX, u64::MAX), Some(100));
+        assert_eq!(percent(7, 5), Some(100));
+    }
+}
