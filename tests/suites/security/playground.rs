@@ -80,7 +80,7 @@ impl Playground {
         let mut tx = self.central.site.store.begin().await.unwrap();
         let now = self.ambient.now();
         let (hash, role) = (token.hash(), role.name());
-        let row = AccessTokenRow::new(role, role, now);
+        let row = store::access::AccessTokenRow::new(role, role, now);
         tx.put_access_token(hash.as_bytes(), &row).await.unwrap();
         tx.commit().await.unwrap();
         format!("Bearer {}", token.encode().expose_secret())
