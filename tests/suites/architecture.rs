@@ -11,6 +11,7 @@ const ALL_LIBS: &[&str] = &[
     "admin",
     "catalog",
     "daemon",
+    "dashboard",
     "hierarchy",
     "journal",
     "link",
@@ -44,6 +45,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "admin",
         &[
             "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire",
+        ],
+    ),
+    (
+        "dashboard",
+        &[
+            "catalog",
+            "daemon",
+            "hierarchy",
+            "settings",
+            "trust",
+            "wire",
         ],
     ),
     ("central", ALL_LIBS),

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::RoutesBuilder;
 use trust::AuthorityPin;
 use trust::tls::{self, HotCertificate, ServerTrust};
 
@@ -203,13 +204,31 @@ pub async fn run(
             tasks.clone(),
             stop.clone(),
         );
+        let mut api = RoutesBuilder::default();
+        replica.clone().add_to(&mut api);
+        let (pages, sampling) = dashboard::router(dashboard::Parts {
+            api: api.routes(),
+            pulse: dashboard::Pulse {
+                sites: site.reports.watch(),
+                messages: site.journal.watch_outbox(),
+            },
+            reports: {
+                let reports = site.reports.clone();
+                Box::new(move || reports.all())
+            },
+            ambient: ambient.clone(),
+            site_code: site.code.to_string(),
+            stop: stop.clone(),
+        });
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
             SiteMetrics::new(site.clone(), Arc::clone(&children)),
             |routes| replica.add_to(routes),
         )
-        .await?;
+        .await?
+        .merge(pages);
+        tasks.spawn(sampling);
         tasks.spawn(listen::serve(
             acceptor,
             Arc::new(server_tls),

@@ -41,6 +41,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::service::RoutesBuilder;
 use trust::seal::Sealer;
 use trust::tls::{self, HotCertificate};
 
@@ -244,13 +245,30 @@ pub async fn run(
         cleaner: cleaner.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
     };
+    let mut api = RoutesBuilder::default();
+    admin.clone().add_to(&mut api);
+    let (pages, sampling) = dashboard::router(dashboard::Parts {
+        api: api.routes(),
+        pulse: dashboard::Pulse {
+            sites: site.reports.watch(),
+            messages: site.journal.watch_outbox(),
+        },
+        reports: {
+            let reports = site.reports.clone();
+            Box::new(move || reports.all())
+        },
+        ambient: ambient.clone(),
+        site_code: site.code.to_string(),
+        stop: stop.clone(),
+    });
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
         SiteMetrics::new(site.clone(), Arc::clone(&children)),
         |routes| admin.add_to(routes),
     )
-    .await?;
+    .await?
+    .merge(pages);
 
     let place = Place {
         address: settings
@@ -265,6 +283,7 @@ pub async fn run(
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
     };
+    tasks.spawn(sampling);
     tasks.spawn(listen::serve(
         acceptor,
         Arc::new(tls),

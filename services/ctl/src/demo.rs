@@ -322,6 +322,17 @@ fn where_to_look(plan: &Plan, children: &Children) -> Vec<String> {
         let address = children.known_address(code).unwrap_or("-");
         lines.push(format!("  {code}  {address:26}  {}", log.display()));
     }
+    if let Some(address) = children.known_address(plan::TOP) {
+        lines.extend([
+            String::new(),
+            format!("Dashboard  {address}"),
+            "  This hierarchy has its own authority, which your browser does not know: go on where it warns.".to_owned(),
+            format!(
+                "  Sign in with the token that this prints: {program} access create me --role administrator --data-dir {}",
+                central.display()
+            ),
+        ]);
+    }
     lines.extend([
         String::new(),
         "Try in another terminal".to_owned(),

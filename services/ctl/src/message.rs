@@ -141,6 +141,7 @@ mod tests {
             severity: "error".into(),
             text: "synchronization failed".into(),
             cure: "Read the message.".into(),
+            ..StatusEntry::default()
         };
         let expected = [
             "1970-01-01 00:01:00  SE1   6703  error        synchronization failed",

@@ -111,6 +111,7 @@ pub struct StatusEntry<'a> {
     run: Option<String>,
     severity: &'a str,
     text: &'a str,
+    cause: &'a str,
     cure: &'a str,
     inserts: &'a [String],
 }
@@ -126,6 +127,7 @@ pub fn status_entry(entry: &v1::StatusEntry) -> Option<StatusEntry<'_>> {
         run: uuid(&message.run),
         severity: &entry.severity,
         text: &entry.text,
+        cause: &entry.cause,
         cure: &entry.cure,
         inserts: &message.inserts,
     })

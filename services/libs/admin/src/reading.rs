@@ -306,6 +306,7 @@ impl Reading {
                     severity: message.severity.name().to_owned(),
                     text: message.text(),
                     cure: message.cure().to_owned(),
+                    cause: message.cause().to_owned(),
                     message: Some(StatusMessage {
                         site_code: message.site.to_string(),
                         number: message.number,

@@ -79,6 +79,11 @@ impl StatusMessage {
         crate::log_line::clean_text(&text).into_owned()
     }
 
+    /// Why it happens; empty where nothing is wrong.
+    pub fn cause(&self) -> &'static str {
+        self.known().map_or("", |entry| entry.cause)
+    }
+
     /// What an operator does about it; empty where there is nothing to do.
     pub fn cure(&self) -> &'static str {
         self.known().map_or("", |entry| entry.cure)

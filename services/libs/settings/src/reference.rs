@@ -10,17 +10,55 @@ use std::fmt::Write as _;
 
 /// A setting as the reference shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+pub struct Entry {
     /// Its name.
-    name: String,
+    pub name: String,
     /// What it means.
-    meaning: String,
+    pub meaning: String,
     /// What it is unless it was set.
-    default: String,
+    pub default: String,
     /// Which values it takes.
-    limits: String,
+    pub limits: String,
     /// What WSUS or Configuration Manager calls it.
-    answers_to: &'static str,
+    pub answers_to: &'static str,
+    /// What kind of value it has.
+    pub kind: Kind,
+}
+
+/// What kind of value a setting has, for forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// True or false.
+    Switch,
+    /// One of some words.
+    Choice(Vec<String>),
+    /// A whole number within limits.
+    Number {
+        /// The least.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// Anything else, as `headwater settings set` takes it.
+    Text,
+}
+
+impl Kind {
+    fn of(object: &Value) -> Self {
+        let number = |name| object.get(name).and_then(Value::as_u64);
+        if let (Some(least), Some(most)) = (number("minimum").or(Some(0)), number("maximum")) {
+            return Self::Number { least, most };
+        }
+        if object.get("type").and_then(Value::as_str) == Some("boolean") {
+            return Self::Switch;
+        }
+        let choices = object.get("oneOf").and_then(Value::as_array);
+        let words: Option<Vec<String>> = choices.and_then(|choices| {
+            let word = |choice: &Value| Some(choice.get("const")?.as_str()?.to_owned());
+            choices.iter().map(word).collect()
+        });
+        words.map_or(Self::Text, Self::Choice)
+    }
 }
 
 impl Entry {
@@ -226,7 +264,7 @@ pub fn schema() -> Value {
 ///
 /// # Panics
 /// When the table above and the document do not name the same settings. A test sees to it.
-fn entries() -> Vec<Entry> {
+pub fn entries() -> Vec<Entry> {
     let schema = schema();
     let mut found = Vec::new();
     walk(&schema, &schema, "", &mut found);
@@ -236,9 +274,9 @@ fn entries() -> Vec<Entry> {
     let defaults = defaults.by_name();
     let mut entries: Vec<Entry> = Vec::new();
     for (name, limits, answers_to) in NAMES {
-        let (_, meaning, by_type) = found
+        let (_, meaning, by_type, kind) = found
             .iter()
-            .find(|(held, _, _)| held == name)
+            .find(|(held, ..)| held == name)
             .expect("the table names settings of the document");
         let default = defaults.get(*name).map_or_else(|| "-".to_owned(), plain);
         entries.push(Entry {
@@ -251,13 +289,17 @@ fn entries() -> Vec<Entry> {
                 (*limits).to_owned()
             },
             answers_to,
+            kind: kind.clone(),
         });
     }
     entries
 }
 
-/// Collects name, meaning and limits of everything below a part of the schema.
-fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String, String)>) {
+/// Name, meaning, limits and kind of a setting, as its type has them.
+type Found = (String, String, String, Kind);
+
+/// Collects name, meaning, limits and kind of everything below a part of the schema.
+fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<Found>) {
     let object = resolved(root, part);
     let properties = object.get("properties").and_then(Value::as_object);
     let whole = WHOLE.contains(&name);
@@ -284,7 +326,7 @@ fn walk(root: &Value, part: &Value, name: &str, found: &mut Vec<(String, String,
         .or_else(|| object.get("description"));
     let meaning = meaning.and_then(Value::as_str).unwrap_or_default();
     let meaning = meaning.split_whitespace().collect::<Vec<_>>().join(" ");
-    found.push((name.to_owned(), meaning, limits(object)));
+    found.push((name.to_owned(), meaning, limits(object), Kind::of(object)));
 }
 
 fn resolved<'s>(root: &'s Value, part: &'s Value) -> &'s Value {
@@ -456,7 +498,7 @@ mod tests {
         let schema = schema();
         let mut found = Vec::new();
         walk(&schema, &schema, "", &mut found);
-        found.into_iter().map(|(name, _, _)| name).collect()
+        found.into_iter().map(|(name, ..)| name).collect()
     }
 
     #[test]

@@ -1,0 +1,60 @@
+//! Server-sent events: which things changed, so that a page fetches itself anew.
+
+use crate::Dashboard;
+use crate::api::question;
+use crate::page::Problem;
+use crate::session::Person;
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::stream::{self, Stream, StreamExt as _};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tonic::Status;
+use wire::v1::GetCallerRequest;
+
+/// Changes are gathered this long before they are told.
+const GATHER: Duration = Duration::from_millis(250);
+/// A line is sent this often while nothing happens, so that a connection that is gone is noticed.
+const ALIVE: Duration = Duration::from_secs(15);
+/// `GET /events`: an event named after each thing that changed.
+///
+/// # Errors
+/// When the person's access token is refused, or too many pages listen.
+pub async fn stream(
+    State(dashboard): State<Dashboard>,
+    person: Person,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    person
+        .api
+        .access()
+        .get_caller(question(GetCallerRequest {}))
+        .await?;
+    let place = Arc::clone(&dashboard.listeners)
+        .try_acquire_owned()
+        .map_err(|_| Status::resource_exhausted("too many pages listen already: close some"))?;
+    let pulse = dashboard.pulse.clone();
+    let sites = changes("sites", pulse.sites);
+    let messages = changes("messages", pulse.messages);
+    let events = stream::select(sites, messages)
+        .map(move |name| {
+            let _held = &place;
+            Ok(Event::default().event(name).data("changed"))
+        })
+        .take_until(dashboard.stop.clone().cancelled_owned());
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
+}
+
+/// The name, whenever the number changes, not more often than each [`GATHER`].
+fn changes(
+    name: &'static str,
+    changed: watch::Receiver<u64>,
+) -> impl Stream<Item = &'static str> + Unpin {
+    Box::pin(stream::unfold(changed, move |mut changed| async move {
+        changed.changed().await.ok()?;
+        tokio::time::sleep(GATHER).await;
+        changed.mark_unchanged();
+        Some((name, changed))
+    }))
+}

@@ -1,0 +1,12 @@
+//! The pages, one a module.
+
+pub mod hierarchy;
+pub mod log;
+pub mod login;
+pub mod settings;
+pub mod site;
+pub mod sites;
+pub mod status;
+pub mod sync;
+pub mod update;
+pub mod updates;
