@@ -152,9 +152,14 @@ if (log) {
   const down = () => { log.scrollTop = log.scrollHeight; };
   down();
   const source = new EventSource(log.dataset.follow);
-  source.onopen = () => say("live", false);
+  let fresh = true;
+  // The last lines come once more with each connection: none is missing, and none is there twice.
+  source.onopen = () => { fresh = true; };
+  source.addEventListener("refused", event => { say(event.data, true); source.close(); });
   source.onerror = () => say("no connection", true);
   source.addEventListener("lines", event => {
+    say("live", false);
+    if (fresh) { fresh = false; log.replaceChildren(); }
     for (const line of JSON.parse(event.data)) {
       if (severity === "error" && line.class !== "error") continue;
       if (severity === "warning" && line.class === "") continue;

@@ -10,7 +10,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use http::header;
 use serde::Deserialize;
 use std::convert::Infallible;
@@ -214,7 +214,7 @@ async fn last_lines(person: &Person, site: &str, last: u32) -> Result<Vec<String
 #[derive(Debug, Deserialize)]
 pub struct LinesWanted {
     site: String,
-    /// `file`: all lines to keep; `events`: what is written from now on.
+    /// `file`: all lines to keep; `events`: the last lines, and what is written from now on.
     #[serde(rename = "as", default)]
     form: String,
 }
@@ -249,32 +249,43 @@ pub async fn lines(
         .map_err(|_| Status::resource_exhausted("too many pages listen already: close some"))?;
     let request = ReadLogRequest {
         site_code: wanted.site,
-        last: 0,
+        last: LINES,
         follow: true,
     };
-    let answer = person.api.journal().read_log(Request::new(request)).await?;
-    let events = answer
-        .into_inner()
-        .take_while(|part| std::future::ready(part.is_ok()))
+    // The answer begins at once: the site may be far away, and may have nothing to say for long.
+    let mut journal = person.api.journal();
+    let asked = async move {
+        let answer = journal.read_log(Request::new(request)).await?;
+        Ok::<_, Status>(answer.into_inner())
+    };
+    let parts = stream::once(asked).flat_map(|asked| match asked {
+        Ok(parts) => parts.left_stream(),
+        Err(refusal) => stream::once(std::future::ready(Err(refusal))).right_stream(),
+    });
+    let events = parts
         .map(move |part| {
             let _held = &place;
-            let part = part.unwrap_or_default();
-            let lines: Vec<_> = part
-                .lines
-                .iter()
-                .map(|line| {
-                    let line = Line::new(line);
-                    serde_json::json!({
-                        "text": line.text, "component": line.component, "at": line.at, "class": line.class,
-                    })
-                })
-                .collect();
-            let lines = serde_json::Value::from(lines).to_string();
-            Ok::<_, Infallible>(Event::default().event("lines").data(lines))
+            Ok::<_, Infallible>(match part {
+                Ok(part) => Event::default().event("lines").data(as_json(&part.lines)),
+                Err(refusal) => Event::default()
+                    .event("refused")
+                    .data(refusal.message().replace(['\r', '\n'], " ")),
+            })
         })
         .take_until(dashboard.stop.clone().cancelled_owned());
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE));
     Ok(answer.into_response())
+}
+
+/// Lines as the script of the page takes them.
+fn as_json(lines: &[String]) -> String {
+    let lines = lines.iter().map(|line| {
+        let line = Line::new(line);
+        serde_json::json!({
+            "text": line.text, "component": line.component, "at": line.at, "class": line.class,
+        })
+    });
+    serde_json::Value::from_iter(lines).to_string()
 }
 
 #[cfg(test)]
