@@ -11,6 +11,7 @@
 
 mod baseline;
 mod catalog_files;
+mod dashboard;
 mod figures;
 mod hierarchy;
 mod process;
@@ -59,6 +60,10 @@ struct Arguments {
     #[arg(long)]
     dir: Option<PathBuf>,
 
+    /// Measure the dashboard and nothing else.
+    #[arg(long)]
+    dashboard: bool,
+
     /// Longest time that all of it may take, in seconds.
     #[arg(long, default_value_t = DEADLINE.as_secs())]
     deadline: u64,
@@ -105,6 +110,10 @@ async fn measure(arguments: &Arguments, place: &Path) -> anyhow::Result<()> {
         program,
         seed: arguments.seed,
     };
+    dashboard::measure(&setting, &place.join("dashboard")).await?;
+    if arguments.dashboard {
+        return Ok(());
+    }
     bench.small_catalog(&setting, &place.join("small")).await?;
     bench.chains(&setting, place).await?;
     bench.one_tier(&setting, place).await?;

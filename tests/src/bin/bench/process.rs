@@ -87,13 +87,22 @@ impl Process {
 
     /// The most memory that the process ever had resident, in bytes.
     pub fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.resident("VmHWM:")
+    }
+
+    /// The memory that the process has resident now, in bytes.
+    pub fn memory(&self) -> anyhow::Result<u64> {
+        self.resident("VmRSS:")
+    }
+
+    fn resident(&self, which: &str) -> anyhow::Result<u64> {
         let id = self.child.id().context("the process has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(which))
             .and_then(|rest| rest.trim().strip_suffix(" kB"))
-            .context("the system does not tell the peak of resident memory")?;
+            .context("the system does not tell how much memory is resident")?;
         Ok(kibibytes.trim().parse::<u64>()? * 1024)
     }
 
