@@ -177,7 +177,10 @@ fn block<'h>(rest: &mut &[(usize, &'h SiteReport)], depth: usize, scale: Scale) 
         .map(|block| (block.width + scale.gap) * (block.height + scale.gap))
         .sum();
     let widest = below.iter().map(|block| block.width).fold(0.0, f64::max);
-    let most = (area * ASPECT).sqrt().max(widest);
+    let most = (area * ASPECT)
+        .sqrt()
+        .max(widest)
+        .max(3.0 * (scale.width + scale.gap));
     let mut rows: Vec<Row<'h>> = Vec::new();
     let (mut width, mut height) = (scale.width, scale.height);
     let (mut right, mut row_height) = (f64::INFINITY, 0.0_f64);
