@@ -7,7 +7,7 @@ use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
 use ::settings::document::Cleanup;
 use ::settings::roll_out::RollOut;
-use admin::{Catalog, Reading, Replica, credential};
+use admin::{Catalog, Reading, Replica, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -203,13 +203,15 @@ pub async fn run(
             tasks.clone(),
             stop.clone(),
         );
+        let services = admin::services(|routes| replica.clone().add_to(routes));
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
             SiteMetrics::new(site.clone(), Arc::clone(&children)),
             |routes| replica.add_to(routes),
         )
-        .await?;
+        .await?
+        .merge(json::router(services)?);
         tasks.spawn(listen::serve(
             acceptor,
             Arc::new(server_tls),

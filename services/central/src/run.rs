@@ -15,7 +15,7 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
-use admin::{Catalog, Reading, credential};
+use admin::{Catalog, Reading, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -244,13 +244,15 @@ pub async fn run(
         cleaner: cleaner.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
     };
+    let services = ::admin::services(|routes| admin.clone().add_to(routes));
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
         SiteMetrics::new(site.clone(), Arc::clone(&children)),
         |routes| admin.add_to(routes),
     )
-    .await?;
+    .await?
+    .merge(json::router(services)?);
 
     let place = Place {
         address: settings
