@@ -13,6 +13,8 @@ mod compared;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod json;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod matrix;
