@@ -27,6 +27,8 @@ mod raw;
 #[cfg(test)]
 mod redirect;
 #[cfg(test)]
+mod reflection;
+#[cfg(test)]
 mod relayed;
 #[cfg(test)]
 mod secrets;

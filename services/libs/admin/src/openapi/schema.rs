@@ -100,6 +100,9 @@ impl Schemas {
         let (mut properties, mut always) = (Map::new(), Vec::new());
         for field in message.fields() {
             let mut property = self.of_field(&field, asked);
+            if asked {
+                or_null(&mut property);
+            }
             let said = comments.of(&file, field.path());
             if let (Some(said), Some(property)) = (said, property.as_object_mut()) {
                 property.insert("description".to_owned(), said.into());
@@ -119,6 +122,24 @@ impl Schemas {
             schema["description"] = said.into();
         }
         schema
+    }
+}
+
+/// In a request, null is the same as a field that is not there.
+fn or_null(property: &mut Value) {
+    match &mut property["type"] {
+        Value::String(kind) => property["type"] = json!([kind.clone(), "null"]),
+        // A reference: the message, or nothing.
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            if let Some(property) = property.as_object_mut() {
+                property.remove("type");
+            }
+            let message = property.take();
+            *property = json!({ "anyOf": [message, { "type": "null" }] });
+        }
+    }
+    if let Some(Value::Array(names)) = property.get_mut("enum") {
+        names.push(Value::Null);
     }
 }
 
