@@ -7,6 +7,7 @@
 pub mod credential;
 pub mod decisions_shown;
 pub mod json;
+pub mod messages;
 pub mod openapi;
 pub mod reading;
 pub mod replica;

@@ -1,9 +1,9 @@
 //! Everything that only reads, decoded, authorized, looked up and encoded again.
 
+use crate::messages;
 use crate::updates::{Catalog, Shown};
 use catalog::PointId;
 use futures::{Stream, StreamExt as _};
-use journal::message_of;
 use link::Site;
 use link::log_route::LogRouter;
 use settings::roll_out::RollOut;
@@ -18,15 +18,11 @@ use wire::convert;
 use wire::v1::{
     EffectiveSetting, GetUpdateRequest, GetUpdateResponse, ListSitesRequest, ListSitesResponse,
     ListStatusMessagesRequest, ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse,
-    ReadLogRequest, ReadLogResponse, StatusEntry, StatusMessage, WatchSyncRequest,
-    WatchSyncResponse,
+    ReadLogRequest, ReadLogResponse, WatchSyncRequest, WatchSyncResponse,
 };
 
 /// Changes are gathered this long before they are told.
 const GATHER: Duration = Duration::from_millis(100);
-/// Status messages in one answer, unless told otherwise, and at most.
-const DEFAULT_MESSAGES: u32 = 100;
-const MAX_MESSAGES: u32 = 5000;
 
 /// A stream of answers.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
@@ -269,45 +265,13 @@ impl Reading {
     /// `JournalService/ListStatusMessages`.
     ///
     /// # Errors
-    /// When the caller may not, or the journal cannot be read.
+    /// When the caller may not, the request cannot be meant, or the journal cannot be read.
     pub async fn list_status_messages(
         &self,
         request: Request<ListStatusMessagesRequest>,
     ) -> Result<Response<ListStatusMessagesResponse>, Status> {
         self.authorize(&request, Role::Viewer).await?;
-        let request = request.into_inner();
-        let site = convert::optional_site_code("site_code", &request.site_code)?;
-        let most = match request.limit {
-            0 => DEFAULT_MESSAGES,
-            limit => limit.min(MAX_MESSAGES),
-        };
-        let found = async {
-            let mut read = self.site.store.read().await?;
-            read.status_messages(site, most).await
-        };
-        let messages = found.await.map_err(internal)?;
-        let messages = messages
-            .into_iter()
-            .map(|row| {
-                let message = message_of(row);
-                StatusEntry {
-                    severity: message.severity.name().to_owned(),
-                    text: message.text(),
-                    cure: message.cure().to_owned(),
-                    message: Some(StatusMessage {
-                        site_code: message.site.to_string(),
-                        number: message.number,
-                        time: Some(convert::from_timestamp(message.time)),
-                        status_id: message.id,
-                        run: message
-                            .run
-                            .map(|run| run.as_bytes().to_vec())
-                            .unwrap_or_default(),
-                        inserts: message.inserts,
-                    }),
-                }
-            })
-            .collect();
-        Ok(Response::new(ListStatusMessagesResponse { messages }))
+        let listed = messages::list(&self.site.store, request.into_inner()).await?;
+        Ok(Response::new(listed))
     }
 }
