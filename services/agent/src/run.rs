@@ -108,6 +108,8 @@ pub async fn run(
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
             max_log_bytes: settings.site.max_log_bytes,
+            json_lines: settings.site.json_log,
+            merges: false,
         },
         ambient.clone(),
     )?;

@@ -95,9 +95,12 @@ pub async fn run(
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
             max_log_bytes: settings.site.max_log_bytes,
+            json_lines: settings.site.json_log,
+            merges: true,
         },
         ambient.clone(),
     )?;
+    let hierarchy_log = journal.hierarchy_log()?;
 
     let mut names = settings.names.clone();
     names.extend(["localhost".to_owned(), address.ip().to_string()]);
@@ -275,6 +278,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));

@@ -113,6 +113,15 @@ impl Tx<'_> {
         Ok(new)
     }
 
+    /// Stores a message of any site at a top-level site, and puts it into the outbox once: it waits there for the
+    /// merged log. False when it was here already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn receive_status(&mut self, row: &StatusRow) -> Result<bool, Error> {
+        self.insert_status(row, true).await
+    }
+
     async fn put_into_outbox(&mut self, row: &StatusRow) -> Result<(), Error> {
         let sequence = self.count_up(OUTBOX_SEQUENCE).await?;
         self.connection()
