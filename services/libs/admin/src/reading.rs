@@ -5,7 +5,7 @@ use crate::updates::{Catalog, Shown};
 use catalog::PointId;
 use futures::{Stream, StreamExt as _};
 use link::Site;
-use link::log_route::LogRouter;
+use link::log_route::{Lines, LogRouter};
 use settings::roll_out::RollOut;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -256,10 +256,29 @@ impl Reading {
         let request = request.into_inner();
         let site =
             convert::optional_site_code("site_code", &request.site_code)?.unwrap_or(self.site.code);
-        let lines = self.logs.read(site, request.last, request.follow).await?;
+        let lines = match request.merged {
+            true => self.merged(&request)?,
+            false => self.logs.read(site, request.last, request.follow).await?,
+        };
         let answers = lines.map(|lines| lines.map(|lines| ReadLogResponse { lines }));
         let stop = self.stop.clone().cancelled_owned();
         Ok(Response::new(Box::pin(answers.take_until(stop))))
+    }
+
+    /// The log that only the top-level site has.
+    fn merged(&self, request: &ReadLogRequest) -> Result<Lines, Status> {
+        if !request.site_code.is_empty() {
+            return Err(Status::invalid_argument(
+                "the merged log is that of all sites: name no site",
+            ));
+        }
+        if self.parent().is_some() {
+            let role = self.role();
+            return Err(Status::failed_precondition(format!(
+                "{role}; the merged log is there"
+            )));
+        }
+        self.logs.merged(request.last, request.follow)
     }
 
     /// `JournalService/ListStatusMessages`.

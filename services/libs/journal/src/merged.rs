@@ -5,6 +5,8 @@ use crate::status_id::Severity;
 use crate::status_message::StatusMessage;
 use catalog::PointId;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -38,7 +40,30 @@ pub struct MergedLine<'a> {
     pub text: &'a str,
 }
 
-impl MergedLine<'_> {
+impl<'a> MergedLine<'a> {
+    /// What a line says, without its run; none where it is no line of the merged log.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let (said, origin) = line.trim_end().split_once("  $$<")?;
+        let (site, rest) = origin.split_once("><")?;
+        let (stamp, _) = rest.split_once("+000>")?;
+        let (word, rest) = said.split_once(' ')?;
+        let (id, text) = rest.split_once(": ")?;
+        let time = DateTime::strptime("%m-%d-%Y %H:%M:%S%.f", stamp).ok()?;
+        Some(Self {
+            site,
+            time: time.to_zoned(TimeZone::UTC).ok()?.timestamp(),
+            id: id.parse().ok()?,
+            severity: match word {
+                "Information" => Severity::Information,
+                "Warning" => Severity::Warning,
+                "Error" => Severity::Error,
+                _ => return None,
+            },
+            run: None,
+            text,
+        })
+    }
+
     /// The whole line, CRLF included: `Error 6703: synchronization failed …  $$<SE1><…><thread=…>`.
     pub fn format(&self) -> String {
         let word = match self.severity {
@@ -163,6 +188,23 @@ mod tests {
             "Error 6703: synchronization failed: no route (source: Client)  \
              $$<PR1-2><11-21-2026 21:18:59.225+000><thread=4138 (0x102A)>\r\n"
         );
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written() {
+        let failed = message(StatusId::SyncFailed, &["Client: x", "no $$<route> "]);
+        let written = line(&failed);
+        let text = failed.text();
+        let read = MergedLine::parse(&written).unwrap();
+        assert_eq!(
+            (read.site, read.id, read.text),
+            ("PR1-2", 6703, text.as_str())
+        );
+        assert_eq!((read.time, read.severity), (failed.time, failed.severity));
+        let mut other = "Sync succeeded  $$<X><11-21-2026 21:18:59.225+000><thread=1 (0x1)>";
+        assert_eq!(MergedLine::parse(other), None);
+        other = "Error 6703: cut";
+        assert_eq!(MergedLine::parse(other), None);
     }
 
     #[test]
