@@ -7,7 +7,7 @@ use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
 use ::settings::document::Cleanup;
 use ::settings::roll_out::RollOut;
-use admin::{Catalog, Reading, Replica, credential};
+use admin::{Catalog, Reading, Replica, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -36,7 +36,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::RoutesBuilder;
 use trust::AuthorityPin;
 use trust::tls::{self, HotCertificate, ServerTrust};
 
@@ -109,6 +108,8 @@ pub async fn run(
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
             max_log_bytes: settings.site.max_log_bytes,
+            json_lines: settings.site.json_log,
+            merges: false,
         },
         ambient.clone(),
     )?;
@@ -204,10 +205,9 @@ pub async fn run(
             tasks.clone(),
             stop.clone(),
         );
-        let mut api = RoutesBuilder::default();
-        replica.clone().add_to(&mut api);
+        let services = admin::services(|routes| replica.clone().add_to(routes));
         let (pages, sampling) = dashboard::router(dashboard::Parts {
-            api: api.routes(),
+            api: services.clone(),
             pulse: dashboard::Pulse {
                 sites: site.reports.watch(),
                 messages: site.journal.watch_outbox(),
@@ -227,7 +227,8 @@ pub async fn run(
             |routes| replica.add_to(routes),
         )
         .await?
-        .merge(pages);
+        .merge(pages)
+        .merge(json::router(services)?);
         tasks.spawn(sampling);
         tasks.spawn(listen::serve(
             acceptor,

@@ -15,7 +15,7 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
-use admin::{Catalog, Reading, credential};
+use admin::{Catalog, Reading, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -41,7 +41,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::service::RoutesBuilder;
 use trust::seal::Sealer;
 use trust::tls::{self, HotCertificate};
 
@@ -96,9 +95,12 @@ pub async fn run(
             server: daemon::paths::host_name(),
             directory: directory.join(LOG_FOLDER),
             max_log_bytes: settings.site.max_log_bytes,
+            json_lines: settings.site.json_log,
+            merges: true,
         },
         ambient.clone(),
     )?;
+    let hierarchy_log = journal.hierarchy_log()?;
 
     let mut names = settings.names.clone();
     names.extend(["localhost".to_owned(), address.ip().to_string()]);
@@ -245,10 +247,9 @@ pub async fn run(
         cleaner: cleaner.clone(),
         sealer: Arc::new(Sealer::new(&authority)),
     };
-    let mut api = RoutesBuilder::default();
-    admin.clone().add_to(&mut api);
+    let services = ::admin::services(|routes| admin.clone().add_to(routes));
     let (pages, sampling) = dashboard::router(dashboard::Parts {
-        api: api.routes(),
+        api: services.clone(),
         pulse: dashboard::Pulse {
             sites: site.reports.watch(),
             messages: site.journal.watch_outbox(),
@@ -268,7 +269,8 @@ pub async fn run(
         |routes| admin.add_to(routes),
     )
     .await?
-    .merge(pages);
+    .merge(pages)
+    .merge(json::router(services)?);
 
     let place = Place {
         address: settings
@@ -292,6 +294,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));

@@ -1,4 +1,6 @@
-//! `log`: lines of any site's `wsyncmgr.log`, read where the site is.
+//! `log`: lines of any site's `wsyncmgr.log`, read where the site is, or the status messages of all as one log.
+
+mod all;
 
 use crate::connection::{ConnectionArgs, explain};
 use crate::console::Console;
@@ -15,8 +17,25 @@ const MOST_LINES: i64 = 10_000;
 
 /// Showing log lines.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headwater log --site SE1 --follow
+  headwater log --all --severity warning --since 24h
+  headwater log --all --text certificate --follow")]
 pub struct Command {
-    /// Site whose log is read; the top-level site's without this
+    /// The status messages of every site as one log, instead of the lines of one site's log
+    #[arg(long, short)]
+    all: bool,
+    /// Least severe messages that are shown, with --all
+    #[arg(long, value_name = "SEVERITY", requires = "all")]
+    severity: Option<all::Least>,
+    /// Only what happened since: 90m, 24h, 7d, or a date and time such as 2026-11-21T18:00; with --all
+    #[arg(long, value_name = "TIME", requires = "all")]
+    since: Option<String>,
+    /// Only messages whose text or number has this in it, with --all
+    #[arg(long, value_name = "TEXT", requires = "all")]
+    text: Option<String>,
+    /// Site whose log is read; the top-level site's without this. With --all, the site that messages are about
     #[arg(long, short, value_name = "CODE")]
     site: Option<String>,
     /// How many of the newest lines to show
@@ -92,6 +111,10 @@ struct Line<'a> {
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let console = Console::of_process(command.connection.json);
     let client = command.connection.connect().await?;
+    if command.all {
+        all::execute(&command, &client, &console).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let site_code = command.site.unwrap_or_default().to_ascii_uppercase();
     let doing = match site_code.as_str() {
         "" => "reading the log".to_owned(),
@@ -101,6 +124,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         site_code: site_code.clone(),
         last: command.last,
         follow: command.follow,
+        merged: false,
     };
     // No deadline: with --follow the stream lasts as long as somebody reads.
     let answer = client.journal().read_log(request).await;

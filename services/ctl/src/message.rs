@@ -82,7 +82,11 @@ pub(crate) async fn newest(
     site_code: String,
     limit: u32,
 ) -> anyhow::Result<Vec<StatusEntry>> {
-    let request = question(ListStatusMessagesRequest { site_code, limit });
+    let request = question(ListStatusMessagesRequest {
+        site_code,
+        limit,
+        ..ListStatusMessagesRequest::default()
+    });
     let answer = client.journal().list_status_messages(request).await;
     let answer =
         answer.map_err(|status| explain(status, &client.server, "listing status messages"))?;

@@ -195,6 +195,7 @@ mod tests {
             "status --watch --data-dir D1",
             "status --check --config central.toml",
             "log --site SE1 --last 10 --follow",
+            "log --all --site SE1 --severity warning --since 24h --text certificate --follow --json",
             "message list --site SE1 --json",
             "settings show languages --site SE1 --json",
             "update list cumulative --classification x --product y --type software --limit 7",
@@ -223,6 +224,7 @@ mod tests {
         for line in [
             "",
             "sync start --timeout 10m",
+            "log --severity error",
             "status --check --watch",
             "demo --primaries 0",
             "demo --secondaries 35",

@@ -18,6 +18,8 @@ mod documents;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod merged;
+#[cfg(test)]
 mod package;
 #[cfg(test)]
 mod points;

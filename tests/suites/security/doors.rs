@@ -394,6 +394,7 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
                 site_code: "CAS".to_owned(),
                 last: 5,
                 follow: false,
+                merged: false,
             }
             .encode_to_vec(),
         ),
@@ -402,6 +403,7 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
             ListStatusMessagesRequest {
                 site_code: "PR1".to_owned(),
                 limit: 10,
+                ..ListStatusMessagesRequest::default()
             }
             .encode_to_vec(),
         ),

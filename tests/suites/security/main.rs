@@ -13,6 +13,8 @@ mod compared;
 #[cfg(test)]
 mod doors;
 #[cfg(test)]
+mod json;
+#[cfg(test)]
 mod lies;
 #[cfg(test)]
 mod matrix;
@@ -24,6 +26,8 @@ mod playground;
 mod raw;
 #[cfg(test)]
 mod redirect;
+#[cfg(test)]
+mod reflection;
 #[cfg(test)]
 mod relayed;
 #[cfg(test)]

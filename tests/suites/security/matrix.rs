@@ -165,6 +165,26 @@ async fn call(channel: &Channel, rpc: &str, token: Option<&str>) -> Outcome {
     }
 }
 
+/// What the proto files mark as only reading is what a viewer may call: those calls change nothing. By the marks
+/// alone the JSON form knows what it may serve.
+#[test]
+fn exactly_what_a_viewer_may_call_is_marked_as_only_reading() {
+    use prost_types::method_options::IdempotencyLevel::NoSideEffects;
+    let described = prost_types::FileDescriptorSet::decode(wire::FILE_DESCRIPTOR_SET).unwrap();
+    let services = described.file.iter().flat_map(|file| &file.service);
+    let marked = services.flat_map(|service| {
+        let only_reads = service.method.iter().filter(|method| {
+            let options = method.options.as_ref();
+            options.is_some_and(|options| options.idempotency_level() == NoSideEffects)
+        });
+        only_reads.map(move |method| format!("{}/{}", service.name(), method.name()))
+    });
+    let marked: std::collections::BTreeSet<_> = marked.collect();
+    let viewers = TABLE.iter().filter(|(_, outcomes)| *outcomes == VIEWERS);
+    let viewers = viewers.map(|(rpc, _)| (*rpc).to_owned()).collect();
+    assert_eq!(marked, viewers);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rpc_is_open_to_those_who_may_and_to_nobody_else() {
     // Every RPC that there is stands in the table.

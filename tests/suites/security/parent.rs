@@ -165,6 +165,8 @@ impl Parent {
                 server: "parent".to_owned(),
                 directory: folder.path().join("logs"),
                 max_log_bytes: 1 << 20,
+                json_lines: false,
+                merges: false,
             },
             ambient.clone(),
         )

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Request;
 use tonic::transport::Channel;
 use trust::tls::{HotCertificate, ServerTrust};
-use trust::{AccessToken, Authority, Role, SiteCertificate, SiteIdentity, SiteKey};
+use trust::{AccessToken, Authority, AuthorityPin, Role, SiteCertificate, SiteIdentity, SiteKey};
 use wire::v1::enrollment_service_client::EnrollmentServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::{CreateJoinTokenRequest, JoinRequest, RemoveSiteRequest};
@@ -60,6 +60,14 @@ impl Playground {
         }
     }
 
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub fn pin(&self) -> AuthorityPin {
+        self.authority.pin()
+    }
+
     pub async fn channel(&self, certificate: Option<Credentials>) -> Channel {
         let time = trust::tls::time_provider(|| daemon::Clock::now(&daemon::SystemClock));
         let trust = ServerTrust::Pin {
@@ -67,8 +75,7 @@ impl Playground {
             expected: Some(code("CAS")),
         };
         let tls = trust::tls::client_config(certificate, trust, time).unwrap();
-        let url = format!("https://{}", self.address);
-        link::dial::channel(&url, Arc::new(tls), Arc::new(TcpConnector))
+        link::dial::channel(&self.url(), Arc::new(tls), Arc::new(TcpConnector))
             .await
             .unwrap()
     }

@@ -216,6 +216,8 @@ pub async fn placed(catalog: ServedCatalog, settings: Settings, ambient: Ambient
             server: "cas".into(),
             directory: directory.path().join("logs"),
             max_log_bytes: 1 << 20,
+            json_lines: false,
+            merges: false,
         },
         ambient.clone(),
     )

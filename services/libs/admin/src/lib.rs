@@ -7,6 +7,9 @@
 pub mod access;
 pub mod credential;
 pub mod decisions_shown;
+pub mod json;
+pub mod messages;
+pub mod openapi;
 pub mod reading;
 pub mod replica;
 pub mod updates;
@@ -15,3 +18,11 @@ pub use access::Access;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;
+
+/// The services of the admin API by themselves, for what calls them in this process: `add` is what adds them to the
+/// site's own router, too.
+pub fn services(add: impl FnOnce(&mut tonic::service::RoutesBuilder)) -> tonic::service::Routes {
+    let mut routes = tonic::service::RoutesBuilder::default();
+    add(&mut routes);
+    routes.routes()
+}

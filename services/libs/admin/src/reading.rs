@@ -1,11 +1,11 @@
 //! Everything that only reads, decoded, authorized, looked up and encoded again.
 
+use crate::messages;
 use crate::updates::{Catalog, Shown};
 use catalog::PointId;
 use futures::{Stream, StreamExt as _};
-use journal::message_of;
 use link::Site;
-use link::log_route::LogRouter;
+use link::log_route::{Lines, LogRouter};
 use settings::roll_out::RollOut;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,15 +18,11 @@ use wire::convert;
 use wire::v1::{
     EffectiveSetting, GetUpdateRequest, GetUpdateResponse, ListSitesRequest, ListSitesResponse,
     ListStatusMessagesRequest, ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse,
-    ReadLogRequest, ReadLogResponse, StatusEntry, StatusMessage, WatchSyncRequest,
-    WatchSyncResponse,
+    ReadLogRequest, ReadLogResponse, WatchSyncRequest, WatchSyncResponse,
 };
 
 /// Changes are gathered this long before they are told.
 const GATHER: Duration = Duration::from_millis(100);
-/// Status messages in one answer, unless told otherwise, and at most.
-const DEFAULT_MESSAGES: u32 = 100;
-const MAX_MESSAGES: u32 = 5000;
 
 /// A stream of answers.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
@@ -272,55 +268,41 @@ impl Reading {
         let request = request.into_inner();
         let site =
             convert::optional_site_code("site_code", &request.site_code)?.unwrap_or(self.site.code);
-        let lines = self.logs.read(site, request.last, request.follow).await?;
+        let lines = match request.merged {
+            true => self.merged(&request)?,
+            false => self.logs.read(site, request.last, request.follow).await?,
+        };
         let answers = lines.map(|lines| lines.map(|lines| ReadLogResponse { lines }));
         let stop = self.stop.clone().cancelled_owned();
         Ok(Response::new(Box::pin(answers.take_until(stop))))
     }
 
+    /// The log that only the top-level site has.
+    fn merged(&self, request: &ReadLogRequest) -> Result<Lines, Status> {
+        if !request.site_code.is_empty() {
+            return Err(Status::invalid_argument(
+                "the merged log is that of all sites: name no site",
+            ));
+        }
+        if self.parent().is_some() {
+            let role = self.role();
+            return Err(Status::failed_precondition(format!(
+                "{role}; the merged log is there"
+            )));
+        }
+        self.logs.merged(request.last, request.follow)
+    }
+
     /// `JournalService/ListStatusMessages`.
     ///
     /// # Errors
-    /// When the caller may not, or the journal cannot be read.
+    /// When the caller may not, the request cannot be meant, or the journal cannot be read.
     pub async fn list_status_messages(
         &self,
         request: Request<ListStatusMessagesRequest>,
     ) -> Result<Response<ListStatusMessagesResponse>, Status> {
         self.authorize(&request, Role::Viewer).await?;
-        let request = request.into_inner();
-        let site = convert::optional_site_code("site_code", &request.site_code)?;
-        let most = match request.limit {
-            0 => DEFAULT_MESSAGES,
-            limit => limit.min(MAX_MESSAGES),
-        };
-        let found = async {
-            let mut read = self.site.store.read().await?;
-            read.status_messages(site, most).await
-        };
-        let messages = found.await.map_err(internal)?;
-        let messages = messages
-            .into_iter()
-            .map(|row| {
-                let message = message_of(row);
-                StatusEntry {
-                    severity: message.severity.name().to_owned(),
-                    text: message.text(),
-                    cure: message.cure().to_owned(),
-                    cause: message.cause().to_owned(),
-                    message: Some(StatusMessage {
-                        site_code: message.site.to_string(),
-                        number: message.number,
-                        time: Some(convert::from_timestamp(message.time)),
-                        status_id: message.id,
-                        run: message
-                            .run
-                            .map(|run| run.as_bytes().to_vec())
-                            .unwrap_or_default(),
-                        inserts: message.inserts,
-                    }),
-                }
-            })
-            .collect();
-        Ok(Response::new(ListStatusMessagesResponse { messages }))
+        let listed = messages::list(&self.site.store, request.into_inner()).await?;
+        Ok(Response::new(listed))
     }
 }

@@ -1,8 +1,10 @@
 //! A site's journal: one place through which everything that happens is told, to the database, to the
 //! parent by way of the outbox, and to `wsyncmgr.log`.
 
+use crate::hierarchy_log::{HIERARCHY_LOG, HierarchyLog};
 use crate::log_file::{self, LogFile, LogFileError};
 use crate::log_line::{LogLine, SYNC_MANAGER};
+use crate::merged::{JsonLine, thread_of};
 use crate::status_id::StatusId;
 use crate::status_message::{Origin, StatusMessage};
 use catalog::PointId;
@@ -25,8 +27,6 @@ const FOLLOW_BUFFER: usize = 4096;
 const MOST_UNSTORED: usize = 1000;
 /// How often the database is tried while messages wait, about.
 const STORE_AGAIN: Duration = Duration::from_secs(15);
-/// Thread number of lines that belong to no run.
-const NO_RUN: u32 = 1;
 
 /// What a journal needs to know of its site.
 #[derive(Debug, Clone)]
@@ -41,6 +41,10 @@ pub struct JournalSettings {
     pub directory: PathBuf,
     /// Size at which the log is turned over, in bytes.
     pub max_log_bytes: u64,
+    /// Whether the same is written as JSON lines, too.
+    pub json_lines: bool,
+    /// Whether the messages of all sites become one merged log here, as at a top-level site.
+    pub merges: bool,
 }
 
 /// A site's journal. Cheap to clone.
@@ -54,7 +58,9 @@ struct Inner {
     ambient: Ambient,
     settings: JournalSettings,
     log: Mutex<LogFile>,
+    json: Option<Mutex<LogFile>>,
     lines: broadcast::Sender<Arc<str>>,
+    merged: broadcast::Sender<Arc<str>>,
     outbox: watch::Sender<u64>,
     /// Messages that the database did not take, as when its disk was full. They go before the next ones.
     unstored: tokio::sync::Mutex<Vec<StatusMessage>>,
@@ -70,14 +76,21 @@ impl Journal {
         settings: JournalSettings,
         ambient: Ambient,
     ) -> Result<Self, LogFileError> {
-        let log = LogFile::open(&settings.directory, LOG_NAME, settings.max_log_bytes)?;
+        let (folder, most) = (&settings.directory, settings.max_log_bytes);
+        let log = LogFile::open(folder, LOG_NAME, most)?;
+        let json = match settings.json_lines {
+            true => Some(LogFile::open_json(folder, LOG_NAME, most)?),
+            false => None,
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
                 ambient,
                 settings,
                 log: Mutex::new(log),
+                json: json.map(Mutex::new),
                 lines: broadcast::Sender::new(FOLLOW_BUFFER),
+                merged: broadcast::Sender::new(FOLLOW_BUFFER),
                 outbox: watch::Sender::new(0),
                 unstored: tokio::sync::Mutex::default(),
             }),
@@ -99,24 +112,45 @@ impl Journal {
         self.inner.settings.has_parent
     }
 
+    pub(crate) fn settings(&self) -> &JournalSettings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn ambient(&self) -> &Ambient {
+        &self.inner.ambient
+    }
+
+    /// What writes the merged log of a top-level site ([`JournalSettings::merges`]).
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn hierarchy_log(&self) -> Result<HierarchyLog, LogFileError> {
+        HierarchyLog::open(self.clone(), self.inner.store.clone())
+    }
+
     /// Writes a line to the log.
     pub fn line(&self, run: Option<Uuid>, text: impl AsRef<str>) {
+        let (time, text) = (self.inner.ambient.now(), text.as_ref());
+        self.write_line(run, text, time);
+        self.write_json(|site| JsonLine::plain(site, time, SYNC_MANAGER, run, text).format());
+    }
+
+    /// The line as JSON, where that is wanted.
+    fn write_json(&self, line: impl FnOnce(PointId) -> String) {
+        if let Some(json) = &self.inner.json {
+            append(json, &line(self.site()));
+        }
+    }
+
+    fn write_line(&self, run: Option<Uuid>, text: &str, time: jiff::Timestamp) {
         let line = LogLine {
             component: SYNC_MANAGER,
-            text: text.as_ref(),
-            time: self.inner.ambient.now(),
+            text,
+            time,
             thread: thread_of(run),
         }
         .format();
-        let mut log = self
-            .inner
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = log.append(&line) {
-            tracing::error!(error = %error, "the log cannot be written");
-        }
-        drop(log);
+        append(&self.inner.log, &line);
         // Nobody following is no failure.
         drop(self.inner.lines.send(line.trim_end().into()));
     }
@@ -155,11 +189,13 @@ impl Journal {
                 thread: thread_of(run),
                 result: None,
             });
+            let now = self.inner.ambient.now();
             if !message.cure().is_empty() {
                 // A person who reads the log has the sentence before the numbers.
-                self.line(run, message.text());
+                self.write_line(run, &message.text(), now);
             }
-            self.line(run, echo);
+            self.write_line(run, &echo, now);
+            self.write_json(|_| JsonLine::of(&message).format());
         }
     }
 
@@ -202,7 +238,7 @@ impl Journal {
         }
         let mut tx = self.inner.store.begin().await?;
         for message in waiting.iter().chain(messages) {
-            tx.record_status(row_of(message), self.has_parent()).await?;
+            tx.record_status(row_of(message), self.queues()).await?;
         }
         tx.commit().await
     }
@@ -233,11 +269,19 @@ impl Journal {
         let mut tx = self.inner.store.begin().await?;
         let mut new = 0;
         for message in messages {
-            new += usize::from(tx.relay_status(message, self.has_parent()).await?);
+            new += usize::from(match self.inner.settings.merges {
+                true => tx.receive_status(message).await?,
+                false => tx.relay_status(message, self.has_parent()).await?,
+            });
         }
         tx.commit().await?;
         self.outbox_grew();
         Ok(new)
+    }
+
+    /// Whether messages wait for something: the parent, or the merged log.
+    fn queues(&self) -> bool {
+        self.has_parent() || self.inner.settings.merges
     }
 
     fn outbox_grew(&self) {
@@ -257,9 +301,34 @@ impl Journal {
         log_file::tail(&self.inner.settings.directory, LOG_NAME, lines)
     }
 
+    /// The last lines of the merged log, without line ends; none where no messages are merged.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn tail_merged(&self, lines: usize) -> Result<Vec<String>, LogFileError> {
+        log_file::tail(&self.inner.settings.directory, HIERARCHY_LOG, lines)
+    }
+
+    /// Lines of the merged log as they are written, without line ends.
+    pub fn follow_merged(&self) -> broadcast::Receiver<Arc<str>> {
+        self.inner.merged.subscribe()
+    }
+
+    pub(crate) fn tell_merged(&self, line: &str) {
+        // Nobody following is no failure.
+        drop(self.inner.merged.send(line.trim_end().into()));
+    }
+
     /// Lines of the log as they are written, without line ends.
     pub fn follow(&self) -> broadcast::Receiver<Arc<str>> {
         self.inner.lines.subscribe()
+    }
+}
+
+fn append(log: &Mutex<LogFile>, line: &str) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = log.append(line) {
+        tracing::error!(error = %error, "the log cannot be written");
     }
 }
 
@@ -273,14 +342,6 @@ fn row_of(message: &StatusMessage) -> StatusRow {
         run: message.run,
         inserts: message.inserts.clone(),
     }
-}
-
-/// The number under which the lines of a run are found.
-fn thread_of(run: Option<Uuid>) -> u32 {
-    run.map_or(NO_RUN, |run| {
-        let bytes = run.as_bytes();
-        u32::from(u16::from_be_bytes([bytes[14], bytes[15]])) | 0x1000
-    })
 }
 
 /// A status message from its row, for showing.

@@ -3,9 +3,11 @@
 //! Everything that a person can meet has a status message with a stable number; the log line, the
 //! message in the console and the one that travels up are made from the same values.
 
+pub mod hierarchy_log;
 pub mod journal;
 pub mod log_file;
 pub mod log_line;
+pub mod merged;
 pub mod phrases;
 pub mod reference;
 pub mod status_id;

@@ -47,7 +47,20 @@ impl LogFile {
     /// Opens or creates `<name>.log` in `dir` and goes on at its end. A line that was cut off by a
     /// crash is closed first. `max_bytes` is at least [`MIN_MAX_BYTES`].
     pub fn open(dir: &Path, name: &str, max_bytes: u64) -> Result<Self, LogFileError> {
-        let (path, older) = paths(dir, name);
+        Self::open_paths(dir, paths(dir, name), max_bytes)
+    }
+
+    /// The same for lines that are JSON: `<name>.jsonl`, and `<name>.json_` with what came before it.
+    pub fn open_json(dir: &Path, name: &str, max_bytes: u64) -> Result<Self, LogFileError> {
+        let file = |extension| dir.join(format!("{name}.{extension}"));
+        Self::open_paths(dir, (file("jsonl"), file("json_")), max_bytes)
+    }
+
+    fn open_paths(
+        dir: &Path,
+        (path, older): (PathBuf, PathBuf),
+        max_bytes: u64,
+    ) -> Result<Self, LogFileError> {
         fs::create_dir_all(dir).map_err(|source| failed("creating", dir, source))?;
         let (file, size) = open_end(&path).map_err(|source| failed("opening", &path, source))?;
         Ok(Self {
@@ -85,6 +98,26 @@ impl LogFile {
     /// The last `lines` lines of this log, oldest first; see [`tail`].
     pub fn tail(&self, lines: usize) -> Result<Vec<String>, LogFileError> {
         tail_paths(&self.path, &self.older, lines)
+    }
+
+    /// How many of these lines, from the first on, stand at the end of this log already. The last line may be the
+    /// beginning of the next one: what a crash left of it.
+    pub fn ends_with_first_of(&self, lines: &[&str]) -> Result<usize, LogFileError> {
+        let shown: Vec<String> = lines
+            .iter()
+            .map(|line| readable(line.trim_end_matches(['\r', '\n'])))
+            .collect();
+        let end = self.tail(lines.len() + 1)?;
+        let there = (0..=shown.len()).rev().find(|count| {
+            let (first, next) = shown.split_at(*count);
+            let torn = |last: &String| next.first().is_some_and(|next| next.starts_with(last));
+            match end.split_last() {
+                _ if end.ends_with(first) => true,
+                Some((last, before)) => torn(last) && before.ends_with(first),
+                None => false,
+            }
+        });
+        Ok(there.unwrap_or(0))
     }
 
     fn reopen(&mut self) -> Result<(), LogFileError> {

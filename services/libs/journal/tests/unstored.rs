@@ -22,6 +22,8 @@ async fn messages_that_were_not_stored_go_before_the_next_ones_and_once() {
         server: "here".to_owned(),
         directory: directory.join("logs"),
         max_log_bytes: 1 << 20,
+        json_lines: false,
+        merges: false,
     };
     let journal = Journal::open(store.clone(), settings, Ambient::system()).unwrap();
     let say = async |what: &str| {

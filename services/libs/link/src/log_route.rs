@@ -4,7 +4,7 @@ use crate::children::Children;
 use crate::site::Site;
 use catalog::{PointId, Problem};
 use futures::{Stream, StreamExt as _};
-use journal::log_file::MAX_LINE;
+use journal::log_file::{LogFileError, MAX_LINE};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -170,32 +170,24 @@ impl LogRouter {
     }
 
     fn own(&self, last: u32, follow: bool) -> Result<Lines, Status> {
-        let mut live = self.site.journal.follow();
-        let lines = self
-            .site
-            .journal
-            .tail(usize::try_from(last).unwrap_or(usize::MAX))
-            .map_err(|error| Status::internal(error.to_string()))?;
-        let chunks: Vec<_> = lines
-            .chunks(LINES_PER_MESSAGE)
-            .map(|chunk| Ok(chunk.to_vec()))
-            .collect();
-        let past = futures::stream::iter(chunks);
-        if !follow {
-            return Ok(past.boxed());
-        }
-        let live = async_lines(move || {
-            let next = live.try_recv();
-            match next {
-                Ok(line) => Some(Ok(line.to_string())),
-                Err(broadcast::error::TryRecvError::Lagged(lost)) => {
-                    Some(Ok(format!("({lost} lines were left out)")))
-                }
-                Err(broadcast::error::TryRecvError::Empty) => None,
-                Err(broadcast::error::TryRecvError::Closed) => Some(Err(())),
-            }
-        });
-        Ok(past.chain(live).boxed())
+        let journal = &self.site.journal;
+        let live = journal.follow();
+        read_here(live, |lines| journal.tail(lines), last, follow)
+    }
+
+    /// The last lines of this site's merged log, and with `follow` those that are written from now on.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn merged(&self, last: u32, follow: bool) -> Result<Lines, Status> {
+        let journal = &self.site.journal;
+        let live = journal.follow_merged();
+        read_here(
+            live,
+            |lines| journal.tail_merged(lines),
+            last.min(MAX_LINES),
+            follow,
+        )
     }
 
     /// Takes lines that a child sent in. A reader that does not keep up loses the log: the link to the
@@ -218,6 +210,37 @@ impl LogRouter {
     pub(crate) fn child_left(&self, child: PointId) {
         self.open().requests.retain(|_, (asked, _)| *asked != child);
     }
+}
+
+/// The end of a log of this site, and then what is written to it.
+fn read_here(
+    mut live: broadcast::Receiver<Arc<str>>,
+    tail: impl FnOnce(usize) -> Result<Vec<String>, LogFileError>,
+    last: u32,
+    follow: bool,
+) -> Result<Lines, Status> {
+    let lines = tail(usize::try_from(last).unwrap_or(usize::MAX))
+        .map_err(|error| Status::internal(error.to_string()))?;
+    let chunks: Vec<_> = lines
+        .chunks(LINES_PER_MESSAGE)
+        .map(|chunk| Ok(chunk.to_vec()))
+        .collect();
+    let past = futures::stream::iter(chunks);
+    if !follow {
+        return Ok(past.boxed());
+    }
+    let live = async_lines(move || {
+        let next = live.try_recv();
+        match next {
+            Ok(line) => Some(Ok(line.to_string())),
+            Err(broadcast::error::TryRecvError::Lagged(lost)) => {
+                Some(Ok(format!("({lost} lines were left out)")))
+            }
+            Err(broadcast::error::TryRecvError::Empty) => None,
+            Err(broadcast::error::TryRecvError::Closed) => Some(Err(())),
+        }
+    });
+    Ok(past.chain(live).boxed())
 }
 
 /// Cuts what a child says of a log to what a site sends of its own. The error travels in the head of an

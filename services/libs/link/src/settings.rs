@@ -92,6 +92,9 @@ pub struct SiteFlags {
         help_heading = "Log"
     )]
     pub max_log_size: Option<ByteSize>,
+    /// Write wsyncmgr.jsonl beside wsyncmgr.log: one JSON object a line
+    #[arg(long, env = "HEADWATER_JSON_LOG", help_heading = "Log")]
+    pub json_log: bool,
     /// What the process tells on stderr: a level, or levels by part, such as info,link=debug [default: info]
     #[arg(
         long,
@@ -136,6 +139,7 @@ pub struct SiteFile {
     retry_first: Option<Period>,
     retry_most: Option<Period>,
     max_log_size: Option<ByteSize>,
+    json_log: bool,
     telemetry: telemetry::Settings,
     /// Top-level site: its kind.
     pub site_kind: Option<String>,
@@ -226,6 +230,8 @@ pub struct SiteSettings {
     pub tombstones_kept: Duration,
     /// Size at which `wsyncmgr.log` is turned over, in bytes.
     pub max_log_bytes: u64,
+    /// Whether logs are written as JSON lines, too.
+    pub json_log: bool,
     /// What is told on stderr, and where traces go.
     pub telemetry: telemetry::Settings,
 }
@@ -303,6 +309,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         },
         tombstones_kept: period(flags.tombstones_kept, file.tombstones_kept, TOMBSTONES_KEPT),
         max_log_bytes,
+        json_log: flags.json_log || file.json_log,
         telemetry,
     };
     Ok((settings, file))

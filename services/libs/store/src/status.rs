@@ -3,6 +3,10 @@
 //! Invariant: a message and its place in the outbox are one unit of work; it leaves the outbox only
 //! when the parent has acknowledged it; (site, number) is stored once, however often it arrives.
 
+mod page;
+
+pub use page::{StatusPlace, StatusSpan};
+
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
 use crate::site_state::{OUTBOX_PARENT, OUTBOX_SEQUENCE, STATUS_NUMBER};
@@ -107,6 +111,15 @@ impl Tx<'_> {
             }
         }
         Ok(new)
+    }
+
+    /// Stores a message of any site at a top-level site, and puts it into the outbox once: it waits there for the
+    /// merged log. False when it was here already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn receive_status(&mut self, row: &StatusRow) -> Result<bool, Error> {
+        self.insert_status(row, true).await
     }
 
     async fn put_into_outbox(&mut self, row: &StatusRow) -> Result<(), Error> {
@@ -262,41 +275,5 @@ impl Read<'_> {
             .fetch_one("select count(*) from outbox", vec![])
             .await?
             .count(0)
-    }
-
-    /// The newest messages, newest first, of one site or of all.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn status_messages(
-        &mut self,
-        site: Option<PointId>,
-        most: u32,
-    ) -> Result<Vec<StatusRow>, Error> {
-        let rows = match site {
-            Some(site) => {
-                self.connection()
-                    .fetch(
-                        format!(
-                            "select {COLUMNS} from status_message where site = $1 \
-                             order by number desc limit $2"
-                        ),
-                        vec![site.as_str().into(), i64::from(most).into()],
-                    )
-                    .await?
-            }
-            None => {
-                self.connection()
-                    .fetch(
-                        format!(
-                            "select {COLUMNS} from status_message \
-                             order by time desc, site, number desc limit $1"
-                        ),
-                        vec![i64::from(most).into()],
-                    )
-                    .await?
-            }
-        };
-        rows.iter().map(status_of).collect()
     }
 }

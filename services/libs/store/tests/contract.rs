@@ -121,6 +121,8 @@ contract! {
         the_outbox_keeps_its_order_until_it_is_acknowledged,
         a_dropped_message_uses_up_no_number,
         the_newest_messages_come_first,
+        a_walk_by_time_meets_every_message_once,
+        the_messages_of_a_site_are_walked_by_number,
         pruning_keeps_the_newest_and_the_outbox,
         a_new_parent_is_sent_what_the_one_before_acknowledged,
         any_text_is_kept;

@@ -88,6 +88,8 @@ async fn fixture_in(
             server: "cas".into(),
             directory: directory.path().join("logs"),
             max_log_bytes: 1 << 20,
+            json_lines: false,
+            merges: false,
         },
         ambient.clone(),
     )

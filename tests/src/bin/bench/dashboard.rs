@@ -10,9 +10,10 @@ use prost::Message as _;
 use serde_json::json;
 use std::ffi::OsStr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::Store;
 use store::authority::SiteRow;
+use tokio::time::Instant;
 use wire::v1::{RunReport, SiteReport};
 
 /// Primary sites, and secondary sites below each.

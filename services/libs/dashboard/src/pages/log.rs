@@ -22,9 +22,8 @@ use wire::v1::{ListStatusMessagesRequest, ReadLogRequest};
 /// Lines that the page shows, and that a download has at most.
 const LINES: u32 = 300;
 const MAX_LINES: u32 = 10_000;
-/// Status messages of all sites that are looked through, and shown.
-const LOOKED_THROUGH: u32 = 2_000;
-const MESSAGES: usize = 200;
+/// Status messages of all sites on a page.
+const MESSAGES: u32 = 200;
 /// A line is sent this often while nothing is written, so that a connection that is gone is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
 /// How long the lines of a site may take to come.
@@ -38,6 +37,8 @@ pub struct Wanted {
     site: String,
     severity: String,
     q: String,
+    /// Where the page of status messages begins; empty: with the newest.
+    page: String,
 }
 
 /// A line of the log, taken apart.
@@ -99,6 +100,8 @@ struct Page {
     codes: Vec<String>,
     lines: Vec<Line>,
     messages: Vec<MessageRow>,
+    /// Older messages.
+    next: Option<String>,
     /// Where the lines are followed, and downloaded.
     follow: String,
     download: String,
@@ -120,10 +123,22 @@ pub async fn show(
     let codes = codes.map(|(_, site)| site.site_code.clone()).collect();
     wanted.site = wanted.site.trim().to_ascii_uppercase();
     let text = wanted.q.trim().to_lowercase();
-    let (mut lines, mut messages, mut missing) = (Vec::new(), Vec::new(), None);
+    let (mut lines, mut messages, mut missing, mut next) = (Vec::new(), Vec::new(), None, None);
     let live = if wanted.site.is_empty() {
-        messages = all_messages(&dashboard, &person, &wanted, &text).await?;
-        "messages"
+        let (found, token) = all_messages(&dashboard, &person, &wanted).await?;
+        messages = found;
+        let pairs = [
+            ("severity", wanted.severity.as_str()),
+            ("q", &wanted.q),
+            ("page", &token),
+        ];
+        next = (!token.is_empty()).then(|| format!("/log{}", query(&pairs)));
+        // Older pages stay as they are.
+        if wanted.page.is_empty() {
+            "messages"
+        } else {
+            ""
+        }
     } else {
         match last_lines(&person, &wanted.site, LINES).await {
             Ok(read) => lines = read,
@@ -150,6 +165,7 @@ pub async fn show(
         codes,
         lines,
         messages,
+        next,
         follow: address("events"),
         download: address("file"),
         missing,
@@ -157,14 +173,17 @@ pub async fn show(
     })
 }
 
+/// A page of the status messages of all sites, and where the next one begins.
 async fn all_messages(
     dashboard: &Dashboard,
     person: &Person,
     wanted: &Wanted,
-    text: &str,
-) -> Result<Vec<MessageRow>, Status> {
+) -> Result<(Vec<MessageRow>, String), Status> {
     let request = ListStatusMessagesRequest {
-        limit: LOOKED_THROUGH,
+        limit: MESSAGES,
+        severity: wanted.severity.clone(),
+        text: wanted.q.trim().to_owned(),
+        page_token: wanted.page.clone(),
         ..ListStatusMessagesRequest::default()
     };
     let answer = person
@@ -172,17 +191,11 @@ async fn all_messages(
         .journal()
         .list_status_messages(question(request))
         .await?;
+    let answer = answer.into_inner();
     let now = dashboard.ambient.now();
-    let messages = answer.into_inner().messages.into_iter();
-    let messages = messages
-        .filter(|entry| match wanted.severity.as_str() {
-            "error" => entry.severity == "error",
-            "warning" => entry.severity != "information",
-            _ => true,
-        })
-        .filter(|entry| text.is_empty() || entry.text.to_lowercase().contains(text))
-        .take(MESSAGES);
-    Ok(messages.map(|entry| MessageRow::new(entry, now)).collect())
+    let messages = answer.messages.into_iter();
+    let messages = messages.map(|entry| MessageRow::new(entry, now)).collect();
+    Ok((messages, answer.next_page_token))
 }
 
 /// The last lines of a site's log.
@@ -191,6 +204,7 @@ async fn last_lines(person: &Person, site: &str, last: u32) -> Result<Vec<String
         site_code: site.to_owned(),
         last,
         follow: false,
+        ..ReadLogRequest::default()
     };
     let read = async {
         let answer = person.api.journal().read_log(Request::new(request)).await?;
@@ -251,6 +265,7 @@ pub async fn lines(
         site_code: wanted.site,
         last: LINES,
         follow: true,
+        ..ReadLogRequest::default()
     };
     // The answer begins at once: the site may be far away, and may have nothing to say for long.
     let mut journal = person.api.journal();

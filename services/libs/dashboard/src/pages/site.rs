@@ -160,6 +160,7 @@ async fn messages(api: &Api, code: &str, now: Timestamp) -> Result<Vec<MessageRo
     let request = ListStatusMessagesRequest {
         site_code: code.to_owned(),
         limit: MESSAGES,
+        ..ListStatusMessagesRequest::default()
     };
     let answer = api
         .journal()

@@ -3,7 +3,7 @@
 use super::support::*;
 use catalog::PointId;
 use store::Store;
-use store::status::{STATUS_MESSAGES_KEPT, StatusRow};
+use store::status::{STATUS_MESSAGES_KEPT, StatusPlace, StatusRow, StatusSpan};
 use uuid::Uuid;
 
 fn message(site: &str, number: u64, minute: i64) -> StatusRow {
@@ -155,6 +155,67 @@ pub async fn the_newest_messages_come_first(place: &Place) {
         .await
         .unwrap();
     assert_eq!(of_one, [message("SE1", 2, 20), message("SE1", 1, 30)]);
+}
+
+pub async fn a_walk_by_time_meets_every_message_once(place: &Place) {
+    let store = place.store().await;
+    // Several at one instant, some of one site, one that is late.
+    let all = [
+        message("SE1", 4, 30),
+        message("SE2", 9, 20),
+        message("SE1", 3, 20),
+        message("SE1", 2, 20),
+        message("PR1", 7, 20),
+        message("SE1", 1, 10),
+    ];
+    for row in all.iter().rev() {
+        relay(&store, row).await;
+    }
+    let mut read = store.read().await.unwrap();
+    for step in 1..=7 {
+        let (mut met, mut after) = (Vec::new(), None);
+        loop {
+            let part = read
+                .status_by_time(StatusSpan::default(), after, step)
+                .await
+                .unwrap();
+            assert!(part.len() <= step as usize);
+            let Some(last) = part.last() else { break };
+            after = Some(StatusPlace::of(last));
+            met.extend(part);
+        }
+        assert_eq!(met, all, "{step} at a time");
+    }
+    let mut within = async |first: Option<i64>, last: Option<i64>| {
+        let span = StatusSpan {
+            first: first.map(time),
+            last: last.map(time),
+        };
+        let met = read.status_by_time(span, None, 10).await.unwrap();
+        met.into_iter().map(|row| row.number).collect::<Vec<_>>()
+    };
+    assert_eq!(within(Some(20), None).await, [4, 9, 3, 2, 7]);
+    assert_eq!(within(None, Some(20)).await, [9, 3, 2, 7, 1]);
+    assert_eq!(within(Some(11), Some(20)).await, [9, 3, 2, 7]);
+    assert_eq!(within(Some(21), Some(29)).await, [0; 0]);
+}
+
+pub async fn the_messages_of_a_site_are_walked_by_number(place: &Place) {
+    let store = place.store().await;
+    for number in [1, 2, 3] {
+        relay(&store, &message("SE1", number, 0)).await;
+        relay(&store, &message("SE2", number, 0)).await;
+    }
+    let mut read = store.read().await.unwrap();
+    let site: PointId = "SE1".parse().unwrap();
+    let mut numbers = async |before, most| {
+        let rows = read.status_of_site(site, before, most).await.unwrap();
+        assert!(rows.iter().all(|row| row.site == site));
+        rows.into_iter().map(|row| row.number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(None, 2).await, [3, 2]);
+    assert_eq!(numbers(Some(2), 2).await, [1]);
+    assert_eq!(numbers(Some(1), 2).await, [0; 0]);
 }
 
 pub async fn pruning_keeps_the_newest_and_the_outbox(place: &Place) {

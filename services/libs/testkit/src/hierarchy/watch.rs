@@ -65,6 +65,7 @@ impl Hierarchy {
         let request = question(ListStatusMessagesRequest {
             site_code: code.to_owned(),
             limit: MOST_MESSAGES,
+            ..ListStatusMessagesRequest::default()
         });
         let answer = self
             .client()
