@@ -3,6 +3,7 @@
 
 use crate::log_file::{self, LogFile, LogFileError};
 use crate::log_line::{LogLine, SYNC_MANAGER};
+use crate::run_part;
 use crate::status_id::StatusId;
 use crate::status_message::{Origin, StatusMessage};
 use catalog::PointId;
@@ -201,9 +202,13 @@ impl Journal {
             });
         }
         let mut tx = self.inner.store.begin().await?;
+        let mut rows = Vec::with_capacity(waiting.len() + messages.len());
         for message in waiting.iter().chain(messages) {
-            tx.record_status(row_of(message), self.has_parent()).await?;
+            let mut row = row_of(message);
+            row.number = tx.record_status(row.clone(), self.has_parent()).await?;
+            rows.push(row);
         }
+        run_part::gather(&mut tx, rows.iter()).await?;
         tx.commit().await
     }
 
@@ -231,13 +236,16 @@ impl Journal {
     /// When the database fails; nothing is stored then.
     pub async fn relay(&self, messages: &[StatusRow]) -> Result<usize, store::Error> {
         let mut tx = self.inner.store.begin().await?;
-        let mut new = 0;
+        let mut new = Vec::with_capacity(messages.len());
         for message in messages {
-            new += usize::from(tx.relay_status(message, self.has_parent()).await?);
+            if tx.relay_status(message, self.has_parent()).await? {
+                new.push(message);
+            }
         }
+        run_part::gather(&mut tx, new.iter().copied()).await?;
         tx.commit().await?;
         self.outbox_grew();
-        Ok(new)
+        Ok(new.len())
     }
 
     fn outbox_grew(&self) {

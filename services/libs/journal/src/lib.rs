@@ -8,6 +8,7 @@ pub mod log_file;
 pub mod log_line;
 pub mod phrases;
 pub mod reference;
+pub mod run_part;
 pub mod status_id;
 pub mod status_message;
 

@@ -179,6 +179,7 @@ async fn a_run_tells_its_steps_and_its_end() {
         StatusId::SyncStarted,
         StatusId::SyncingUpstream,
         StatusId::SyncingDatabase,
+        StatusId::RunPart,
         StatusId::SyncDone,
     ]
     .map(StatusId::number);
