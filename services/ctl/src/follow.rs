@@ -40,7 +40,10 @@ pub struct Started {
 /// When the site that is asked refuses or does not answer.
 pub async fn start(client: &Client, full: bool) -> anyhow::Result<Started> {
     let before = sites(client).await?;
-    let request = crate::connection::question(StartSyncRequest { full });
+    let request = crate::connection::question(StartSyncRequest {
+        full,
+        ..StartSyncRequest::default()
+    });
     let answer = client.sync().start_sync(request).await;
     let answer = answer
         .map_err(|status| explain(status, &client.server, "starting the synchronization"))?

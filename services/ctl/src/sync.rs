@@ -142,7 +142,7 @@ struct CancelledLine {
 async fn cancel_sync(console: &Console, client: &Client) -> anyhow::Result<ExitCode> {
     let answer = client
         .sync()
-        .cancel_sync(question(CancelSyncRequest {}))
+        .cancel_sync(question(CancelSyncRequest::default()))
         .await;
     let answer = answer
         .map_err(|status| explain(status, &client.server, "cancelling the synchronization"))?;

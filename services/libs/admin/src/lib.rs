@@ -8,6 +8,7 @@ pub mod credential;
 pub mod decisions_shown;
 pub mod reading;
 pub mod replica;
+pub mod runs;
 pub mod updates;
 
 pub use reading::{Caller, Reading, internal};

@@ -114,6 +114,21 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Forgets a run, with the parts of all sites in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_run(&mut self, id: Uuid) -> Result<(), Error> {
+        for sql in [
+            "delete from site_run where run = $1",
+            "delete from sync_run where id = $1",
+        ] {
+            let values = vec![id.as_bytes().to_vec().into()];
+            self.connection().execute(sql, values).await?;
+        }
+        Ok(())
+    }
+
     #[cfg(not(feature = "simulation"))]
     fn runs_kept(&self) -> u64 {
         RUNS_KEPT

@@ -191,6 +191,11 @@ impl EngineHandle {
             .flatten()
     }
 
+    /// Whether a run was asked for that is still to begin, or begins right now.
+    pub fn is_to_begin(&self, run: Uuid) -> bool {
+        self.shared.pending().holds(run)
+    }
+
     /// What the engine does, and every change of it.
     pub fn watch(&self) -> watch::Receiver<EngineState> {
         self.shared.state.subscribe()
@@ -352,6 +357,9 @@ impl<U: Upstream> Engine<U> {
                 *self.shared.cancel() = cancel.clone();
                 (request, cancel)
             });
+            if let Some((request, _)) = &taken {
+                pending.taken = request.run;
+            }
             (joined, given_up, taken)
         };
         self.tell_given_up(given_up).await;

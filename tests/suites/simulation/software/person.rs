@@ -115,7 +115,12 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
         }
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
-            client.start_sync(StartSyncRequest { full }).await?;
+            client
+                .start_sync(StartSyncRequest {
+                    full,
+                    ..StartSyncRequest::default()
+                })
+                .await?;
         }
         Wish::Schedule { after } => {
             let at = host.ambient(0).now() + jiff::SignedDuration::from_secs(after);

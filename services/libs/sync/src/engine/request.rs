@@ -69,6 +69,8 @@ pub(super) struct Waiting {
     pub joined: Vec<Uuid>,
     /// Runs that were asked for, and will not be done.
     pub given_up: Vec<Uuid>,
+    /// The run that was taken last, to be begun.
+    pub taken: Option<Uuid>,
 }
 
 impl Waiting {
@@ -84,6 +86,12 @@ impl Waiting {
             remember(&mut self.joined, other);
         }
         self.next = Some(joined);
+    }
+
+    /// Whether a run was asked for, and has not begun as far as this knows.
+    pub fn holds(&self, run: Uuid) -> bool {
+        let next = self.next.and_then(|request| request.run);
+        next == Some(run) || self.taken == Some(run) || self.joined.contains(&run)
     }
 
     /// Gives up what waits.
