@@ -361,7 +361,8 @@ async fn the_journal_says_who_asked_for_what() {
     let administrator = "local administrator";
     let requested = fixture.journaled(9026).await;
     assert_eq!(requested, [[administrator, "full"]]);
-    assert_eq!(fixture.journaled(9027).await, [[administrator]]);
+    let cancelled = fixture.journaled(9027).await;
+    assert_eq!(cancelled, [[administrator, "at every site"]]);
     let [created] = &fixture.journaled(9028).await[..] else {
         panic!("one token was made");
     };

@@ -124,7 +124,10 @@ impl SyncService for Admin {
         } = request.into_inner();
         let target = target(&site_code, subtree)?;
         let extent = if full { "full" } else { "delta" };
-        let extent = format!("{extent}, {}", Meant::words(target, subtree));
+        let extent = match target {
+            Some(_) => format!("{extent}, {}", Meant::words(target, subtree)),
+            None => extent.to_owned(),
+        };
         if let Some(site) = target {
             let run: Uuid = self.site.ambient.new_id();
             let order = SiteOrder {

@@ -126,6 +126,20 @@ async fn site_run(
     row.as_ref().map(part_of).transpose()
 }
 
+/// The parts of all sites in a run: those rows are read, and no others.
+pub(crate) async fn site_runs(
+    connection: &mut Connection<'_>,
+    run: Uuid,
+) -> Result<Vec<SiteRunRow>, Error> {
+    let rows = connection
+        .fetch(
+            format!("select {COLUMNS} from site_run where run = $1 order by site"),
+            vec![run.as_bytes().to_vec().into()],
+        )
+        .await?;
+    rows.iter().map(part_of).collect()
+}
+
 impl Tx<'_> {
     /// Adds to what is known of a site's part in a run. Where the run is not held here, nothing is: it is
     /// not this site's, nor one that it asked for. Whether it is.
@@ -204,14 +218,7 @@ impl Read<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn site_runs(&mut self, run: Uuid) -> Result<Vec<SiteRunRow>, Error> {
-        let rows = self
-            .connection()
-            .fetch(
-                format!("select {COLUMNS} from site_run where run = $1 order by site"),
-                vec![run.as_bytes().to_vec().into()],
-            )
-            .await?;
-        rows.iter().map(part_of).collect()
+        site_runs(&mut self.connection(), run).await
     }
 
     /// How many sites took part in these runs, and of how many the newest end is in the state `completed` and
