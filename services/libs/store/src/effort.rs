@@ -182,7 +182,7 @@ async fn reading_a_run(runs: u32) -> f64 {
     let middle = Uuid::from_u128(u128::from(runs / 2));
     let read = site.count(async |tx: &mut Tx<'_>| {
         let found = crate::site_runs::site_runs(&mut tx.connection(), middle).await;
-        assert_eq!(found.unwrap().len() as u32, PARTS);
+        assert_eq!(found.unwrap().len(), PARTS as usize);
     });
     read.await as f64
 }
