@@ -118,7 +118,7 @@ async fn a_run_tells_what_every_site_did_in_it_and_one_that_was_away_tells_later
     assert_eq!(shown["run"]["position"], central.verified_position);
     hierarchy.message("SE1", 9070, &["SyncingUpdates"]).await;
     // By the beginning of its identifier, and by none for the newest.
-    let text = hierarchy.run(&["sync", "show", &run[..8]]).good();
+    let text = hierarchy.run(&["sync", "show", &run[..13]]).good();
     for part in ["completed", CENTRAL, "PR1", "SE1", "█ verifying"] {
         assert!(text.contains(part), "{text}");
     }

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use wire::text::harmless;
 use wire::v1::{ListRunsRequest, Run};
 
-/// Digits of a run's identifier that people are shown: enough to name it.
-const SHOWN_ID: usize = 8;
+/// Characters of a run's identifier that people are shown: it begins with the time, to the millisecond.
+const SHOWN_ID: usize = 13;
 /// Runs that are asked for at a time.
 const PAGE: u32 = 500;
 
@@ -223,8 +223,8 @@ mod tests {
         assert_eq!(
             lines[2..],
             [
-                "40404040 1970-01-01 00:01:00 2 min full, PR1 and below Failed - - - - - 5/3 -",
-                "3f3f3f3f 1970-01-01 00:01:00 4.0 s delta, asked for Completed 4,000 12 0 0 0 5/6 5,310",
+                "40404040-4040 1970-01-01 00:01:00 2 min full, PR1 and below Failed - - - - - 5/3 -",
+                "3f3f3f3f-3f3f 1970-01-01 00:01:00 4.0 s delta, asked for Completed 4,000 12 0 0 0 5/6 5,310",
             ]
         );
     }

@@ -22,7 +22,7 @@ const FEWEST_DIGITS: usize = 4;
 /// Columns of a bar, at least and at most, and where the width of the terminal is not known.
 const BAR: (usize, usize, usize) = (24, 72, 48);
 /// Columns of what stands before a bar.
-const BEFORE_BAR: usize = 54;
+const BEFORE_BAR: usize = 62;
 
 /// Each phase with its mark in a bar, and what it is called below.
 const MARKS: [(&str, char, &str); 5] = [
@@ -195,11 +195,14 @@ fn bar(site: &SiteRun, scale: &Scale, now: Timestamp) -> String {
             fill(requested, waited, WAITS);
         }
     }
-    if let Some(started) = started {
+    if let (Some(started), true) = (started, site.phases.is_empty()) {
         fill(started, end, UNKNOWN);
     }
-    for span in &site.phases {
+    for (index, span) in site.phases.iter().enumerate() {
         if let Some(from) = time(span.started.as_ref()) {
+            // The moment before the first phase is drawn as part of it; an earlier attempt is not drawn.
+            let near = |started: &Timestamp| scale.column(from) <= scale.column(*started) + 1;
+            let from = started.filter(|_| index == 0).filter(near).unwrap_or(from);
             let to = time(span.finished.as_ref()).unwrap_or(now);
             fill(from, to, mark(&span.phase));
         }
@@ -278,7 +281,7 @@ fn lines(answer: &GetRunResponse, hierarchy: &Hierarchy, view: &View) -> Vec<Str
     let gap = columns.saturating_sub(ends.0.len() + ends.1.len()).max(1);
     lines.push(String::new());
     lines.push(format!(
-        "{:8}  {:17}  {:>7}  {:>5}  {:>7}  {}{}{}",
+        "{:10}  {:17}  {:>7}  {:>9}  {:>9}  {}{}{}",
         "Site",
         "State",
         "Took",
@@ -305,14 +308,14 @@ fn lines(answer: &GetRunResponse, hierarchy: &Hierarchy, view: &View) -> Vec<Str
             None => "-".to_owned(),
         };
         let line = format!(
-            "{name:8}  {state}  {took:>7}  {:>5}  {:>7}  {}",
+            "{name:10}  {state}  {took:>7}  {:>9}  {:>9}  {}",
             count(site.items),
             size(site.bytes),
             bar(site, &scale, view.now)
         );
         lines.push(line.trim_end().to_owned());
         if !site.error.is_empty() {
-            lines.push(format!("{:10}{}", "", harmless(&site.error)));
+            lines.push(format!("{:12}{}", "", harmless(&site.error)));
         }
     }
     let marks = MARKS
@@ -362,7 +365,7 @@ mod tests {
             now: Timestamp::from_second(200).unwrap(),
             zone: TimeZone::UTC,
             colour: false,
-            width: Some(78),
+            width: Some(86),
         }
     }
 
@@ -405,16 +408,16 @@ mod tests {
             ],
         };
         let expected = [
-            "Run 3f3f3f3f of 1970-01-01 00:01:40: completed, delta, took 24 s",
+            "Run 3f3f3f3f-3f3f of 1970-01-01 00:01:40: completed, delta, took 24 s",
             "New 1,200, revised 0, expired 0, removed 0, failed 0; position 5,310",
             "2 of 4 sites that took part completed",
             "",
-            "Site      State                 Took  Items     Size  00:01:40        00:02:04",
-            "CAS       Completed             24 s  1,200   5.0 MB  ░░▓▓▓▓▓▓████████████████",
-            "  PR1     Completed             12 s  1,200   5.0 MB            ··░▓▓▓▓▓▓█████",
-            "    SE1   Failed               4.0 s  1,200   5.0 MB              ··░░░░",
-            "          disk full",
-            "XX9       Running                  -  1,200   5.0 MB            ··············",
+            "Site        State                 Took      Items       Size  00:01:40        00:02:04",
+            "CAS         Completed             24 s      1,200     5.0 MB  ░░▓▓▓▓▓▓████████████████",
+            "  PR1       Completed             12 s      1,200     5.0 MB            ··░▓▓▓▓▓▓█████",
+            "    SE1     Failed               4.0 s      1,200     5.0 MB              ··░░░░",
+            "            disk full",
+            "XX9         Running                  -      1,200     5.0 MB            ··············",
             "",
             "· waits   ░ connecting   ▒ categories   ▓ updates   █ verifying",
         ];
