@@ -44,7 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire",
+            "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
         ],
     ),
     (

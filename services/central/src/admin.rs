@@ -8,6 +8,7 @@ mod hierarchy_service;
 mod journal_service;
 mod settings_service;
 mod sync_service;
+mod target;
 
 use ::admin::{Access, Caller, Reading};
 
@@ -30,6 +31,7 @@ use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::cleanup_service_server::CleanupServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
+use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
 
@@ -59,6 +61,7 @@ impl Admin {
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
+            .add_service(RunServiceServer::new(self.reading.clone()))
             .add_service(JournalServiceServer::new(self));
     }
 

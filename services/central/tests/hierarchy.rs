@@ -350,7 +350,10 @@ async fn the_journal_says_who_asked_for_what() {
     let fixture = Fixture::new().await;
     let word = fixture.invite("PR1", "primary", "").await;
     let mut sync = SyncServiceClient::new(fixture.dial(None).await);
-    let start = fixture.ask(StartSyncRequest { full: true });
+    let start = fixture.ask(StartSyncRequest {
+        full: true,
+        ..StartSyncRequest::default()
+    });
     sync.start_sync(start).await.unwrap();
     let cancel = fixture.ask(CancelSyncRequest::default());
     sync.cancel_sync(cancel).await.unwrap();
@@ -358,7 +361,8 @@ async fn the_journal_says_who_asked_for_what() {
     let administrator = "local administrator";
     let requested = fixture.journaled(9026).await;
     assert_eq!(requested, [[administrator, "full"]]);
-    assert_eq!(fixture.journaled(9027).await, [[administrator]]);
+    let cancelled = fixture.journaled(9027).await;
+    assert_eq!(cancelled, [[administrator, "at every site"]]);
     let [created] = &fixture.journaled(9028).await[..] else {
         panic!("one token was made");
     };

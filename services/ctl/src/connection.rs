@@ -19,6 +19,7 @@ use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
+use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 
@@ -144,6 +145,11 @@ impl Client {
     /// Starting, cancelling and following synchronization.
     pub fn sync(&self) -> SyncServiceClient<Transport> {
         SyncServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// What synchronizations did at every site.
+    pub fn runs(&self) -> RunServiceClient<Transport> {
+        RunServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// The sites.

@@ -3,7 +3,10 @@
 //! [`Tracker`] is the rule: reports and the time that went by go in, a verdict comes out. [`follow`]
 //! is the loop that feeds it from the site that is asked.
 
+mod part;
 mod tracker;
+
+pub use part::follow_part;
 
 pub use tracker::{
     FAILURE_SETTLES, Goal, Progress, RECONNECT_GRACE, SiteOutcome, Tracker, Verdict,
@@ -30,6 +33,10 @@ pub struct Started {
     pub run: Vec<u8>,
     /// Whether it waits for the run under way.
     pub queued: bool,
+    /// The sites that are asked.
+    pub asked: Vec<String>,
+    /// The sites that are meant and not connected.
+    pub not_connected: Vec<String>,
     /// The sites before the request.
     pub before: Hierarchy,
 }
@@ -39,8 +46,20 @@ pub struct Started {
 /// # Errors
 /// When the site that is asked refuses or does not answer.
 pub async fn start(client: &Client, full: bool) -> anyhow::Result<Started> {
+    let whole = StartSyncRequest {
+        full,
+        ..StartSyncRequest::default()
+    };
+    request(client, whole).await
+}
+
+/// Requests a synchronization of the sites that are meant.
+///
+/// # Errors
+/// When the site that is asked refuses or does not answer.
+pub async fn request(client: &Client, wanted: StartSyncRequest) -> anyhow::Result<Started> {
     let before = sites(client).await?;
-    let request = crate::connection::question(StartSyncRequest { full });
+    let request = crate::connection::question(wanted);
     let answer = client.sync().start_sync(request).await;
     let answer = answer
         .map_err(|status| explain(status, &client.server, "starting the synchronization"))?
@@ -48,6 +67,8 @@ pub async fn start(client: &Client, full: bool) -> anyhow::Result<Started> {
     Ok(Started {
         run: answer.run,
         queued: answer.queued,
+        asked: answer.asked,
+        not_connected: answer.not_connected,
         before,
     })
 }

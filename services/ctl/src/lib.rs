@@ -27,7 +27,7 @@ use std::process::ExitCode;
 /// What a person asks of a hierarchy.
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Start or cancel a synchronization of the whole hierarchy
+    /// Synchronize the whole hierarchy or one site, and look at what synchronizations did
     Sync(sync::Command),
     /// Show every site: state, position, how far behind, last success, last error
     Status(status::Command),

@@ -1,17 +1,22 @@
-//! `sync start` and `sync cancel`.
+//! `sync start`, `sync cancel`, `sync history` and `sync show`.
+
+mod history;
+mod timeline;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
-use crate::follow::{self, Verdict};
+use crate::follow::{self, Progress, Started, Verdict};
 use crate::progress::{Display, summary, verdict_text};
 use crate::render::View;
 use crate::render::text::uuid;
 use anyhow::Context;
+use hierarchy::Hierarchy;
 use jiff::SignedDuration;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
-use wire::v1::CancelSyncRequest;
+use wire::text::harmless;
+use wire::v1::{CancelSyncRequest, StartSyncRequest};
 
 /// Starting and cancelling synchronization.
 #[derive(Debug, clap::Args)]
@@ -24,20 +29,44 @@ pub struct Command {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Ask the whole hierarchy to synchronize now
+    /// Ask the whole hierarchy, or one site, to synchronize now
     ///
-    /// While a run is under way, any number of requests become one further run.
+    /// While a run is under way, any number of requests become one further run. A site that waits before it tries
+    /// again does not wait any longer.
     Start(Start),
-    /// Cancel the run under way, at every site
-    Cancel,
+    /// Cancel the run under way, at every site or at one
+    Cancel(Cancel),
+    /// List the synchronizations, newest first, with what came of them
+    History(history::Command),
+    /// Show one synchronization: when each site began, which phase took how long, and how it ended
+    Show(timeline::Command),
+}
+
+/// Which sites are meant.
+#[derive(Debug, clap::Args)]
+struct Target {
+    /// Only this software update point; without it, every site
+    #[arg(long, value_name = "CODE")]
+    site: Option<String>,
+    /// With --site: every site below it, too
+    #[arg(long, requires = "site")]
+    subtree: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Cancel {
+    #[command(flatten)]
+    target: Target,
 }
 
 #[derive(Debug, clap::Args)]
 struct Start {
+    #[command(flatten)]
+    target: Target,
     /// Compare everything with the source instead of asking for what changed
     #[arg(long)]
     full: bool,
-    /// Show progress until every site caught up; exit with 1 when one did not. Ctrl-C ends the
+    /// Show progress until every site that is meant caught up; exit with 1 when one did not. Ctrl-C ends the
     /// waiting, not the synchronization
     #[arg(long)]
     wait: bool,
@@ -62,10 +91,12 @@ pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Serialize)]
-struct StartedLine {
+struct StartedLine<'a> {
     event: &'static str,
     run: Option<String>,
     queued: bool,
+    asked: &'a [String],
+    not_connected: &'a [String],
 }
 
 /// Does what was asked.
@@ -77,26 +108,34 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let client = command.connection.connect().await?;
     match command.action {
         Action::Start(start) => start_sync(&console, &client, &start).await,
-        Action::Cancel => cancel_sync(&console, &client).await,
+        Action::Cancel(cancel) => cancel_sync(&console, &client, cancel.target).await,
+        Action::History(command) => history::execute(&console, &client, &command).await,
+        Action::Show(command) => timeline::execute(&console, &client, &command).await,
     }
 }
 
 async fn start_sync(console: &Console, client: &Client, start: &Start) -> anyhow::Result<ExitCode> {
-    let started = follow::start(client, start.full).await?;
+    let site_code = start.target.site.clone().unwrap_or_default();
+    let request = StartSyncRequest {
+        full: start.full,
+        site_code: site_code.clone(),
+        subtree: start.target.subtree,
+    };
+    let started = follow::request(client, request).await?;
     let run = uuid(&started.run);
     if console.json {
         console.json_line(&StartedLine {
             event: "started",
             run,
             queued: started.queued,
+            asked: &started.asked,
+            not_connected: &started.not_connected,
         })?;
     } else {
-        let text = if started.queued {
-            "A run is under way; the one that was asked for follows it."
-        } else {
-            "The synchronization has started."
-        };
-        console.line(text)?;
+        console.line(started_text(&site_code, &started))?;
+        if !site_code.is_empty() && !started.not_connected.is_empty() {
+            console.line(not_connected_text(&started.not_connected))?;
+        }
         if !start.wait {
             console.remark("Follow it with: headwater status --watch");
         }
@@ -106,10 +145,13 @@ async fn start_sync(console: &Console, client: &Client, start: &Start) -> anyhow
     }
     let mut display = Display::new(console);
     let view = || View::of_process(console);
-    let followed = follow::follow(client, &started, start.timeout, |hierarchy, progress| {
+    let mut show = |hierarchy: &Hierarchy, progress: &Progress| {
         display.show(console, hierarchy, progress, &view())
-    })
-    .await;
+    };
+    let followed = match site_code.is_empty() {
+        true => follow::follow(client, &started, start.timeout, &mut show).await,
+        false => follow::follow_part(client, &started, start.timeout, &mut show).await,
+    };
     display.finish();
     let (hierarchy, verdict) = followed?;
     if console.json {
@@ -122,11 +164,41 @@ async fn start_sync(console: &Console, client: &Client, start: &Start) -> anyhow
     Ok(exit_code(&verdict))
 }
 
+/// What was asked for, in words.
+fn started_text(site_code: &str, started: &Started) -> String {
+    match (site_code, started.queued, started.asked.len()) {
+        ("", true, _) => "A run is under way; the one that was asked for follows it.".to_owned(),
+        ("", false, _) => "The synchronization has started.".to_owned(),
+        (site, true, _) => {
+            format!("{site} is in a run; the one that was asked for follows it.")
+        }
+        (site, false, ..2) => format!("{site} synchronizes with its parent now."),
+        (site, false, many) => format!(
+            "{site} synchronizes with its parent now, and then the {} connected sites below it.",
+            many - 1
+        ),
+    }
+}
+
+fn not_connected_text(codes: &[String]) -> String {
+    match codes {
+        [one] => format!(
+            "{} is not connected; it catches up by itself when it is back.",
+            harmless(one)
+        ),
+        several => format!(
+            "{} are not connected; they catch up by themselves when they are back.",
+            harmless(&several.join(", "))
+        ),
+    }
+}
+
 /// What a verdict means for a script.
 pub(crate) fn exit_code(verdict: &Verdict) -> ExitCode {
     match verdict {
-        Verdict::Converged { .. } => ExitCode::SUCCESS,
+        Verdict::Converged { .. } | Verdict::Followed => ExitCode::SUCCESS,
         Verdict::TopFailed { .. }
+        | Verdict::NotFollowed { .. }
         | Verdict::Cancelled
         | Verdict::Incomplete { .. }
         | Verdict::TimedOut { .. } => ExitCode::FAILURE,
@@ -139,11 +211,17 @@ struct CancelledLine {
     run: Option<String>,
 }
 
-async fn cancel_sync(console: &Console, client: &Client) -> anyhow::Result<ExitCode> {
-    let answer = client
-        .sync()
-        .cancel_sync(question(CancelSyncRequest {}))
-        .await;
+async fn cancel_sync(
+    console: &Console,
+    client: &Client,
+    target: Target,
+) -> anyhow::Result<ExitCode> {
+    let site = target.site.unwrap_or_default();
+    let request = CancelSyncRequest {
+        site_code: site.clone(),
+        subtree: target.subtree,
+    };
+    let answer = client.sync().cancel_sync(question(request)).await;
     let answer = answer
         .map_err(|status| explain(status, &client.server, "cancelling the synchronization"))?;
     let run = answer.into_inner().run;
@@ -157,8 +235,14 @@ async fn cancel_sync(console: &Console, client: &Client) -> anyhow::Result<ExitC
             cancelled: run.is_some(),
             run,
         })?;
+    } else if run.is_some() && !site.is_empty() {
+        console.line(format!("The synchronization of {site} is being cancelled."))?;
     } else if run.is_some() {
         console.line("The synchronization is being cancelled at every site.")?;
+    } else if !site.is_empty() {
+        console.line(format!(
+            "{site} reports no synchronization under way; what waits to be tried again there is cancelled."
+        ))?;
     } else {
         console.line("No synchronization is under way.")?;
     }

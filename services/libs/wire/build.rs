@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "enrollment",
         "site_link",
         "admin",
+        "run",
         "settings",
         "access",
     ]

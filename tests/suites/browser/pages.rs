@@ -69,7 +69,20 @@ async fn a_person_follows_and_steers_the_hierarchy_without_reloading_a_page() {
     assert_eq!(kept, json!(true), "the page was loaded anew");
     browser.look("the hierarchy").await;
 
+    // The run is in the history, with its part at every site.
+    browser.open("/runs").await;
+    browser.shows("#rows", "6 of 6").await;
+    browser.look("the synchronizations").await;
+    browser.press("tbody tr:first-child th a").await;
+    browser.shows("#parts", "SE3").await;
+    let bars = browser
+        .script("return document.querySelectorAll('#parts tbody tr').length")
+        .await;
+    assert_eq!(bars, json!(6));
+    browser.look("a synchronization").await;
+
     // The picture can be searched and zoomed.
+    browser.open("/").await;
     browser.fill("#find", "se").await;
     let found = browser
         .script("return document.querySelectorAll('#tree .found').length")

@@ -6,10 +6,11 @@ use testkit::hierarchy::CENTRAL;
 use testkit::until;
 
 /// Pages, by the names of their pictures.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("hierarchy", "/"),
     ("status", "/status"),
     ("site", "/sites/PR1"),
+    ("synchronizations", "/runs"),
     ("updates", "/updates?q=cumulative"),
     ("log", "/log"),
     ("wsyncmgr-log", "/log?site=PR1"),

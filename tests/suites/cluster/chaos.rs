@@ -69,7 +69,10 @@ impl Chaos {
     /// Asks for a synchronization, if somebody is there to be asked.
     async fn ask(&self) {
         if let Ok(client) = self.hierarchy.client().await {
-            let request = wire::v1::StartSyncRequest { full: false };
+            let request = wire::v1::StartSyncRequest {
+                full: false,
+                ..wire::v1::StartSyncRequest::default()
+            };
             drop(client.sync().start_sync(request).await);
         }
     }
@@ -128,7 +131,10 @@ impl Chaos {
         }
         let run = until("a run is complete everywhere", LONG, || async {
             let client = hierarchy.client().await?;
-            let request = wire::v1::StartSyncRequest { full: false };
+            let request = wire::v1::StartSyncRequest {
+                full: false,
+                ..wire::v1::StartSyncRequest::default()
+            };
             let started = client.sync().start_sync(request).await;
             started
                 .map(|answer| answer.into_inner().run)

@@ -69,7 +69,7 @@ fn revisions(log: &BTreeMap<u64, ChangeRow>) -> u64 {
 /// What a site held when it was killed.
 struct Held {
     log: BTreeMap<u64, ChangeRow>,
-    /// Runs that it had begun.
+    /// Runs that it had ended. One that it had begun goes on.
     runs: usize,
 }
 
@@ -80,7 +80,12 @@ async fn held(hierarchy: &Hierarchy, site: &str) -> Held {
     assert!(positions.verified <= 1, "{site}");
     let held = Held {
         log: database.log().await,
-        runs: database.runs().await.len(),
+        runs: database
+            .runs()
+            .await
+            .iter()
+            .filter(|run| run.finished.is_some())
+            .count(),
     };
     assert_eq!(held.log.len() as u64, positions.head, "{site}");
     database.close().await;

@@ -30,6 +30,8 @@ mod repair;
 #[cfg(test)]
 mod roll_out;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod stand_alone;

@@ -181,11 +181,15 @@ async fn bad_messages_about_settings_and_runs_are_refused_or_do_no_harm() {
         ),
         (
             "SyncService/StartSync",
-            StartSyncRequest { full: true }.encode_to_vec(),
+            StartSyncRequest {
+                full: true,
+                ..StartSyncRequest::default()
+            }
+            .encode_to_vec(),
         ),
         (
             "SyncService/CancelSync",
-            CancelSyncRequest {}.encode_to_vec(),
+            CancelSyncRequest::default().encode_to_vec(),
         ),
         ("SyncService/WatchSync", WatchSyncRequest {}.encode_to_vec()),
         (

@@ -505,7 +505,9 @@ impl Inner {
                 | ToChild::Removed(_)
                 | ToChild::Verify(_)
                 | ToChild::Moved(_)
-                | ToChild::Uplink(_) => None,
+                | ToChild::Uplink(_)
+                | ToChild::SyncSite(_)
+                | ToChild::CancelSite(_) => None,
             };
             let answer = greeting.unwrap_or_else(|| encoded(answer));
             if child.send(Ok(answer)).await.is_err() {

@@ -302,7 +302,8 @@ fn something(random: &mut StdRng, central: PointId, sites: &[Site]) -> Vec<Work>
     match random.random_range(0..16) {
         0..=5 => vec![Work::Publish(random.random_range(1..20))],
         6 => vec![Work::Publish(60)],
-        7..=10 => vec![Work::Person(Wish::Sync { full: false })],
+        7..=9 => vec![Work::Person(Wish::Sync { full: false })],
+        10 => vec![Work::Person(Wish::SyncSite { site: any.code })],
         11 | 12 => vec![Work::Person(Wish::Sync { full: true })],
         13 => vec![Work::Person(Wish::Remove { site: any.code })],
         // To another parent: it is removed, and joins again there.

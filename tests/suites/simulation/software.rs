@@ -119,6 +119,11 @@ pub enum Wish {
         /// Whether everything is compared.
         full: bool,
     },
+    /// Have one site synchronize, with all below it.
+    SyncSite {
+        /// The site.
+        site: PointId,
+    },
     /// Synchronize once by the schedule.
     Schedule {
         /// Seconds from the moment when that is done.
@@ -170,9 +175,10 @@ impl Wish {
     /// The site that it concerns; none where it concerns all.
     fn site(&self) -> Option<PointId> {
         match self {
-            Self::Invite { site, .. } | Self::Remove { site } | Self::Verify { site } => {
-                Some(*site)
-            }
+            Self::Invite { site, .. }
+            | Self::Remove { site }
+            | Self::Verify { site }
+            | Self::SyncSite { site } => Some(*site),
             Self::Languages { site } => Some(*site),
             Self::Switch { to } => Some(*to),
             Self::Sync { .. }

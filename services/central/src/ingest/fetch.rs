@@ -201,6 +201,7 @@ impl Ingest<'_> {
         // What a loss of power undoes is fetched again: the anchors come later.
         let mut tx = self.upstream.store.begin_repeatable().await?;
         let counts = self.count(&mut tx, &waiting).await?;
+        let received = (waiting.items.len() as u64, waiting.bytes as u64);
         let mut bundled = Vec::new();
         let mut stored = Vec::with_capacity(waiting.items.len());
         let mut items = Vec::with_capacity(waiting.items.len());
@@ -226,6 +227,8 @@ impl Ingest<'_> {
             total.added += counts.added;
             total.revised += counts.revised;
             total.expired += counts.expired;
+            total.received += received.0;
+            total.bytes += received.1;
         });
         Ok(())
     }

@@ -50,7 +50,10 @@ impl SyncService for FakeSite {
     ) -> Result<Response<StartSyncResponse>, Status> {
         self.note("start", &request)?;
         let run = RUN.to_vec();
-        Ok(Response::new(StartSyncResponse { run, queued: false }))
+        Ok(Response::new(StartSyncResponse {
+            run,
+            ..StartSyncResponse::default()
+        }))
     }
 
     async fn cancel_sync(

@@ -63,6 +63,13 @@ pub enum Verdict {
         /// The sites that did not.
         missing: BTreeMap<String, SiteOutcome>,
     },
+    /// Every site that was asked, and not the whole hierarchy, did it.
+    Followed,
+    /// Of the sites that were asked, these did not do it.
+    NotFollowed {
+        /// The sites that did not.
+        missing: BTreeMap<String, SiteOutcome>,
+    },
     /// The time that was given is over.
     TimedOut {
         /// The sites that are not there yet.
@@ -79,7 +86,7 @@ impl Verdict {
     }
 }
 
-fn missing(sites: BTreeMap<String, SiteOutcome>) -> BTreeMap<String, SiteOutcome> {
+pub(super) fn missing(sites: BTreeMap<String, SiteOutcome>) -> BTreeMap<String, SiteOutcome> {
     let missing = sites.into_iter();
     missing
         .filter(|(_, outcome)| *outcome != SiteOutcome::Converged)

@@ -302,6 +302,7 @@ mod tests {
             severity: "error".to_owned(),
             text: read.text.to_owned(),
             cure: String::new(),
+            ..StatusEntry::default()
         };
         assert_eq!(line(&entry).as_deref(), Some(LINE));
     }

@@ -33,6 +33,8 @@ pub fn summary(run: &[u8], verdict: &Verdict) -> Summary {
         Verdict::TopFailed { error } => ("failed", None, Some(error.clone()), &none),
         Verdict::Cancelled => ("cancelled", None, None, &none),
         Verdict::Incomplete { goal, missing } => ("incomplete", Some(goal), None, missing),
+        Verdict::Followed => ("completed", None, None, &none),
+        Verdict::NotFollowed { missing } => ("incomplete", None, None, missing),
         Verdict::TimedOut { missing } => ("timed out", None, None, missing),
     };
     let missing = missing.iter().map(|(code, outcome)| {
@@ -76,6 +78,18 @@ pub fn verdict_text(verdict: &Verdict, sites: usize) -> Vec<String> {
                 "The top-level site is at position {}, but not every site followed:",
                 count(goal.position)
             );
+            std::iter::once(head)
+                .chain(missing.iter().map(missing_text))
+                .collect()
+        }
+        Verdict::Followed if sites == 1 => {
+            vec!["The site has synchronized with its parent.".into()]
+        }
+        Verdict::Followed => vec![format!(
+            "All {sites} sites that were asked have synchronized with their parents."
+        )],
+        Verdict::NotFollowed { missing } => {
+            let head = "Not every site that was asked has synchronized:".to_owned();
             std::iter::once(head)
                 .chain(missing.iter().map(missing_text))
                 .collect()

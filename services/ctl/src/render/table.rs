@@ -297,18 +297,18 @@ fn site_cell(depth: usize, site: &SiteReport) -> Cell {
     ))
 }
 
-fn number(text: &str) -> Cell {
+pub(crate) fn number(text: &str) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
-fn coloured(cell: Cell, colour: Option<Color>, view: &View) -> Cell {
+pub(crate) fn coloured(cell: Cell, colour: Option<Color>, view: &View) -> Cell {
     match colour {
         Some(colour) if view.colour => cell.fg(colour),
         _ => cell,
     }
 }
 
-fn table(view: &View, names: &[&str]) -> Table {
+pub(crate) fn table(view: &View, names: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING.header_separator(LineStyle::none().fill('-')));
     if view.colour {
@@ -327,7 +327,7 @@ fn table(view: &View, names: &[&str]) -> Table {
 }
 
 /// The text of a table. A column that has to be folded is folded between words.
-fn finished(table: Table) -> String {
+pub(crate) fn finished(table: Table) -> String {
     folded(table, UNBROKEN)
 }
 

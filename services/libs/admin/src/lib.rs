@@ -12,6 +12,7 @@ pub mod messages;
 pub mod openapi;
 pub mod reading;
 pub mod replica;
+pub mod runs;
 pub mod updates;
 
 pub use access::Access;

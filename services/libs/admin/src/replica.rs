@@ -13,6 +13,7 @@ use wire::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
 use wire::v1::cleanup_service_server::{CleanupService, CleanupServiceServer};
 use wire::v1::hierarchy_service_server::{HierarchyService, HierarchyServiceServer};
 use wire::v1::journal_service_server::{JournalService, JournalServiceServer};
+use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::{SettingsService, SettingsServiceServer};
 use wire::v1::sync_service_server::{SyncService, SyncServiceServer};
 use wire::v1::{
@@ -44,6 +45,7 @@ impl Replica {
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
+            .add_service(RunServiceServer::new(self.0.clone()))
             .add_service(JournalServiceServer::new(self));
     }
 

@@ -11,6 +11,7 @@ use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
+use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 
@@ -62,6 +63,10 @@ impl Api {
 
     pub fn hierarchy(&self) -> HierarchyServiceClient<Calls> {
         HierarchyServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub fn runs(&self) -> RunServiceClient<Calls> {
+        RunServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     pub fn catalog(&self) -> CatalogServiceClient<Calls> {

@@ -99,6 +99,8 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
         .route("/sites/{code}/source", post(pages::site::switch_source))
         .route("/sync", post(pages::sync::start))
         .route("/sync/cancel", post(pages::sync::cancel))
+        .route("/runs", get(pages::runs::list))
+        .route("/runs/{id}", get(pages::run::show))
         .route("/updates", get(pages::updates::list))
         .route("/updates/decide", post(pages::updates::decide))
         .route("/updates/{id}", get(pages::update::show))

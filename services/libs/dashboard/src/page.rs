@@ -48,10 +48,11 @@ impl Frame {
     }
 
     /// The entries of the navigation: path and name.
-    pub fn entries(&self) -> [(&'static str, &'static str); 5] {
+    pub fn entries(&self) -> [(&'static str, &'static str); 6] {
         [
             ("/", "Hierarchy"),
             ("/status", "Synchronization status"),
+            ("/runs", "Synchronizations"),
             ("/updates", "Updates"),
             ("/log", "Log"),
             ("/settings", "Settings"),

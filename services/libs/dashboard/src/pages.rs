@@ -3,6 +3,8 @@
 pub mod hierarchy;
 pub mod log;
 pub mod login;
+pub mod run;
+pub mod runs;
 pub mod settings;
 pub mod site;
 pub mod sites;

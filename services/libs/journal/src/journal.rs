@@ -5,6 +5,7 @@ use crate::hierarchy_log::{HIERARCHY_LOG, HierarchyLog};
 use crate::log_file::{self, LogFile, LogFileError};
 use crate::log_line::{LogLine, SYNC_MANAGER};
 use crate::merged::{JsonLine, thread_of};
+use crate::run_part;
 use crate::status_id::StatusId;
 use crate::status_message::{Origin, StatusMessage};
 use catalog::PointId;
@@ -237,9 +238,13 @@ impl Journal {
             });
         }
         let mut tx = self.inner.store.begin().await?;
+        let mut rows = Vec::with_capacity(waiting.len() + messages.len());
         for message in waiting.iter().chain(messages) {
-            tx.record_status(row_of(message), self.queues()).await?;
+            let mut row = row_of(message);
+            row.number = tx.record_status(row.clone(), self.queues()).await?;
+            rows.push(row);
         }
+        run_part::gather(&mut tx, rows.iter()).await?;
         tx.commit().await
     }
 
@@ -267,16 +272,20 @@ impl Journal {
     /// When the database fails; nothing is stored then.
     pub async fn relay(&self, messages: &[StatusRow]) -> Result<usize, store::Error> {
         let mut tx = self.inner.store.begin().await?;
-        let mut new = 0;
+        let mut new = Vec::with_capacity(messages.len());
         for message in messages {
-            new += usize::from(match self.inner.settings.merges {
+            let is_new = match self.inner.settings.merges {
                 true => tx.receive_status(message).await?,
                 false => tx.relay_status(message, self.has_parent()).await?,
-            });
+            };
+            if is_new {
+                new.push(message);
+            }
         }
+        run_part::gather(&mut tx, new.iter().copied()).await?;
         tx.commit().await?;
         self.outbox_grew();
-        Ok(new)
+        Ok(new.len())
     }
 
     /// Whether messages wait for something: the parent, or the merged log.

@@ -10,6 +10,7 @@ pub mod log_line;
 pub mod merged;
 pub mod phrases;
 pub mod reference;
+pub mod run_part;
 pub mod status_id;
 pub mod status_message;
 

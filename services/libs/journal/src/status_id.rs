@@ -222,10 +222,10 @@ catalogue! {
     ClockDiffers = 9025 Warning "clock differs", "this site's clock differs from its parent's by {0} seconds",
         "One of the two machines does not keep its time.",
         "Let both machines take their time from the same source; certificates are refused when clocks are too far apart.";
-    /// ISTR0 who, ISTR1 full or delta.
+    /// ISTR0 who, ISTR1 full or delta and of which site where not of all.
     SyncRequested = 9026 Information "sync requested", "{0} asked for a synchronization ({1})", "", "";
-    /// ISTR0 who.
-    CancelRequested = 9027 Information "cancel requested", "{0} asked for the synchronization to be cancelled", "", "";
+    /// ISTR0 who, ISTR1 at which sites.
+    CancelRequested = 9027 Information "cancel requested", "{0} asked for the synchronization to be cancelled {1}", "", "";
     /// ISTR0 site code, ISTR1 kind, ISTR2 parent, ISTR3 end, ISTR4 who.
     JoinTokenCreated = 9028 Information "join token created", "a join token for site {0} ({1}) below {2}, good until {3}, was made by {4}", "", "";
     /// ISTR0 site, ISTR1 its position, ISTR2 this site's position.
@@ -277,6 +277,11 @@ catalogue! {
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";
     /// ISTR0 site.
     SyncFailureAlertCanceled = 9056 Information "synchronization alert canceled", "site {0} synchronizes again: its synchronization alert is canceled", "", "";
+    /// ISTR0 when it was asked for, ISTR1 when it began, ISTR2 its phases and when each began, ISTR3 number of items
+    /// that came, ISTR4 bytes that came.
+    RunPart = 9070 Information "part in a run", "this site's part in the run: asked for at {0}, begun at {1}: {2}; {3} items and {4} bytes came", "", "";
+    /// ISTR0 the other run.
+    RunJoined = 9071 Information "run joined with another", "what was asked for is done by the run {0}", "", "";
     /// ISTR0 name, ISTR1 role, ISTR2 end, ISTR3 who.
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.

@@ -245,6 +245,7 @@ impl Attachment {
         let unfinished = state.last_failure.is_some() || positions.head != positions.verified;
         if (behind || unfinished) && !state.running() {
             self.site.engine.request(Request {
+                run: welcome.run.filter(|_| behind),
                 target: behind.then_some(place.position),
                 ..Request::new(Trigger::Poll)
             });
@@ -480,6 +481,19 @@ impl Conversation<'_> {
             Said::Verify { site: code, run } => {
                 if let Err(status) = site.verify(&self.attachment.children, code, run) {
                     tracing::warn!(site = %code, why = status.message(), "nothing was verified");
+                }
+            }
+            Said::SyncSite(order) => {
+                if let Err(status) = site.sync_site(&self.attachment.children, order) {
+                    tracing::warn!(site = %order.site, why = status.message(), "it was not asked to synchronize");
+                }
+            }
+            Said::CancelSite {
+                site: code,
+                subtree,
+            } => {
+                if let Err(status) = site.cancel_site(&self.attachment.children, code, subtree) {
+                    tracing::warn!(site = %code, why = status.message(), "nothing was cancelled");
                 }
             }
             Said::Removed(code) => {

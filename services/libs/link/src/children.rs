@@ -34,7 +34,7 @@ use wire::v1::attach_response::Message as ToChild;
 use wire::v1::site_link_service_server::SiteLinkService;
 use wire::v1::{
     AttachRequest, AttachResponse, DescribeSiteRequest, DescribeSiteResponse, FetchItemsRequest,
-    FetchItemsResponse, ListBucketsRequest, ListBucketsResponse, ListItemsRequest,
+    FetchItemsResponse, Hello, ListBucketsRequest, ListBucketsResponse, ListItemsRequest,
     ListItemsResponse, ListNodesRequest, ListNodesResponse, PullRequest, PullResponse, Removed,
     RenewCertificateRequest, RenewCertificateResponse, SiteReport, StatusAcknowledgement,
     StatusBatch, SyncRequest, Uplink, Welcome,
@@ -264,24 +264,21 @@ impl Conversation {
         sender: mpsc::Sender<Result<AttachResponse, Status>>,
     ) {
         let hello = tokio::time::timeout(HELLO, inbound.message()).await;
-        let greeted = matches!(
-            hello,
-            Ok(Ok(Some(AttachRequest {
-                message: Some(FromChild::Hello(_))
-            })))
-        );
-        if !greeted {
+        let Ok(Ok(Some(AttachRequest {
+            message: Some(FromChild::Hello(hello)),
+        }))) = hello
+        else {
             let status = Status::invalid_argument("a conversation begins with a hello");
             sender.send(Err(status)).await.ok();
             return;
-        }
+        };
         let mut announcements = self.site().announcements.subscribe();
         announcements.mark_unchanged();
         let mut attached = self.site().attached.subscribe();
         if !*attached.borrow_and_update() {
             attached.mark_changed();
         }
-        if sender.send(Ok(self.welcome())).await.is_err() {
+        if sender.send(Ok(self.welcome(&hello).await)).await.is_err() {
             return;
         }
         let (number, cut) = self.service.children.attach(self.child, sender.clone());
@@ -333,7 +330,12 @@ impl Conversation {
         self.site().journal.record(id, None, inserts).await;
     }
 
-    fn welcome(&self) -> AttachResponse {
+    async fn welcome(&self, hello: &Hello) -> AttachResponse {
+        let run = self
+            .site()
+            .run_behind(&hello.epoch, hello.position)
+            .await
+            .map_or_else(Vec::new, |run| run.as_bytes().to_vec());
         let positions = self.site().store.positions();
         let parent = self.site().parent.borrow().clone();
         let (here, reports) = (self.site().code, &self.site().reports);
@@ -345,6 +347,7 @@ impl Conversation {
                 epoch: positions.epoch.as_bytes().to_vec(),
                 position: positions.verified,
                 others: others.iter().map(Address::to_wire).collect(),
+                run,
             })),
         }
     }

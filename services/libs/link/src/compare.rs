@@ -387,6 +387,10 @@ impl<'a> Comparison<'a> {
                 let bytes = batch.batch.len();
                 let items = decoded(batch.batch).map_err(Stopped::Refused)?;
                 self.site.received.count(items.len(), bytes);
+                self.run.count(|counts| {
+                    counts.received += items.len() as u64;
+                    counts.bytes += bytes as u64;
+                });
                 came += items.len();
                 if items.is_empty() || came > wanted.len() {
                     return Err(refused("it sent something else than was asked for"));

@@ -186,11 +186,12 @@ async fn read(
     mut stream: Streaming<PullResponse>,
     sender: mpsc::Sender<Arrival>,
     received: Arc<Received>,
+    run: RunHandle,
 ) {
     loop {
         let arrival = match next(&mut stream).await {
             Ok(Some(Message::Batch(batch))) => {
-                checked(batch, &received).map_or_else(Arrival::Unusable, Arrival::Batch)
+                checked(batch, &received, &run).map_or_else(Arrival::Unusable, Arrival::Batch)
             }
             Ok(Some(Message::Statement(statement))) => Arrival::Statement(statement),
             Ok(Some(Message::Plan(_))) => Arrival::Unusable("it sent two plans".to_owned()),
@@ -218,10 +219,14 @@ async fn next(stream: &mut Streaming<PullResponse>) -> Result<Option<Message>, S
 }
 
 /// The changes of a batch; the error says why it is not to be used.
-fn checked(batch: Bytes, received: &Received) -> Result<CheckedSlice, String> {
+fn checked(batch: Bytes, received: &Received, run: &RunHandle) -> Result<CheckedSlice, String> {
     let bytes = batch.len();
     let changes = decoded(batch)?;
     received.count(changes.len(), bytes);
+    run.count(|counts| {
+        counts.received += changes.len() as u64;
+        counts.bytes += bytes as u64;
+    });
     let through = changes.last().map_or(0, |change| change.position);
     let slice = LogSlice { changes, through };
     slice.check().map_err(|error| error.to_string())
@@ -354,14 +359,17 @@ impl PullRun<'_> {
             "position {}",
             positions.head
         )));
-        self.site
-            .announce(self.run.id(), plan.target_position, self.run.full());
+        if !self.run.alone() {
+            self.site
+                .announce(self.run.id(), plan.target_position, self.run.full());
+        }
         let mut total = plan.changes;
         let mut done = Applied::default();
         // Beside the database's work the next batch comes in and is checked.
         let (sender, mut arrivals) = mpsc::channel(BATCHES_AHEAD);
         let mut reader = JoinSet::new();
-        reader.spawn(read(stream, sender, Arc::clone(&self.site.received)));
+        let received = Arc::clone(&self.site.received);
+        reader.spawn(read(stream, sender, received, self.run.clone()));
         loop {
             match arrivals.recv().await.unwrap_or(Arrival::Nothing) {
                 Arrival::Batch(batch) => {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trust::statement::SignedStatement;
 use wire::convert::from_timestamp;
-use wire::v1::{RunReport, SiteReport};
+use wire::v1::{PhaseStart, RunReport, SiteReport};
 
 /// Reports are made no more often than this.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -138,6 +138,17 @@ fn run_report(state: &EngineState) -> Option<RunReport> {
         total: run.total,
         full: run.full,
         error,
+        requested: Some(from_timestamp(run.requested)),
+        phases: run
+            .phases
+            .iter()
+            .map(|(phase, began)| PhaseStart {
+                phase: phase.name().to_owned(),
+                started: Some(from_timestamp(*began)),
+            })
+            .collect(),
+        items: run.counts.received,
+        bytes: run.counts.bytes,
     })
 }
 

@@ -21,8 +21,8 @@ use tonic::Status;
 use trust::statement::{SignedStatement, Statement, StatementError};
 use trust::{HierarchyId, StatementPublicKey};
 use uuid::Uuid;
-use wire::v1::VerifyRequest;
 use wire::v1::attach_response::Message;
+use wire::v1::{CancelSiteRequest, SyncSiteRequest, VerifyRequest};
 
 /// A future of a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -88,6 +88,19 @@ pub struct Announcement {
     /// Position to reach.
     pub target: u64,
     /// Whether children shall compare everything.
+    pub full: bool,
+}
+
+/// That a site is to catch up with its parent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SiteOrder {
+    /// The site.
+    pub site: PointId,
+    /// The run that it shall become.
+    pub run: Uuid,
+    /// Whether the sites below it are to follow, whether or not anything is new.
+    pub subtree: bool,
+    /// Whether everything is to be compared.
     pub full: bool,
 }
 
@@ -166,8 +179,89 @@ impl Site {
         )))
     }
 
+    /// Has a site of the subtree, or this one, catch up with its parent as `run`, and with `subtree` the sites below
+    /// it after it.
+    ///
+    /// # Errors
+    /// When the site is not known, or the way to it is interrupted.
+    pub fn sync_site(&self, children: &Children, order: SiteOrder) -> Result<(), Status> {
+        let SiteOrder {
+            site,
+            run,
+            subtree,
+            full,
+        } = order;
+        if site == self.code {
+            self.engine.request(Request {
+                run: Some(run),
+                full,
+                alone: !subtree,
+                ..Request::new(Trigger::Manual)
+            });
+            return Ok(());
+        }
+        let child = self.child_towards(site)?;
+        let request = SyncSiteRequest {
+            run: run.as_bytes().to_vec(),
+            site_code: site.to_string(),
+            subtree,
+            full,
+        };
+        if children.send(child, Message::SyncSite(request)) {
+            return Ok(());
+        }
+        Err(Status::unavailable(format!(
+            "site {child} is not connected; what is behind it catches up by itself when it is back"
+        )))
+    }
+
+    /// Ends the run that is under way at a site of the subtree, or at this one, and with `subtree` at the sites
+    /// below it too.
+    ///
+    /// # Errors
+    /// When the site is not known, or the way to it is interrupted.
+    pub fn cancel_site(
+        &self,
+        children: &Children,
+        site: PointId,
+        subtree: bool,
+    ) -> Result<(), Status> {
+        if site == self.code {
+            let run = self.engine.cancel();
+            if subtree {
+                children.cancel(run.unwrap_or_default());
+            }
+            return Ok(());
+        }
+        let child = self.child_towards(site)?;
+        let request = CancelSiteRequest {
+            site_code: site.to_string(),
+            subtree,
+        };
+        if children.send(child, Message::CancelSite(request)) {
+            return Ok(());
+        }
+        Err(Status::unavailable(format!(
+            "site {child} is not connected: nothing can be cancelled there before it is back"
+        )))
+    }
+
+    /// The run that a child which stands at a position is to catch up with: the newest that completed here, where
+    /// that went further.
+    pub(crate) async fn run_behind(&self, epoch: &[u8], position: u64) -> Option<Uuid> {
+        let newest = async { self.store.read().await?.last_success().await };
+        let newest = newest.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the newest run cannot be read");
+            None
+        })?;
+        let here = self.store.positions();
+        let behind = epoch != here.epoch.as_bytes() || position < newest.position;
+        behind.then_some(newest.id)
+    }
+
     /// Announces to the children whatever this site verifies, and every run that completed, until
-    /// `stop` is told. What is verified beside a run becomes a run of its own at the children.
+    /// `stop` is told. What is verified beside a run becomes a run of its own at the children, and so does what a
+    /// run brought that was for this site alone; where that brought nothing, they are not asked.
     pub async fn announce_runs(self, children: Arc<Children>, stop: CancellationToken) {
         let mut engine = self.engine.watch();
         let mut positions = self.store.watch_positions();
@@ -182,12 +276,14 @@ impl Site {
             }
             let state = engine.borrow_and_update().clone();
             let verified = place(&positions.borrow_and_update());
-            let ended = state.completed > completed;
+            let alone = state.run.as_ref().is_some_and(|run| run.alone);
+            let ended = state.completed > completed && !alone;
             // A log that only begins says nothing yet: its run has announced how far it will go.
             if !ended && (verified == announced || verified.1 == 0) {
+                completed = state.completed;
                 continue;
             }
-            let beside_runs = !ended && !state.running();
+            let beside_runs = alone || (!ended && !state.running());
             let (run, full) = match state.run {
                 Some(run) if !beside_runs => (run.id, run.full),
                 Some(_) | None => (self.ambient.new_id(), false),

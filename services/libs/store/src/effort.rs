@@ -151,3 +151,48 @@ async fn a_question_what_is_known_costs_the_same_in_any_catalog() {
     })
     .await;
 }
+
+/// Runs that are held, each with as many parts.
+const PARTS: u32 = 50;
+
+/// The steps that one run takes to be read among so many.
+async fn reading_a_run(runs: u32) -> f64 {
+    let site = Site::new(1).await;
+    let mut tx = site.store.begin().await.unwrap();
+    for number in 0..runs {
+        let id = Uuid::from_u128(u128::from(number));
+        tx.connection()
+            .execute(
+                "insert into sync_run (id, started, finished, state, full_run, manual, added, revised, expired, \
+                 removed, position, error) values ($1, $2, 0, 'Completed', 0, 0, 0, 0, 0, 0, 0, '')",
+                vec![id.as_bytes().to_vec().into(), i64::from(number).into()],
+            )
+            .await
+            .unwrap();
+        for part in 0..PARTS {
+            let point = format!("{:03}", part).parse().unwrap();
+            tx.add_to_site_run(id, point, |part| {
+                part.begun = Some((1, Timestamp::UNIX_EPOCH));
+            })
+            .await
+            .unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    let middle = Uuid::from_u128(u128::from(runs / 2));
+    let read = site.count(async |tx: &mut Tx<'_>| {
+        let found = crate::site_runs::site_runs(&mut tx.connection(), middle).await;
+        assert_eq!(found.unwrap().len(), PARTS as usize);
+    });
+    read.await as f64
+}
+
+#[tokio::test]
+async fn a_run_is_read_with_all_its_parts_as_fast_among_many_runs_as_among_few() {
+    let (few, many) = (reading_a_run(2).await, reading_a_run(200).await);
+    assert!(few > 10.0, "nothing was counted");
+    assert!(
+        many <= few * MOST_GROWTH,
+        "{few} steps among 2 runs, {many} among 200"
+    );
+}

@@ -29,6 +29,7 @@ pub mod runs;
 pub mod settings;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+pub mod site_runs;
 pub mod site_state;
 pub mod status;
 pub mod verify;

@@ -78,22 +78,27 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets the oldest runs that ended before a time, [`FORGOTTEN_AT_ONCE`] at most. The newest that
-    /// completed stays. How many were forgotten.
+    /// Forgets the oldest runs that ended before a time, [`FORGOTTEN_AT_ONCE`] at most, with the parts of all
+    /// sites in them. The newest that completed stays. How many were forgotten.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn forget_runs(&mut self, before: Timestamp) -> Result<u64, Error> {
+        const OLD: &str = "(select id from sync_run where finished < $1 \
+             and id not in (select id from sync_run where state = 'Completed' \
+             order by started desc limit 1) order by started, id limit $2)";
+        let oldest = vec![
+            before.as_millisecond().into(),
+            i64::from(FORGOTTEN_AT_ONCE).into(),
+        ];
         self.connection()
             .execute(
-                "delete from sync_run where id in (select id from sync_run where finished < $1 \
-                 and id not in (select id from sync_run where state = 'Completed' \
-                 order by started desc limit 1) order by started limit $2)",
-                vec![
-                    before.as_millisecond().into(),
-                    i64::from(FORGOTTEN_AT_ONCE).into(),
-                ],
+                format!("delete from site_run where run in {OLD}"),
+                oldest.clone(),
             )
+            .await?;
+        self.connection()
+            .execute(format!("delete from sync_run where id in {OLD}"), oldest)
             .await
     }
 

@@ -3,6 +3,7 @@
 use crate::backend::{Row, int};
 use crate::error::{Error, corrupt};
 use crate::{Read, Tx};
+use catalog::PointId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -32,14 +33,22 @@ pub struct RunRow {
     pub expired: u64,
     /// Items that are no longer there.
     pub removed: u64,
+    /// Revisions that were put aside, because they could not be had in a usable form.
+    pub failed: u64,
     /// Position that was reached.
     pub position: u64,
     /// What went wrong; empty when nothing did.
     pub error: String,
+    /// The software update point that was asked instead of this one, with whether those below it were meant
+    /// too. None for a run of this site.
+    pub target: Option<(PointId, bool)>,
 }
 
+/// State of a row that stands for a request to another site: how that went is told by the parts in it.
+pub const ASKED: &str = "Asked";
+
 const COLUMNS: &str = "id, started, finished, state, full_run, manual, added, revised, expired, \
-                       removed, position, error";
+                       removed, position, error, failed, target, subtree";
 
 fn run_of(row: &Row) -> Result<RunRow, Error> {
     let time = |value| Timestamp::from_millisecond(value).map_err(corrupt);
@@ -56,6 +65,11 @@ fn run_of(row: &Row) -> Result<RunRow, Error> {
         removed: row.count(9)?,
         position: row.count(10)?,
         error: row.text(11)?,
+        failed: row.count(12)?,
+        target: match row.text(13)?.as_str() {
+            "" => None,
+            target => Some((target.parse().map_err(corrupt)?, row.int(14)? != 0)),
+        },
     })
 }
 
@@ -65,6 +79,10 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_run(&mut self, run: &RunRow) -> Result<(), Error> {
+        let target = run
+            .target
+            .as_ref()
+            .map_or("", |(target, _)| target.as_str());
         let values = [
             run.id.as_bytes().to_vec().into(),
             run.started.as_millisecond().into(),
@@ -78,6 +96,9 @@ impl Tx<'_> {
             int(run.removed),
             int(run.position),
             run.error.as_str().into(),
+            int(run.failed),
+            target.into(),
+            i64::from(run.target.is_some_and(|(_, subtree)| subtree)).into(),
         ];
         self.connection()
             .insert(
@@ -86,9 +107,25 @@ impl Tx<'_> {
                 " on conflict (id) do update set finished = excluded.finished, \
                  state = excluded.state, added = excluded.added, revised = excluded.revised, \
                  expired = excluded.expired, removed = excluded.removed, \
-                 position = excluded.position, error = excluded.error",
+                 position = excluded.position, error = excluded.error, \
+                 failed = excluded.failed",
             )
             .await?;
+        Ok(())
+    }
+
+    /// Forgets a run, with the parts of all sites in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_run(&mut self, id: Uuid) -> Result<(), Error> {
+        for sql in [
+            "delete from site_run where run = $1",
+            "delete from sync_run where id = $1",
+        ] {
+            let values = vec![id.as_bytes().to_vec().into()];
+            self.connection().execute(sql, values).await?;
+        }
         Ok(())
     }
 
@@ -103,7 +140,7 @@ impl Tx<'_> {
         kept.map_or(RUNS_KEPT, |kept| kept.runs)
     }
 
-    /// Forgets the oldest runs beyond [`RUNS_KEPT`].
+    /// Forgets the oldest runs beyond [`RUNS_KEPT`], with the parts of all sites in them.
     ///
     /// # Errors
     /// When the database fails.
@@ -117,17 +154,66 @@ impl Tx<'_> {
             )
             .await?;
         let Some(row) = row else { return Ok(0) };
+        let oldest = vec![row.int(0)?.into(), row.blob(1)?.into()];
+        self.connection()
+            .execute(
+                "delete from site_run where run in \
+                 (select id from sync_run where (started, id) <= ($1, $2))",
+                oldest.clone(),
+            )
+            .await?;
         self.connection()
             .execute(
                 "delete from sync_run where (started, id) <= ($1, $2)",
-                vec![row.int(0)?.into(), row.blob(1)?.into()],
+                oldest,
             )
             .await
     }
 }
 
 impl Read<'_> {
-    /// The newest runs, newest first.
+    /// One run, or request to another site.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn run(&mut self, id: Uuid) -> Result<Option<RunRow>, Error> {
+        let row = self
+            .connection()
+            .fetch_optional(
+                format!("select {COLUMNS} from sync_run where id = $1"),
+                vec![id.as_bytes().to_vec().into()],
+            )
+            .await?;
+        row.as_ref().map(run_of).transpose()
+    }
+
+    /// The newest runs and requests to other sites before a place in the list, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn runs_before(
+        &mut self,
+        before: Option<(Timestamp, Uuid)>,
+        most: u32,
+    ) -> Result<Vec<RunRow>, Error> {
+        let (time, id) = match before {
+            Some((time, id)) => (time.as_millisecond(), id.as_bytes().to_vec()),
+            None => (i64::MAX, Vec::new()),
+        };
+        let rows = self
+            .connection()
+            .fetch(
+                format!(
+                    "select {COLUMNS} from sync_run where (started, id) < ($1, $2) \
+                     order by started desc, id desc limit $3"
+                ),
+                vec![time.into(), id.into(), i64::from(most).into()],
+            )
+            .await?;
+        rows.iter().map(run_of).collect()
+    }
+
+    /// The newest runs of this site, newest first.
     ///
     /// # Errors
     /// When the database fails.
@@ -135,7 +221,10 @@ impl Read<'_> {
         let rows = self
             .connection()
             .fetch(
-                format!("select {COLUMNS} from sync_run order by started desc limit $1"),
+                format!(
+                    "select {COLUMNS} from sync_run where target = '' \
+                     order by started desc limit $1"
+                ),
                 vec![i64::from(most).into()],
             )
             .await?;

@@ -18,6 +18,7 @@ mod contract {
     pub mod schema;
     pub mod settings;
     pub mod shared;
+    pub mod site_runs;
     pub mod status;
     pub mod support;
     pub mod units;
@@ -135,6 +136,11 @@ contract! {
         the_newest_runs_come_first,
         the_last_success_is_the_newest_completed_run,
         pruning_keeps_exactly_the_newest_runs;
+    site_runs:
+        a_part_is_kept_as_it_was_written_last,
+        sites_are_counted_by_how_their_parts_ended,
+        a_run_is_found_and_listed_with_what_was_asked_of_others,
+        parts_go_with_their_runs;
     retention:
         an_arrival_is_never_told_too_early,
         records_are_listed_by_kind_and_key,

@@ -2,7 +2,10 @@
 //! again later when it did not succeed. Several reasons during a run become one further run.
 
 mod history;
+mod request;
 mod tell;
+
+pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
 use crate::upstream::{Pace, RunHandle, Upstream};
@@ -11,6 +14,7 @@ use history::{History, WRITE_AGAIN};
 use jiff::Timestamp;
 use journal::phrases;
 use journal::{Journal, StatusId};
+use request::Waiting;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::Store;
@@ -37,47 +41,6 @@ impl Default for EngineSettings {
             retry_first: Duration::from_secs(15),
             retry_most: Duration::from_secs(60 * 60),
             poll: None,
-        }
-    }
-}
-
-/// A reason to synchronize.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
-    /// The run that it shall become; a new one where none is named.
-    pub run: Option<Uuid>,
-    /// Why.
-    pub trigger: Trigger,
-    /// Whether everything is to be compared.
-    pub full: bool,
-    /// Whether every row is to be read and compared too.
-    pub verify: bool,
-    /// Position to reach, where the parent named one.
-    pub target: Option<u64>,
-}
-
-impl Request {
-    /// A reason without a run, a target, or the wish to compare everything.
-    pub const fn new(trigger: Trigger) -> Self {
-        Self {
-            run: None,
-            trigger,
-            full: false,
-            verify: false,
-            target: None,
-        }
-    }
-
-    /// Both reasons in one: the newer names the run, unless somebody waits for the older one's, and it
-    /// compares everything if either does.
-    fn join(self, newer: Self) -> Self {
-        let waited_for = self.run.filter(|_| self.verify);
-        Self {
-            run: waited_for.or(newer.run).or(self.run),
-            trigger: newer.trigger,
-            full: self.full || newer.full,
-            verify: self.verify || newer.verify,
-            target: self.target.max(newer.target),
         }
     }
 }
@@ -112,8 +75,9 @@ impl EngineState {
 
 pub(crate) struct Shared {
     pub(crate) journal: Journal,
+    pub(crate) ambient: Ambient,
     state: watch::Sender<EngineState>,
-    pending: Mutex<Option<Request>>,
+    pending: Mutex<Waiting>,
     wake: Notify,
     cancel: Mutex<CancellationToken>,
 }
@@ -164,8 +128,8 @@ impl Shared {
         });
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, Option<Request>> {
-        // Holds one value that is replaced whole.
+    fn pending(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        // Each change of it is whole before the lock is given back.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,13 +151,11 @@ impl EngineHandle {
         let mut pending = self.shared.pending();
         let run = request
             .run
-            .or_else(|| pending.and_then(|waiting| waiting.run))
+            .or_else(|| pending.next.and_then(|waiting| waiting.run))
             .unwrap_or_else(|| self.ambient.new_id());
         request.run = Some(run);
-        *pending = Some(match *pending {
-            Some(waiting) => waiting.join(request),
-            None => request,
-        });
+        request.at = request.at.or_else(|| Some(self.ambient.now()));
+        pending.add(request);
         drop(pending);
         let mut queued = false;
         self.shared.state.send_if_modified(|state| {
@@ -217,14 +179,21 @@ impl EngineHandle {
     pub fn cancel(&self) -> Option<Uuid> {
         {
             let mut pending = self.shared.pending();
-            *pending = None;
+            pending.give_up();
             self.shared.cancel().cancel();
         }
+        // What was given up is told.
+        self.shared.wake.notify_one();
         let state = self.shared.state.borrow();
         state
             .running()
             .then(|| state.run.as_ref().map(|run| run.id))
             .flatten()
+    }
+
+    /// Whether a run was asked for that is still to begin, or begins right now.
+    pub fn is_to_begin(&self, run: Uuid) -> bool {
+        self.shared.pending().holds(run)
     }
 
     /// What the engine does, and every change of it.
@@ -236,6 +205,12 @@ impl EngineHandle {
     pub fn state(&self) -> EngineState {
         self.shared.state.borrow().clone()
     }
+}
+
+/// The run that a run is tried again as. That of a parent stays the same until it is done; a top-level site begins
+/// another one.
+fn again<U: Upstream>(upstream: &U, run: Option<Uuid>) -> Option<Uuid> {
+    run.filter(|_| upstream.parent().is_some())
 }
 
 /// Notes the position that was asked for last. Whether it is another one.
@@ -309,6 +284,7 @@ impl<U: Upstream> Engine<U> {
         {
             // It was to be tried again, or did not get so far.
             interrupted = Some(Request {
+                run: again(upstream.as_ref(), Some(run.id)),
                 full: run.full,
                 ..Request::new(Trigger::Retry)
             });
@@ -316,8 +292,12 @@ impl<U: Upstream> Engine<U> {
         }
         let shared = Arc::new(Shared {
             journal,
+            ambient: ambient.clone(),
             state: watch::Sender::new(state),
-            pending: Mutex::new(interrupted),
+            pending: Mutex::new(Waiting {
+                next: interrupted,
+                ..Waiting::default()
+            }),
             wake: Notify::new(),
             cancel: Mutex::new(CancellationToken::new()),
         });
@@ -350,6 +330,10 @@ impl<U: Upstream> Engine<U> {
                 Reason::Stop => return,
             };
             last = request;
+            if request.trigger == Trigger::Manual {
+                // Who asks does not inherit the wait of earlier failures.
+                failures = 0;
+            }
             let done = tokio::select! {
                 done = self.run(request, cancel) => done,
                 () = stop.cancelled() => return,
@@ -359,12 +343,30 @@ impl<U: Upstream> Engine<U> {
     }
 
     /// Takes what was asked for, and lets a cancel from now on mean this run.
-    fn take(&self) -> Option<(Request, CancellationToken)> {
-        let mut pending = self.shared.pending();
-        let request = pending.take()?;
-        let cancel = CancellationToken::new();
-        *self.shared.cancel() = cancel.clone();
-        Some((request, cancel))
+    async fn take(&self) -> Option<(Request, CancellationToken)> {
+        let (joined, given_up, taken) = {
+            let mut pending = self.shared.pending();
+            let joined = match pending.next {
+                Some(_) => std::mem::take(&mut pending.joined),
+                None => Vec::new(),
+            };
+            let given_up = std::mem::take(&mut pending.given_up);
+            let taken = pending.next.take().map(|mut request| {
+                request.run = request.run.or_else(|| Some(self.ambient.new_id()));
+                let cancel = CancellationToken::new();
+                *self.shared.cancel() = cancel.clone();
+                (request, cancel)
+            });
+            if let Some((request, _)) = &taken {
+                pending.taken = request.run;
+            }
+            (joined, given_up, taken)
+        };
+        self.tell_given_up(given_up).await;
+        if let Some(run) = taken.as_ref().and_then(|(request, _)| request.run) {
+            self.tell_joined(joined, run).await;
+        }
+        taken
     }
 
     /// Waits for a reason to run. A retry asks for what `last` asked for; one that is cancelled counts as
@@ -378,7 +380,7 @@ impl<U: Upstream> Engine<U> {
         let mut told = false;
         let mut alarm = self.alarm(*failures);
         loop {
-            if let Some((request, cancel)) = self.take() {
+            if let Some((request, cancel)) = self.take().await {
                 return Reason::Request(request, cancel);
             }
             if *failures > 0 && !told {
@@ -405,7 +407,12 @@ impl<U: Upstream> Engine<U> {
                 }
                 () = ring => {
                     let again = match trigger {
-                        Trigger::Retry => Request { run: None, trigger, ..last },
+                        Trigger::Retry => Request {
+                            run: again(self.upstream.as_ref(), last.run),
+                            at: None,
+                            trigger,
+                            ..last
+                        },
                         Trigger::Manual
                         | Trigger::Schedule
                         | Trigger::Parent
@@ -450,7 +457,11 @@ impl<U: Upstream> Engine<U> {
     async fn run(&self, request: Request, cancel: CancellationToken) -> bool {
         let now = self.ambient.now();
         let id = request.run.unwrap_or_else(|| self.ambient.new_id());
-        let run = SyncRun::requested(id, request.trigger, request.full, now);
+        let run = SyncRun {
+            requested: request.at.unwrap_or(now),
+            alone: request.alone,
+            ..SyncRun::requested(id, request.trigger, request.full, now)
+        };
         self.history.write(&run, 0).await;
         self.shared.state.send_modify(|state| {
             state.run = Some(run);
@@ -463,6 +474,7 @@ impl<U: Upstream> Engine<U> {
             trigger: request.trigger,
             full: request.full,
             verify: request.verify,
+            alone: request.alone,
             target: request.target,
             shared: Arc::clone(&self.shared),
             cancel: cancel.clone(),
@@ -500,10 +512,8 @@ impl<U: Upstream> Engine<U> {
                 self.shared
                     .journal
                     .line(Some(id), phrases::cancelled(self.shared.journal.site()));
-                self.shared
-                    .journal
-                    .record(StatusId::RunCancelled, Some(id), vec!["request".to_owned()])
-                    .await;
+                let by = vec!["request".to_owned()];
+                self.tell_end(id, vec![(StatusId::RunCancelled, by)]).await;
                 self.end(State::Cancelled { at }, self.store.positions().verified)
                     .await;
                 true

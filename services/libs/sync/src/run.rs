@@ -1,6 +1,7 @@
 //! A sync run: one attempt of one site to catch up with its upstream. Pure rules.
 
 use jiff::Timestamp;
+use journal::run_part::{CANCELLED, COMPLETED, FAILED, REQUESTED, Told};
 use uuid::Uuid;
 
 /// Why a run began.
@@ -31,6 +32,19 @@ pub enum Phase {
     SyncingContent,
     /// Comparing the catalog with its statement, or making one.
     Verifying,
+}
+
+impl Phase {
+    /// The phase's name, as reports and history show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "Connecting",
+            Self::SyncingCategories => "SyncingCategories",
+            Self::SyncingUpdates => "SyncingUpdates",
+            Self::SyncingContent => "SyncingContent",
+            Self::Verifying => "Verifying",
+        }
+    }
 }
 
 /// Where a run stands.
@@ -64,22 +78,16 @@ pub enum State {
 
 impl State {
     /// Name of the state of a run that failed.
-    pub const FAILED: &str = "Failed";
+    pub const FAILED: &str = FAILED;
 
     /// The state's name, as reports and history show it.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Requested => "Requested",
-            Self::Running { phase } => match phase {
-                Phase::Connecting => "Connecting",
-                Phase::SyncingCategories => "SyncingCategories",
-                Phase::SyncingUpdates => "SyncingUpdates",
-                Phase::SyncingContent => "SyncingContent",
-                Phase::Verifying => "Verifying",
-            },
-            Self::Completed { .. } => "Completed",
-            Self::Failed { .. } => Self::FAILED,
-            Self::Cancelled { .. } => "Cancelled",
+            Self::Requested => REQUESTED,
+            Self::Running { phase } => phase.name(),
+            Self::Completed { .. } => COMPLETED,
+            Self::Failed { .. } => FAILED,
+            Self::Cancelled { .. } => CANCELLED,
         }
     }
 
@@ -105,6 +113,10 @@ pub struct Counts {
     pub removed: u64,
     /// Revisions that the upstream could not give in a usable form.
     pub quarantined: u64,
+    /// Items that came, whatever was done with them.
+    pub received: u64,
+    /// Bytes of what came.
+    pub bytes: u64,
 }
 
 impl Counts {
@@ -131,8 +143,14 @@ pub struct SyncRun {
     pub trigger: Trigger,
     /// Whether everything is compared, and not only what changed.
     pub full: bool,
+    /// Whether it is for this site alone: sites below it are not asked to follow.
+    pub alone: bool,
+    /// When it was asked for.
+    pub requested: Timestamp,
     /// When it was begun.
     pub started: Timestamp,
+    /// The phases that it entered, in their order, and when.
+    pub phases: Vec<(Phase, Timestamp)>,
     /// Where it stands.
     pub state: State,
     /// How far the phase is, in items.
@@ -150,7 +168,10 @@ impl SyncRun {
             id,
             trigger,
             full,
+            alone: false,
+            requested: now,
             started: now,
+            phases: Vec::new(),
             state: State::Requested,
             processed: 0,
             total: 0,
@@ -162,7 +183,7 @@ impl SyncRun {
     ///
     /// # Errors
     /// When the run has ended or is in a later phase.
-    pub fn enter(mut self, phase: Phase) -> Result<Self, IllegalTransition> {
+    pub fn enter(mut self, phase: Phase, now: Timestamp) -> Result<Self, IllegalTransition> {
         let to = State::Running { phase };
         match &self.state {
             State::Running { phase: current } if *current == phase => return Ok(self),
@@ -175,6 +196,7 @@ impl SyncRun {
             State::Requested | State::Running { .. } => {}
         }
         self.state = to;
+        self.phases.push((phase, now));
         self.processed = 0;
         self.total = 0;
         Ok(self)
@@ -198,6 +220,20 @@ impl SyncRun {
             State::Completed { .. } | State::Failed { .. } | State::Cancelled { .. } => {
                 Err(self.refuse(&end))
             }
+        }
+    }
+
+    /// What it did when, as it is told.
+    pub fn told(&self) -> Told {
+        let phases = self.phases.iter();
+        Told {
+            requested: Some(self.requested),
+            started: Some(self.started),
+            phases: phases
+                .map(|(phase, began)| (phase.name().to_owned(), *began))
+                .collect(),
+            items: self.counts.received,
+            bytes: self.counts.bytes,
         }
     }
 
@@ -231,15 +267,26 @@ mod tests {
 
     #[test]
     fn entering_a_phase_twice_changes_nothing() {
-        let mut once = run().enter(Phase::SyncingUpdates).unwrap();
+        let mut once = run()
+            .enter(Phase::SyncingUpdates, Timestamp::UNIX_EPOCH)
+            .unwrap();
         once.processed = 7;
-        assert_eq!(once.clone().enter(Phase::SyncingUpdates).unwrap(), once);
+        assert_eq!(
+            once.clone()
+                .enter(Phase::SyncingUpdates, Timestamp::UNIX_EPOCH)
+                .unwrap(),
+            once
+        );
     }
 
     #[test]
     fn a_run_never_goes_back() {
-        let run = run().enter(Phase::Verifying).unwrap();
-        let error = run.enter(Phase::SyncingUpdates).unwrap_err();
+        let run = run()
+            .enter(Phase::Verifying, Timestamp::UNIX_EPOCH)
+            .unwrap();
+        let error = run
+            .enter(Phase::SyncingUpdates, Timestamp::UNIX_EPOCH)
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "a sync run that is Verifying cannot become SyncingUpdates"
@@ -258,7 +305,7 @@ mod tests {
     #[test]
     fn a_run_ends_once() {
         let done = run()
-            .enter(Phase::Connecting)
+            .enter(Phase::Connecting, Timestamp::UNIX_EPOCH)
             .unwrap()
             .end(completed())
             .unwrap();
@@ -266,7 +313,11 @@ mod tests {
             at: Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(5),
         };
         assert_eq!(done.clone().end(later).unwrap(), done);
-        assert!(done.clone().enter(Phase::Verifying).is_err());
+        assert!(
+            done.clone()
+                .enter(Phase::Verifying, Timestamp::UNIX_EPOCH)
+                .is_err()
+        );
         let failed = State::Failed {
             at: Timestamp::UNIX_EPOCH,
             error: "x".into(),
@@ -290,7 +341,7 @@ mod tests {
             let mut run = run();
             let mut furthest = None;
             for phase in steps {
-                match run.clone().enter(phase) {
+                match run.clone().enter(phase, Timestamp::UNIX_EPOCH) {
                     Ok(next) => {
                         prop_assert!(furthest <= Some(phase));
                         furthest = Some(phase);

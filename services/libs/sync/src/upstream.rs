@@ -101,6 +101,7 @@ pub struct RunHandle {
     pub(crate) trigger: Trigger,
     pub(crate) full: bool,
     pub(crate) verify: bool,
+    pub(crate) alone: bool,
     pub(crate) target: Option<u64>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) cancel: CancellationToken,
@@ -156,6 +157,11 @@ impl RunHandle {
         self.verify
     }
 
+    /// Whether it is for this site alone: sites below it are not asked to follow.
+    pub fn alone(&self) -> bool {
+        self.alone
+    }
+
     /// The position that the parent asked for, if it did.
     pub fn target(&self) -> Option<u64> {
         self.target
@@ -179,7 +185,8 @@ impl RunHandle {
 
     /// Goes over to a phase. A phase that has passed is not entered again.
     pub fn enter(&self, phase: Phase) {
-        let entered = self.shared.change_run(|run| run.enter(phase));
+        let now = self.shared.ambient.now();
+        let entered = self.shared.change_run(|run| run.enter(phase, now));
         if !entered {
             return;
         }

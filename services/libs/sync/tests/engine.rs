@@ -3,10 +3,12 @@
 
 use catalog::PointId;
 use daemon::Ambient;
+use journal::run_part::{COMPLETED, FAILED, Part};
 use journal::{Journal, JournalSettings, StatusId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use store::status::StatusRow;
 use store::{Location, Store};
 use sync::{
     Engine, EngineHandle, EngineSettings, EngineState, Failure, Phase, Request, RunHandle, State,
@@ -25,6 +27,7 @@ struct Scripted {
     begun: AtomicU32,
     full: AtomicU32,
     failures: AtomicU32,
+    parent: Option<PointId>,
 }
 
 impl Upstream for Scripted {
@@ -33,7 +36,7 @@ impl Upstream for Scripted {
     }
 
     fn parent(&self) -> Option<PointId> {
-        None
+        self.parent
     }
 
     async fn sync(&self, run: &RunHandle) -> Result<u64, Failure> {
@@ -76,6 +79,17 @@ async fn fixture_in(
     failures: u32,
     retry_first: Duration,
 ) -> Fixture {
+    fixture_below(None, directory, permits, failures, retry_first).await
+}
+
+/// A site below a parent, or one at the top.
+async fn fixture_below(
+    parent: Option<&str>,
+    directory: Arc<tempfile::TempDir>,
+    permits: usize,
+    failures: u32,
+    retry_first: Duration,
+) -> Fixture {
     let ambient = Ambient::system();
     let store = Store::open(&Location::Directory(directory.path().into()))
         .await
@@ -99,6 +113,7 @@ async fn fixture_in(
         begun: AtomicU32::new(0),
         full: AtomicU32::new(0),
         failures: AtomicU32::new(failures),
+        parent: parent.map(|parent| parent.parse().unwrap()),
     });
     let engine = Engine::new(
         Arc::clone(&upstream),
@@ -152,9 +167,23 @@ impl Fixture {
     }
 
     async fn messages(&self) -> Vec<u32> {
+        let rows = self.told().await.into_iter();
+        rows.map(|row| row.status_id).collect()
+    }
+
+    /// The status messages, oldest first.
+    async fn told(&self) -> Vec<StatusRow> {
         let mut read = self.store.read().await.unwrap();
-        let rows = read.status_messages(None, 100).await.unwrap();
-        rows.iter().rev().map(|row| row.status_id).collect()
+        let mut rows = read.status_messages(None, 100).await.unwrap();
+        rows.reverse();
+        rows
+    }
+
+    /// How a run went here, as the messages tell it.
+    async fn part(&self, run: uuid::Uuid) -> Part {
+        let mut read = self.store.read().await.unwrap();
+        let rows = read.site_runs(run).await.unwrap();
+        Part::new(rows.first().expect("a part"), None)
     }
 }
 
@@ -181,6 +210,7 @@ async fn a_run_tells_its_steps_and_its_end() {
         StatusId::SyncStarted,
         StatusId::SyncingUpstream,
         StatusId::SyncingDatabase,
+        StatusId::RunPart,
         StatusId::SyncDone,
     ]
     .map(StatusId::number);
@@ -313,4 +343,106 @@ async fn a_run_that_the_process_did_not_survive_is_done_at_the_next_start() {
     let site = fixture_in(directory, 1, 0, LONG).await;
     site.until(|state| state.completed == 1).await;
     assert_eq!(site.history().await, ["Completed", "Failed"]);
+}
+
+#[tokio::test]
+async fn the_messages_of_a_run_tell_which_phase_took_how_long() {
+    let site = fixture(1, 0, LONG).await;
+    let run = site.ask();
+    site.until(|state| state.completed == 1).await;
+    let part = site.part(run).await;
+    assert_eq!(part.state, COMPLETED);
+    let phases: Vec<&str> = part.phases.iter().map(|span| span.phase.as_str()).collect();
+    assert_eq!(phases, ["SyncingUpdates", "Verifying"]);
+    assert!(part.requested <= part.started && part.started <= part.finished);
+    assert!(part.phases.iter().all(|span| span.finished.is_some()));
+}
+
+#[tokio::test]
+async fn what_is_tried_again_below_a_parent_is_the_same_run_and_at_the_top_another() {
+    for (parent, same) in [(Some("CAS"), true), (None, false)] {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let soon = Duration::from_millis(20);
+        let site = fixture_below(parent, directory, 10, 1, soon).await;
+        let run = site.ask();
+        let state = site.until(|state| state.completed == 1).await;
+        assert_eq!(state.run.unwrap().id == run, same);
+        let part = site.part(run).await;
+        assert_eq!(part.state, if same { COMPLETED } else { FAILED });
+    }
+}
+
+#[tokio::test]
+async fn a_run_below_a_parent_that_the_process_did_not_survive_goes_on_as_the_same() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let site = fixture_below(Some("CAS"), Arc::clone(&directory), 0, 0, LONG).await;
+    let run = site.ask();
+    site.until(in_updates).await;
+    site.stop.cancel();
+    site.tasks.wait().await;
+    drop(site);
+    let site = fixture_below(Some("CAS"), directory, 1, 0, LONG).await;
+    let state = site.until(|state| state.completed == 1).await;
+    assert_eq!(state.run.unwrap().id, run);
+    assert_eq!(site.history().await, ["Completed"]);
+    assert_eq!(site.part(run).await.state, COMPLETED);
+}
+
+#[tokio::test]
+async fn who_asks_does_not_inherit_the_wait_of_earlier_failures() {
+    let site = fixture(10, 2, LONG).await;
+    for _ in 0..2 {
+        let asked = site.ask();
+        let failed = |state: &EngineState| {
+            let of_it = state.run.as_ref().is_some_and(|run| run.id == asked);
+            of_it && state.next_attempt.is_some()
+        };
+        site.until(failed).await;
+    }
+    let told = site.told().await;
+    let retries: Vec<&str> = told
+        .iter()
+        .filter(|row| row.status_id == StatusId::RetryScheduled.number())
+        .map(|row| row.inserts[1].as_str())
+        .collect();
+    assert_eq!(retries, ["1"], "the second one is told when it waits");
+}
+
+#[tokio::test]
+async fn a_run_that_another_does_too_or_that_is_cancelled_before_it_began_is_told_of() {
+    let named = |number: u128| Request {
+        run: Some(uuid::Uuid::from_u128(number)),
+        ..Request::new(Trigger::Parent)
+    };
+    let site = fixture(0, 0, LONG).await;
+    let first = site.ask();
+    site.until(in_updates).await;
+    for number in [1, 2] {
+        assert!(site.engine.request(named(number)).1);
+    }
+    assert!(site.engine.is_to_begin(uuid::Uuid::from_u128(1)));
+    site.upstream.permits.add_permits(1);
+    let second = |state: &EngineState| {
+        let run = state.run.as_ref().map(|run| run.id);
+        run == Some(uuid::Uuid::from_u128(2)) && in_updates(state)
+    };
+    site.until(second).await;
+    let _ = site.engine.request(named(3));
+    assert!(site.engine.cancel().is_some());
+    site.until(|state| !state.running()).await;
+    let of = |id: StatusId, number: u128| {
+        let run = Some(uuid::Uuid::from_u128(number));
+        move |row: &StatusRow| row.status_id == id.number() && row.run == run
+    };
+    // It is told of by the time that the next run is under way.
+    let next = site.ask();
+    site.until(|state| state.run.as_ref().is_some_and(|run| run.id == next))
+        .await;
+    let told = site.told().await;
+    let joined = told.iter().find(|row| of(StatusId::RunJoined, 1)(row));
+    let two = uuid::Uuid::from_u128(2).to_string();
+    assert_eq!(joined.unwrap().inserts, [two]);
+    assert!(told.iter().any(of(StatusId::RunCancelled, 2)));
+    assert!(told.iter().any(of(StatusId::RunCancelled, 3)));
+    assert!(told.iter().any(|row| row.run == Some(first)));
 }

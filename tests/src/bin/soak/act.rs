@@ -94,7 +94,10 @@ impl Field {
     async fn synchronize(&self) -> anyhow::Result<()> {
         use ctl::connection::question;
         let client = self.hierarchy.client().await.map_err(anyhow::Error::msg)?;
-        let request = wire::v1::StartSyncRequest { full: false };
+        let request = wire::v1::StartSyncRequest {
+            full: false,
+            ..wire::v1::StartSyncRequest::default()
+        };
         let answer = client.sync().start_sync(question(request)).await;
         answer.context("the central site refused to synchronize")?;
         Ok(())

@@ -115,7 +115,29 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
         }
         Wish::Sync { full } => {
             let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
-            client.start_sync(StartSyncRequest { full }).await?;
+            client
+                .start_sync(StartSyncRequest {
+                    full,
+                    ..StartSyncRequest::default()
+                })
+                .await?;
+        }
+        Wish::SyncSite { site } => {
+            let mut client = SyncServiceClient::with_interceptor(channel, interceptor);
+            let request = StartSyncRequest {
+                site_code: site.to_string(),
+                subtree: true,
+                ..StartSyncRequest::default()
+            };
+            match client.start_sync(request).await {
+                // It is not there, or away: it catches up by itself.
+                Err(status)
+                    if matches!(
+                        status.code(),
+                        tonic::Code::NotFound | tonic::Code::Unavailable
+                    ) => {}
+                started => drop(started?),
+            }
         }
         Wish::Schedule { after } => {
             let at = host.ambient(0).now() + jiff::SignedDuration::from_secs(after);

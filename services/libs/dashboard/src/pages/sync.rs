@@ -14,6 +14,12 @@ pub struct Asked {
     /// `full`, or anything else for a delta.
     #[serde(default)]
     extent: String,
+    /// The site that is meant; empty: the whole hierarchy.
+    #[serde(default)]
+    site: String,
+    /// `yes`: and every site below it.
+    #[serde(default)]
+    subtree: String,
     /// The page to come back to.
     #[serde(default)]
     back: String,
@@ -29,16 +35,30 @@ pub async fn start(
     Form(asked): Form<Asked>,
 ) -> Shown {
     let full = asked.extent == "full";
-    let request = question(StartSyncRequest { full });
+    let request = question(StartSyncRequest {
+        full,
+        site_code: asked.site.clone(),
+        subtree: asked.subtree == "yes",
+    });
     let answer = person.api.sync().start_sync(request).await;
     let said = answer.map(|answer| {
-        if answer.into_inner().queued {
+        let answer = answer.into_inner();
+        let mut said = if answer.queued {
             "A synchronization is under way: another follows it.".to_owned()
+        } else if !asked.site.is_empty() {
+            format!("Asked to synchronize: {}.", answer.asked.join(", "))
         } else if full {
             "A full synchronization was started.".to_owned()
         } else {
             "A synchronization was started.".to_owned()
+        };
+        if !answer.not_connected.is_empty() {
+            let away = answer.not_connected.join(", ");
+            said.push_str(&format!(
+                " Not connected, and catching up when they are back: {away}."
+            ));
         }
+        said
     });
     back(&dashboard, &person, own_path(&asked.back), said)
 }
@@ -52,13 +72,18 @@ pub async fn cancel(
     person: Person,
     Form(asked): Form<Asked>,
 ) -> Shown {
-    let request = question(CancelSyncRequest {});
+    let request = question(CancelSyncRequest {
+        site_code: asked.site.clone(),
+        subtree: asked.subtree == "yes",
+    });
     let answer = person.api.sync().cancel_sync(request).await;
     let said = answer.map(|answer| {
-        if answer.into_inner().run.is_empty() {
-            "No synchronization was under way at the top-level site; the other sites were told to stop, too.".to_owned()
-        } else {
-            "The synchronization is being cancelled at every site.".to_owned()
+        let site = &asked.site;
+        match (answer.into_inner().run.is_empty(), site.is_empty()) {
+            (true, true) => "No synchronization was under way at the top-level site; the other sites were told to stop, too.".to_owned(),
+            (false, true) => "The synchronization is being cancelled at every site.".to_owned(),
+            (true, false) => format!("No synchronization was under way at {site}."),
+            (false, false) => format!("The synchronization of {site} is being cancelled."),
         }
     });
     back(&dashboard, &person, own_path(&asked.back), said)

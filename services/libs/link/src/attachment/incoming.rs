@@ -2,6 +2,7 @@
 
 use crate::address::{Address, MAX_OTHERS};
 use crate::moved::{self, Moved};
+use crate::site::SiteOrder;
 use catalog::PointId;
 use uuid::Uuid;
 use wire::convert;
@@ -27,6 +28,8 @@ pub(super) struct Welcomed {
     pub place: Place,
     /// Whom to ask when it does not answer any more.
     pub others: Vec<Address>,
+    /// The run that led to its place, where that is known.
+    pub run: Option<Uuid>,
 }
 
 /// A request to catch up.
@@ -62,6 +65,15 @@ pub(super) enum Said {
         /// The run that it shall become.
         run: Uuid,
     },
+    /// A site is to catch up with its parent.
+    SyncSite(SiteOrder),
+    /// A site is to end its run.
+    CancelSite {
+        /// The site.
+        site: PointId,
+        /// Whether those below it are to end theirs, too.
+        subtree: bool,
+    },
     /// Software update points belong elsewhere from now on.
     Moved(Vec<Moved>),
     /// Whether the parent is attached to its own.
@@ -92,6 +104,7 @@ pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Welcomed, String>
             Ok(Welcomed {
                 place: place("welcome", &welcome.epoch, welcome.position)?,
                 others: others.filter_map(Address::read).collect(),
+                run: named("welcome", &welcome.run)?,
             })
         }
         Some(
@@ -102,7 +115,9 @@ pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Welcomed, String>
             | Message::Removed(_)
             | Message::Verify(_)
             | Message::Moved(_)
-            | Message::Uplink(_),
+            | Message::Uplink(_)
+            | Message::SyncSite(_)
+            | Message::CancelSite(_),
         )
         | None => Err("the parent did not say welcome".to_owned()),
     }
@@ -119,6 +134,7 @@ pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
     Ok(match message {
         Message::Welcome(welcome) => {
             place("welcome", &welcome.epoch, welcome.position)?;
+            named("welcome", &welcome.run)?;
             Said::Nothing
         }
         Message::Sync(request) => Said::Sync(order(&request)?),
@@ -140,6 +156,22 @@ pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
                 run: convert::uuid("run", &request.run).map_err(bad)?,
             }
         }
+        Message::SyncSite(request) => {
+            let bad = |error| nonsense("request to synchronize", error);
+            Said::SyncSite(SiteOrder {
+                site: convert::site_code("site_code", &request.site_code).map_err(bad)?,
+                run: convert::uuid("run", &request.run).map_err(bad)?,
+                subtree: request.subtree,
+                full: request.full,
+            })
+        }
+        Message::CancelSite(request) => {
+            let site = convert::site_code("site_code", &request.site_code);
+            Said::CancelSite {
+                site: site.map_err(|error| nonsense("request to cancel", error))?,
+                subtree: request.subtree,
+            }
+        }
         Message::Moved(sites) => {
             Said::Moved(moved::read(&sites).map_err(|error| nonsense("move", error))?)
         }
@@ -147,11 +179,16 @@ pub(super) fn said(message: AttachResponse) -> Result<Said, String> {
     })
 }
 
+/// The run that something is about, if one is named.
+fn named(what: &str, run: &[u8]) -> Result<Option<Uuid>, String> {
+    let run = convert::optional_uuid("run", run).map_err(|error| nonsense(what, error))?;
+    Ok(run.filter(|run| !run.is_nil()))
+}
+
 fn order(request: &SyncRequest) -> Result<Order, String> {
     const WHAT: &str = "sync request";
-    let run = convert::optional_uuid("run", &request.run).map_err(|error| nonsense(WHAT, error))?;
     Ok(Order {
-        run: run.filter(|run| !run.is_nil()),
+        run: named(WHAT, &request.run)?,
         target: place(WHAT, &request.epoch, request.target_position)?,
         full: request.full,
     })
@@ -164,8 +201,8 @@ mod tests {
     use testkit::Door;
     use testkit::mutate::{cuts, damage};
     use wire::v1::{
-        CancelRequest, MovedSites, PointAddress, Removed, StatusAcknowledgement, Uplink,
-        VerifyRequest, Welcome,
+        CancelRequest, CancelSiteRequest, MovedSites, PointAddress, Removed, StatusAcknowledgement,
+        SyncSiteRequest, Uplink, VerifyRequest, Welcome,
     };
 
     /// Mutants of one message, beside its cuts.
@@ -184,6 +221,7 @@ mod tests {
                     site_code: "PR1-2".to_owned(),
                     url: "https://pr1-2:8540".to_owned(),
                 }],
+                run: run.clone(),
             }),
             Message::Sync(SyncRequest {
                 run: run.clone(),
@@ -204,8 +242,18 @@ mod tests {
                 site_code: "SE1".to_owned(),
             }),
             Message::Verify(VerifyRequest {
+                run: run.clone(),
+                site_code: "SE1".to_owned(),
+            }),
+            Message::SyncSite(SyncSiteRequest {
                 run,
                 site_code: "SE1".to_owned(),
+                subtree: true,
+                full: true,
+            }),
+            Message::CancelSite(CancelSiteRequest {
+                site_code: "SE1".to_owned(),
+                subtree: true,
             }),
             Message::Moved(MovedSites {
                 sites: vec![wire::v1::Moved {
@@ -243,6 +291,8 @@ mod tests {
                         | Said::Log(_)
                         | Said::Removed(_)
                         | Said::Verify { .. }
+                        | Said::SyncSite(_)
+                        | Said::CancelSite { .. }
                         | Said::Moved(_)
                         | Said::Uplink(_) => {}
                     }
@@ -261,8 +311,8 @@ mod tests {
         }
         assert!(welcome(None).is_err());
         let first = everything().swap_remove(0);
-        let Welcomed { place, others } = welcome(Some(response(first))).unwrap();
-        assert_eq!(others.len(), 1);
+        let Welcomed { place, others, run } = welcome(Some(response(first))).unwrap();
+        assert_eq!((others.len(), run), (1, Some(Uuid::from_bytes([9; 16]))));
         assert_eq!(
             (place.epoch, place.position),
             (Some(Uuid::from_bytes([7; 16])), 12)

@@ -19,6 +19,8 @@ const INSERTS_PER_BATCH: usize = STATUS_PER_BATCH * MAX_INSERTS;
 /// Longest error in a report, and longest other text, in bytes.
 const MAX_REPORT_ERROR: usize = 8192;
 const MAX_REPORT_TEXT: usize = 256;
+/// Phases of a run in a report, at most.
+const MAX_REPORT_PHASES: usize = 16;
 
 fn clip(text: &mut String, most: usize) {
     let end = text.floor_char_boundary(most);
@@ -43,6 +45,10 @@ pub(super) fn bound_report(report: &mut SiteReport) {
         clip(&mut run.error, MAX_REPORT_ERROR);
         clip(&mut run.state, MAX_REPORT_TEXT);
         run.id.truncate(16);
+        run.phases.truncate(MAX_REPORT_PHASES);
+        for phase in &mut run.phases {
+            clip(&mut phase.phase, MAX_REPORT_TEXT);
+        }
     }
 }
 

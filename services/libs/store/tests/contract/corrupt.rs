@@ -130,7 +130,10 @@ pub async fn a_broken_row_elsewhere_is_an_error(place: &Place) {
     let (database, store) = filled(place).await;
     database
         .sql(
-            "insert into sync_run values (x'01', 1, null, 'Completed', 0, 0, 0, 0, 0, 0, 0, ''); \
+            "insert into sync_run values (x'01', 1, null, 'Completed', 0, 0, 0, 0, 0, 0, 0, '', 0, '', 0); \
+             insert into site_run values (x'00112233445566778899aabbccddeeff', 'PR1', null, null, -1, 0, null, null, \
+             '', '', null, '[]'), (x'10112233445566778899aabbccddeeff', 'PR1', null, null, null, null, null, null, \
+             '', '', 1, 'no list'); \
              insert into site values ('PR1', 'branch', 'CAS', 0, null, x'', '[]'); \
              insert into join_token values (x'01', 'PR1', 'primary', 'nowhere', 0, null, null); \
              insert into site_report values ('PR1', -1, x''); \
@@ -141,6 +144,10 @@ pub async fn a_broken_row_elsewhere_is_an_error(place: &Place) {
     let mut read = store.read().await.unwrap();
     is_corrupt(read.runs(9).await, "run");
     is_corrupt(read.last_success().await, "run");
+    for run in ["00", "10"] {
+        let run = format!("{run}112233445566778899aabbccddeeff");
+        is_corrupt(read.site_runs(run.parse().unwrap()).await, "part");
+    }
     is_corrupt(read.sites().await, "site");
     is_corrupt(read.site_reports().await, "report");
     is_corrupt(read.quarantined(9).await, "quarantine");

@@ -103,6 +103,8 @@ fn run(number: u128, minute: i64, state: &str) -> RunRow {
         removed: 0,
         position: 1,
         error: String::new(),
+        failed: 0,
+        target: None,
     }
 }
 

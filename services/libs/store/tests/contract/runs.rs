@@ -19,6 +19,8 @@ fn run(number: u128, minute: i64, state: &str) -> RunRow {
         removed: 4,
         position: 5,
         error: String::new(),
+        failed: 0,
+        target: None,
     }
 }
 

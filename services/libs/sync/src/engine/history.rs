@@ -93,7 +93,9 @@ fn row(run: &SyncRun, position: u64) -> RunRow {
         revised: run.counts.revised,
         expired: run.counts.expired,
         removed: run.counts.removed,
+        failed: run.counts.quarantined,
         position,
         error,
+        target: None,
     }
 }

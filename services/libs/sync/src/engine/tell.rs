@@ -68,7 +68,7 @@ impl<U: Upstream> Engine<U> {
             journal.line(Some(id), phrases::database_started(journal.server()));
             journal.line(Some(id), phrases::database_done(journal.server()));
         }
-        journal.record(StatusId::SyncDone, Some(id), vec![]).await;
+        self.tell_end(id, vec![(StatusId::SyncDone, vec![])]).await;
         journal.line(Some(id), phrases::succeeded(journal.site()));
         match self.upstream.parent() {
             Some(parent) => journal.line(Some(id), phrases::synced_with_parent(parent, position)),
@@ -84,8 +84,41 @@ impl<U: Upstream> Engine<U> {
             journal.record(*status, Some(id), inserts.clone()).await;
         }
         let inserts = vec![failure.origin.to_owned(), failure.message.clone()];
-        journal
-            .record(StatusId::SyncFailed, Some(id), inserts)
+        self.tell_end(id, vec![(StatusId::SyncFailed, inserts)])
             .await;
+    }
+
+    /// Records how a run ended, and with it, in the same unit of work, what it did when: one message however long
+    /// it took and whatever came.
+    pub(super) async fn tell_end(&self, id: Uuid, end: Vec<(StatusId, Vec<String>)>) {
+        let run = self.shared.state.borrow().run.clone();
+        let part = run.filter(|run| run.id == id).map(|run| {
+            let told = run.told();
+            (StatusId::RunPart, told.to_inserts())
+        });
+        let messages = part.into_iter().chain(end).collect();
+        self.shared.journal.record_all(Some(id), messages).await;
+    }
+
+    /// Records that runs that were asked for are done by another one.
+    pub(super) async fn tell_joined(&self, joined: Vec<Uuid>, run: Uuid) {
+        for id in joined {
+            let inserts = vec![run.to_string()];
+            self.shared
+                .journal
+                .record(StatusId::RunJoined, Some(id), inserts)
+                .await;
+        }
+    }
+
+    /// Records that runs were cancelled before they began.
+    pub(super) async fn tell_given_up(&self, given_up: Vec<Uuid>) {
+        for id in given_up {
+            let by = vec!["request".to_owned()];
+            self.shared
+                .journal
+                .record(StatusId::RunCancelled, Some(id), by)
+                .await;
+        }
     }
 }

@@ -114,7 +114,10 @@ impl Hierarchy {
     /// When the central site refuses.
     pub async fn request_sync(&self) -> Vec<u8> {
         let client = self.client().await.expect("the central site");
-        let request = question(StartSyncRequest { full: false });
+        let request = question(StartSyncRequest {
+            full: false,
+            ..StartSyncRequest::default()
+        });
         let answer = client.sync().start_sync(request).await;
         answer.expect("a run").into_inner().run
     }
