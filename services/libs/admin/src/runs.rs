@@ -9,7 +9,7 @@ use catalog::PointId;
 use jiff::Timestamp;
 use journal::run_part::COMPLETED;
 use shown::{Shown, live_of, parts_of};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use store::runs::RunRow;
 use tonic::{Request, Response, Status};
 use trust::Role;
@@ -93,18 +93,14 @@ impl Reading {
             Some(_) | None => String::new(),
         };
         let reports = self.site.reports.all();
-        let mut reported: HashMap<Vec<u8>, ()> = HashMap::new();
-        for report in &reports {
-            if let Some(run) = &report.run {
-                reported.insert(run.id.clone(), ());
-            }
-        }
+        let reported = reports.iter().filter_map(|report| report.run.as_ref());
+        let reported: HashSet<&[u8]> = reported.map(|run| run.id.as_slice()).collect();
         let engine = self.site.engine.state();
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.id;
             // What a site does now, or did last, is more than was written down of it.
-            let close = row.target.is_some() || reported.contains_key(id.as_bytes().as_slice());
+            let close = row.target.is_some() || reported.contains(id.as_bytes().as_slice());
             if close {
                 let parts = async { self.site.store.read().await?.site_runs(id).await };
                 let parts = parts_of(id, parts.await.map_err(internal)?, &live_of(&reports, id));
