@@ -16,9 +16,11 @@ mod error;
 mod location;
 mod migrations;
 
+pub mod alerts;
 pub mod authority;
 pub mod compare;
 pub mod decisions;
+pub mod deliveries;
 pub mod ingest;
 pub mod log;
 pub mod query;

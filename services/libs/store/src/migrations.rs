@@ -25,6 +25,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     4 "settings" "0004_settings.sql",
     5 "outbox lookup" "0005_outbox_lookup.sql",
     7 "cleanup" "0007_cleanup.sql",
+    8 "alerts" "0008_alerts.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -34,6 +35,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     4 "settings" "0004_settings.sql",
     5 "outbox lookup" "0005_outbox_lookup.sql",
     7 "cleanup" "0007_cleanup.sql",
+    8 "alerts" "0008_alerts.sql",
 };
 
 /// Brings a SQLite database to this version's schema.
