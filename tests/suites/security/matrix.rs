@@ -64,6 +64,8 @@ const ADMINISTRATORS: [Outcome; 9] = [
 
 /// Every RPC, and what is expected. A new one belongs here.
 const TABLE: &[(&str, [Outcome; 9])] = &[
+    ("AlertService/AcknowledgeAlert", OPERATORS),
+    ("AlertService/ListAlerts", VIEWERS),
     ("ApprovalService/DecideUpdates", OPERATORS),
     ("CatalogService/GetUpdate", VIEWERS),
     ("CatalogService/ListUpdates", VIEWERS),
@@ -78,6 +80,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("HierarchyService/VerifySite", OPERATORS),
     ("JournalService/ListStatusMessages", VIEWERS),
     ("JournalService/ReadLog", VIEWERS),
+    ("NotificationService/TestNotifications", OPERATORS),
     ("SettingsService/ChangeSettings", ADMINISTRATORS),
     ("SettingsService/GetSettings", VIEWERS),
     ("SettingsService/ListCategories", VIEWERS),
@@ -97,7 +100,9 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 14] = [
+const AT_THE_TOP: [&str; 17] = [
+    "AlertService/AcknowledgeAlert",
+    "AlertService/ListAlerts",
     "ApprovalService/DecideUpdates",
     "CleanupService/GetCleanupReport",
     "CleanupService/RunCleanup",
@@ -106,6 +111,7 @@ const AT_THE_TOP: [&str; 14] = [
     "HierarchyService/RemoveSite",
     "HierarchyService/SwitchSource",
     "HierarchyService/VerifySite",
+    "NotificationService/TestNotifications",
     "SettingsService/ChangeSettings",
     "SettingsService/ListCategories",
     "SettingsService/ListSettingsVersions",
