@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -134,4 +136,90 @@ fn systemd_accepts_the_units() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains(&name), "{said}");
     }
+}
+
+/// The metrics that a central site serves, by name.
+async fn served() -> BTreeSet<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let command = central::Command {
+        site: link::settings::SiteFlags {
+            site_code: Some("CAS".parse().unwrap()),
+            data_dir: Some(folder.path().to_owned()),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let settings = central::Settings::load(command).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let ambient = daemon::Ambient::system();
+    let run = central::run(&settings, listener, address, ambient, stop.clone());
+    let central = Box::pin(run).await.unwrap();
+    // Of each kind there is a number only while there is such an alert.
+    let mut tx = central.site.store.begin().await.unwrap();
+    let now = daemon::Clock::now(&daemon::SystemClock);
+    let alert = store::alerts::AlertRow {
+        id: uuid::Uuid::from_u128(7),
+        kind: "of a later version".to_owned(),
+        site: "CAS".parse().unwrap(),
+        subject: String::new(),
+        since: now,
+        raised: Some(now),
+        ended: None,
+        status_id: 9060,
+        inserts: Vec::new(),
+        mark: String::new(),
+        acknowledged: None,
+    };
+    tx.put_alert(&alert).await.unwrap();
+    tx.commit().await.unwrap();
+    let metrics = link::metrics::SiteMetrics::new(central.site.clone(), Arc::default());
+    let text = metrics.render().await.unwrap();
+    stop.cancel();
+    central.ended().await;
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();
+    samples.map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_in_the_alert_rules_is_served() {
+    let rules = std::fs::read_to_string(deploy("prometheus/headwater-alerts.yml")).unwrap();
+    let rules = rules
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let rules: Vec<&str> = rules.collect();
+    let rules = rules.join("\n");
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let named: BTreeSet<String> = rules
+        .split(|c: char| !is_name(c))
+        .filter(|word| word.starts_with("headwater_"))
+        .map(str::to_owned)
+        .collect();
+    assert!(named.len() >= 8, "{named:?}");
+    let served = served().await;
+    let missing: Vec<_> = named.difference(&served).collect();
+    assert!(missing.is_empty(), "{missing:?} of {served:?}");
+    for kind in central::alerts::kind::Kind::ALL {
+        let words: String = kind
+            .name()
+            .split('-')
+            .map(|word| word[..1].to_uppercase() + &word[1..])
+            .collect();
+        assert!(
+            rules.contains(&format!("alert: Headwater{words}\n")),
+            "{words}"
+        );
+    }
+    let checked = Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(deploy("prometheus/headwater-alerts.yml"))
+        .output();
+    let Ok(output) = checked else {
+        eprintln!("skipped: promtool is not installed, so the form of the rules was not checked");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }

@@ -5,7 +5,7 @@ use crate::in_force::InForce;
 use crate::membership::Membership;
 use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
-use ::settings::document::Cleanup;
+use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
 use admin::{Catalog, Reading, Replica, credential, json};
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use link::Site;
 use link::address::advertised;
 use link::attachment::{Attachment, TlsTowards};
 use link::children::{Children, LinkService};
+use link::condition::Conditions;
 use link::dial::{Connector, TcpConnector};
 use link::enrollment::Enrollment;
 use link::listen::{self, Acceptor};
@@ -211,6 +212,7 @@ pub async fn run(
             pulse: dashboard::Pulse {
                 sites: site.reports.watch(),
                 messages: site.journal.watch_outbox(),
+                alerts: None,
             },
             reports: {
                 let reports = site.reports.clone();
@@ -249,6 +251,20 @@ pub async fn run(
         register: admission,
         tasks: tasks.clone(),
     };
+    let conditions = Conditions {
+        site: site.clone(),
+        certificate: Arc::clone(&hot),
+        directory: directory.clone(),
+        floor: {
+            let rolled_out = in_force.watch();
+            Arc::new(move || match rolled_out.borrow().as_deref() {
+                Some(rolled_out) => rolled_out.settings.alerts.disk_low.floor(),
+                // No catalog came yet.
+                None => DiskLow::default().floor(),
+            })
+        },
+    };
+    let condition = watch::Sender::new(conditions.look());
     let place = Place {
         address: settings.site.advertise.clone().unwrap_or_default(),
         upstream: {
@@ -257,6 +273,7 @@ pub async fn run(
         },
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
+        condition: condition.subscribe(),
     };
     let renewal = Renewal {
         site: site.clone(),
@@ -265,6 +282,7 @@ pub async fn run(
         parent: upstream,
         directory: directory.clone(),
     };
+    tasks.spawn(conditions.keep(condition, stop.clone()));
     tasks.spawn(engine.work(stop.clone()));
     tasks.spawn(site.journal.clone().keep(stop.clone()));
     tasks.spawn(

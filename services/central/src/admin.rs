@@ -1,6 +1,7 @@
 //! What people and scripts ask of the site: decoded, authorized, handed to the part that decides, and
 //! encoded again.
 
+mod alert_service;
 mod approval_service;
 mod catalog_service;
 mod cleanup_service;
@@ -13,6 +14,8 @@ mod target;
 use ::admin::{Access, Caller, Reading};
 
 use crate::admission::CentralAdmission;
+use crate::alerts::Alerts;
+use crate::alerts::notify::Notifier;
 use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
 use crate::in_force::InForce;
@@ -26,11 +29,13 @@ use tonic::{Request, Status};
 use trust::Role;
 use trust::seal::Sealer;
 use wire::v1::access_service_server::AccessServiceServer;
+use wire::v1::alert_service_server::AlertServiceServer;
 use wire::v1::approval_service_server::ApprovalServiceServer;
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::cleanup_service_server::CleanupServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
+use wire::v1::notification_service_server::NotificationServiceServer;
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
@@ -48,6 +53,8 @@ pub struct Admin {
     pub(crate) decisions: Decisions,
     pub(crate) cleaner: Cleaner,
     pub(crate) sealer: Arc<Sealer>,
+    pub(crate) alerts: Alerts,
+    pub(crate) notifier: Notifier,
 }
 
 impl Admin {
@@ -57,6 +64,8 @@ impl Admin {
             .add_service(AccessServiceServer::new(Access(self.reading.clone())))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
+            .add_service(AlertServiceServer::new(self.clone()))
+            .add_service(NotificationServiceServer::new(self.clone()))
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))

@@ -17,6 +17,7 @@ mod replaced;
 mod sieve;
 mod source;
 mod unlisted;
+mod vanished;
 
 pub use preview::Preview;
 pub use source::MICROSOFT_UPDATE;
@@ -45,6 +46,7 @@ use sync::{Failure, Phase, RunHandle, Upstream};
 use tokio::sync::watch;
 use trust::seal::Sealer;
 use unlisted::Complete;
+use vanished::Listed;
 use wsus::client::Client;
 use wsus::message::{RevisionFilter, RevisionList};
 
@@ -66,6 +68,8 @@ const UPDATE_ANCHOR: &str = "wsus-update-anchor";
 const NEW_SOURCE: &str = "wsus-new-source";
 /// What was chosen when that anchor was handed out.
 const UPDATE_CHOICE: &str = "wsus-update-choice";
+/// Chosen categories that the source does not list, with their titles.
+pub(crate) const VANISHED: &str = "vanished-categories";
 /// All that stands for what the source has told already.
 pub(crate) const ANCHORS: [&str; 4] =
     [CONFIG_ANCHOR, CATEGORY_ANCHOR, UPDATE_ANCHOR, UPDATE_CHOICE];
@@ -299,6 +303,13 @@ impl Ingest<'_> {
         self.run.enter(Phase::SyncingUpdates);
         let (choice, unknown) = upstream.choice(self.products).await?;
         self.tell_unknown(&unknown);
+        let vanished = self
+            .vanished(Listed {
+                ids: categories.revisions.iter().map(|id| id.update_id).collect(),
+                complete: all_categories,
+                unknown: &unknown,
+            })
+            .await?;
         let mut tally = Tally::default();
         let updates = self.updates(&choice, covered.as_ref(), &mut tally).await?;
         self.fetch_wanted(&choice, &retried, &mut tally).await?;
@@ -339,6 +350,7 @@ impl Ingest<'_> {
         // Where no update was asked for, the last anchor goes on standing for what it covers.
         tx.remove_state(NEW_SOURCE).await?;
         tx.remove_state(ROWS_LOST).await?;
+        tx.put_state(VANISHED, vanished).await?;
         if let Some(updates) = updates {
             tx.put_state(UPDATE_ANCHOR, updates.list.anchor.as_bytes())
                 .await?;

@@ -4,12 +4,12 @@
 
 pub mod admin;
 pub mod admission;
+pub mod alerts;
 pub mod approvals;
 pub mod cleanup;
 pub mod decisions;
 pub mod expiry;
 mod facts;
-pub mod failure_alert;
 pub mod identity;
 pub mod in_force;
 pub mod ingest;

@@ -2,10 +2,11 @@
 
 use crate::admin::Admin;
 use crate::admission::CentralAdmission;
+use crate::alerts::Alerts;
+use crate::alerts::notify::{Notifier, Pace};
 use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
 use crate::expiry::Expirer;
-use crate::failure_alert::FailureAlert;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
@@ -23,6 +24,7 @@ use journal::{Journal, JournalSettings};
 use link::Site;
 use link::address::advertised;
 use link::children::{Children, LinkService};
+use link::condition::Conditions;
 use link::enrollment::Enrollment;
 use link::listen::{self, Acceptor};
 use link::log_route::LogRouter;
@@ -55,6 +57,8 @@ const LOG_FOLDER: &str = "logs";
 pub struct Central {
     /// The site.
     pub site: Site,
+    /// What is wrong at the sites of the hierarchy.
+    pub alerts: Alerts,
     tasks: TaskTracker,
 }
 
@@ -195,12 +199,24 @@ pub async fn run(
         ambient: ambient.clone(),
         seed: ::settings::schedule::seed_of(authority.hierarchy().0),
     };
-    let failure_alert = FailureAlert {
-        reports: site.reports.clone(),
-        settings: in_force.watch(),
-        store: store.clone(),
-        journal: journal.clone(),
+    let alerts = Alerts::new(
+        (store.clone(), journal.clone(), ambient.clone()),
+        site.reports.clone(),
+        in_force.watch(),
+        authority.hierarchy(),
+    );
+    let sealer = Arc::new(Sealer::new(&authority));
+    let notifier = Notifier::new(alerts.clone(), Arc::clone(&sealer), Pace::default());
+    let conditions = Conditions {
+        site: site.clone(),
+        certificate: Arc::clone(&hot),
+        directory: directory.clone(),
+        floor: {
+            let settings = in_force.watch();
+            Arc::new(move || settings.borrow().alerts.disk_low.floor())
+        },
     };
+    let condition = watch::Sender::new(conditions.look());
     let decisions = Decisions::new(Arc::clone(&upstream), engine.handle(), journal.clone());
     let cleaner = Cleaner::new(decisions.clone(), Arc::clone(&upstream), journal.clone());
     let expirer = Expirer {
@@ -245,7 +261,9 @@ pub async fn run(
         upstream: Arc::clone(&upstream),
         decisions: decisions.clone(),
         cleaner: cleaner.clone(),
-        sealer: Arc::new(Sealer::new(&authority)),
+        sealer,
+        alerts: alerts.clone(),
+        notifier: notifier.clone(),
     };
     let services = ::admin::services(|routes| admin.clone().add_to(routes));
     let (pages, sampling) = dashboard::router(dashboard::Parts {
@@ -253,6 +271,7 @@ pub async fn run(
         pulse: dashboard::Pulse {
             sites: site.reports.watch(),
             messages: site.journal.watch_outbox(),
+            alerts: Some(alerts.watch()),
         },
         reports: {
             let reports = site.reports.clone();
@@ -284,6 +303,7 @@ pub async fn run(
         },
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
+        condition: condition.subscribe(),
     };
     tasks.spawn(sampling);
     tasks.spawn(listen::serve(
@@ -301,7 +321,9 @@ pub async fn run(
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
     tasks.spawn(sources.keep(stop.clone()));
     tasks.spawn(scheduler.keep(stop.clone()));
-    tasks.spawn(failure_alert.keep(stop.clone()));
+    tasks.spawn(conditions.keep(condition, stop.clone()));
+    tasks.spawn(alerts.clone().keep(stop.clone()));
+    tasks.spawn(notifier.keep(stop.clone()));
     tasks.spawn(decisions.keep(stop.clone()));
     tasks.spawn(expirer.keep(stop.clone()));
     tasks.spawn(cleaner.keep(site.engine.clone(), stop.clone()));
@@ -324,7 +346,11 @@ pub async fn run(
     };
     tasks.spawn(own.keep_valid(site.clone(), stop));
     tasks.close();
-    Ok(Central { site, tasks })
+    Ok(Central {
+        site,
+        alerts,
+        tasks,
+    })
 }
 
 /// Forgets removals that every site has long seen.

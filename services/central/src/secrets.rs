@@ -12,17 +12,28 @@ pub enum Secret {
     ProxyPassword,
     /// Password of the connection account at the upstream server.
     SourcePassword,
+    /// What notifications to web addresses are signed with.
+    NotificationSecret,
+    /// Password of the user at the mail server.
+    MailPassword,
 }
 
 impl Secret {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ProxyPassword, Self::SourcePassword];
+    pub const ALL: [Self; 4] = [
+        Self::ProxyPassword,
+        Self::SourcePassword,
+        Self::NotificationSecret,
+        Self::MailPassword,
+    ];
 
     /// Its name, like that of a setting.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ProxyPassword => "proxy.password",
             Self::SourcePassword => "source.password",
+            Self::NotificationSecret => "notifications.secret",
+            Self::MailPassword => "notifications.mail.password",
         }
     }
 
@@ -42,6 +53,13 @@ impl Secret {
                 }
                 (url, source.user.as_ref()?, &source.domain)
             }
+            // It signs, and goes to nobody.
+            Self::NotificationSecret => return Some(self.name().to_owned()),
+            Self::MailPassword => {
+                let mail = &settings.notifications.mail;
+                let server = format!("{}:{}", mail.host.as_ref()?.to_lowercase(), mail.port);
+                (server, mail.user.as_ref()?, &None)
+            }
         };
         let domain = domain.as_deref().unwrap_or_default();
         Some(format!("{} {server} {domain}\\{user}", self.name()))
@@ -57,6 +75,11 @@ impl Secret {
                 "a password is kept for one upstream server and one account: set source.action, source.url \
                  and source.user first"
             }
+            Self::NotificationSecret => "it needs nothing",
+            Self::MailPassword => {
+                "a password is kept for one mail server and one user: set notifications.mail.host and \
+                 notifications.mail.user first"
+            }
         }
     }
 
@@ -71,13 +94,23 @@ impl Secret {
                 "the connection account has no password, or it was set for another server or account: set \
                  it (headwater settings password source)"
             }
+            Self::NotificationSecret => {
+                "there is no secret to sign notifications with: set it (headwater settings password webhook)"
+            }
+            Self::MailPassword => {
+                "the user of the mail server has no password, or it was set for another server or user: set \
+                 it (headwater settings password mail)"
+            }
         }
     }
 }
 
 /// A name that no secret has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no secret of this name: there are proxy.password and source.password")]
+#[error(
+    "there is no secret of this name: there are proxy.password, source.password, notifications.secret and \
+     notifications.mail.password"
+)]
 pub struct NoSuchSecret;
 
 impl FromStr for Secret {
@@ -97,7 +130,8 @@ mod tests {
     fn a_secret_is_for_one_server_and_one_user() {
         let mut settings = Settings::default();
         for secret in Secret::ALL {
-            assert_eq!(secret.place(&settings), None);
+            let goes_nowhere = secret == Secret::NotificationSecret;
+            assert_eq!(secret.place(&settings).is_some(), goes_nowhere);
             assert_eq!(secret.name().parse(), Ok(secret));
         }
         settings.source.action = SynchronizeAction::UpstreamServer;

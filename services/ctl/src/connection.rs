@@ -14,11 +14,13 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use wire::v1::access_service_client::AccessServiceClient;
+use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
+use wire::v1::notification_service_client::NotificationServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
@@ -160,6 +162,16 @@ impl Client {
     /// The verified catalog.
     pub fn catalog(&self) -> CatalogServiceClient<Transport> {
         CatalogServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// What is wrong.
+    pub fn alerts(&self) -> AlertServiceClient<Transport> {
+        AlertServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Who is told of it.
+    pub fn notifications(&self) -> NotificationServiceClient<Transport> {
+        NotificationServiceClient::new(self.transport.clone())
     }
 
     /// What is decided about updates.

@@ -5,6 +5,7 @@
 //! database, decide anything that a site decides, or read anything of a site but its admin credential.
 
 pub mod access;
+pub mod alert;
 pub mod cleanup;
 pub mod connection;
 pub mod console;
@@ -31,6 +32,8 @@ pub enum Verb {
     Sync(sync::Command),
     /// Show every site: state, position, how far behind, last success, last error
     Status(status::Command),
+    /// Show what is wrong at the sites, note that you know of it, and try notifications
+    Alert(alert::Command),
     /// Show lines of a site's wsyncmgr.log
     Log(log::Command),
     /// Show what sites reported, with what to do about it
@@ -61,6 +64,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Sync(command) => sync::execute(command).await,
         Verb::Status(command) => status::execute(command).await,
+        Verb::Alert(command) => alert::execute(command).await,
         Verb::Log(command) => log::execute(command).await,
         Verb::Message(command) => message::execute(command).await,
         Verb::Site(command) => site::execute(command).await,

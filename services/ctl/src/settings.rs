@@ -29,6 +29,10 @@ enum PasswordOf {
     Proxy,
     /// Of the connection account at the upstream server (source.user)
     Source,
+    /// What notifications to web addresses are signed with (notifications.webhooks)
+    Webhook,
+    /// Of the user of the mail server (notifications.mail.user)
+    Mail,
 }
 
 impl PasswordOf {
@@ -36,6 +40,8 @@ impl PasswordOf {
         match self {
             Self::Proxy => "proxy.password",
             Self::Source => "source.password",
+            Self::Webhook => "notifications.secret",
+            Self::Mail => "notifications.mail.password",
         }
     }
 
@@ -43,6 +49,8 @@ impl PasswordOf {
         match self {
             Self::Proxy => "password of the proxy's user",
             Self::Source => "password of the connection account",
+            Self::Webhook => "secret that notifications to web addresses are signed with",
+            Self::Mail => "password of the mail server's user",
         }
     }
 }
@@ -155,8 +163,8 @@ Choose by title where that is unique, else by GUID; --dry-run asks the source ho
               value_parser = clap::value_parser!(u32).range(1..=MOST_VERSIONS))]
         count: u32,
     },
-    /// Set the password of the proxy's user or of the connection account: asked for, or read from standard
-    /// input
+    /// Set the password of the proxy's user, of the connection account or of the mail server's user, or the
+    /// secret of webhooks: asked for, or read from standard input
     Password {
         /// Whose
         #[arg(value_enum, value_name = "WHOSE", default_value_t)]

@@ -31,7 +31,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Synchronize and look",
         &[
-            "sync", "status", "settings", "log", "message", "update", "cleanup", "access",
+            "sync", "status", "alert", "settings", "log", "message", "update", "cleanup", "access",
         ],
     ),
     ("Look around it", &["doctor"]),
@@ -206,6 +206,9 @@ mod tests {
             "update list cumulative --classification x --product y --type software --limit 7",
             "update list --state expired-by-supersedence --json",
             "cleanup --dry-run --json",
+            "alert list --ended --limit 20 --json",
+            "alert acknowledge 1f0c2a9b",
+            "alert test",
             "cleanup report",
             "update list --approval declined",
             "update approve KB5031455 --for removal --deadline 2026-12-01T18:00 --accept-licence --json",

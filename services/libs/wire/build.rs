@@ -7,8 +7,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={root}");
     let files = [
         "catalog_item",
+        "alert",
         "approval",
         "enrollment",
+        "notification",
         "site_link",
         "admin",
         "run",

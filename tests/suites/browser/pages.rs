@@ -188,6 +188,22 @@ async fn a_person_follows_and_steers_the_hierarchy_without_reloading_a_page() {
     browser
         .look("the hierarchy with a site that is offline")
         .await;
+
+    // An alert is raised on the page that is open, and acknowledged.
+    browser.open("/alerts").await;
+    browser.shows("#alerts", "Nothing is wrong").await;
+    hierarchy
+        .run(&["settings", "set", "alerts.site-silent.after-minutes=0"])
+        .good();
+    browser.shows("#alerts", "SE3").await;
+    browser.look("the alerts").await;
+    browser.press("#alerts .alert button").await;
+    browser.shows("#alerts", "known to ann").await;
+    browser.open("/").await;
+    browser.shows("#wrong", "SE3").await;
+    browser.look("the hierarchy with an alert").await;
+    browser.open("/settings?tab=alerts").await;
+    browser.look("the settings of alerts").await;
     browser.stop().await;
 }
 

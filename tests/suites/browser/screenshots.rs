@@ -6,10 +6,11 @@ use testkit::hierarchy::CENTRAL;
 use testkit::until;
 
 /// Pages, by the names of their pictures.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("hierarchy", "/"),
     ("status", "/status"),
     ("site", "/sites/PR1"),
+    ("alerts", "/alerts"),
     ("synchronizations", "/runs"),
     ("updates", "/updates?q=cumulative"),
     ("log", "/log"),
@@ -26,6 +27,9 @@ async fn screenshots_of_every_page() {
     let mut hierarchy = three_tiers(400).await;
     hierarchy.synchronize().await;
     // Something has to be wrong somewhere.
+    hierarchy
+        .run(&["settings", "set", "alerts.site-silent.after-minutes=0"])
+        .good();
     hierarchy.kill("SE3");
     let token = token(&hierarchy, "ann", "administrator");
     let looks = [
@@ -40,7 +44,7 @@ async fn screenshots_of_every_page() {
         for (name, path) in PAGES {
             browser.open(path).await;
             if name == "hierarchy" {
-                browser.shows("#standing", "offline").await;
+                browser.shows("#wrong", "SE3").await;
             }
             until("the page is drawn", PATIENCE, || async {
                 let ready = browser.script("return document.readyState").await;

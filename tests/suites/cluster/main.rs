@@ -4,6 +4,8 @@
 //! times and looked at often.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod approvals;
 #[cfg(test)]
 mod away;

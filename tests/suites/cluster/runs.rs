@@ -116,7 +116,7 @@ async fn a_run_tells_what_every_site_did_in_it_and_one_that_was_away_tells_later
     assert_eq!(history["runs"][0]["manual"], true);
     let central = hierarchy.site(CENTRAL).await.unwrap();
     assert_eq!(shown["run"]["position"], central.verified_position);
-    hierarchy.message("SE1", 9070, &["SyncingUpdates"]).await;
+    hierarchy.message("SE1", 9078, &["SyncingUpdates"]).await;
     // By the beginning of its identifier, and by none for the newest.
     let text = hierarchy.run(&["sync", "show", &run[..13]]).good();
     for part in ["completed", CENTRAL, "PR1", "SE1", "█ verifying"] {

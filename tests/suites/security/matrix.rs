@@ -68,6 +68,8 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("AccessService/GetCaller", VIEWERS),
     ("AccessService/ListAccessTokens", ADMINISTRATORS),
     ("AccessService/RevokeAccessToken", ADMINISTRATORS),
+    ("AlertService/AcknowledgeAlert", OPERATORS),
+    ("AlertService/ListAlerts", VIEWERS),
     ("ApprovalService/DecideUpdates", OPERATORS),
     ("CatalogService/GetUpdate", VIEWERS),
     ("CatalogService/ListUpdates", VIEWERS),
@@ -82,6 +84,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("HierarchyService/VerifySite", OPERATORS),
     ("JournalService/ListStatusMessages", VIEWERS),
     ("JournalService/ReadLog", VIEWERS),
+    ("NotificationService/TestNotifications", OPERATORS),
     ("RunService/GetRun", VIEWERS),
     ("RunService/ListRuns", VIEWERS),
     ("RunService/WatchRun", VIEWERS),
@@ -104,7 +107,9 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 14] = [
+const AT_THE_TOP: [&str; 17] = [
+    "AlertService/AcknowledgeAlert",
+    "AlertService/ListAlerts",
     "ApprovalService/DecideUpdates",
     "CleanupService/GetCleanupReport",
     "CleanupService/RunCleanup",
@@ -113,6 +118,7 @@ const AT_THE_TOP: [&str; 14] = [
     "HierarchyService/RemoveSite",
     "HierarchyService/SwitchSource",
     "HierarchyService/VerifySite",
+    "NotificationService/TestNotifications",
     "SettingsService/ChangeSettings",
     "SettingsService/ListCategories",
     "SettingsService/ListSettingsVersions",

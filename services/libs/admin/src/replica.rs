@@ -8,26 +8,29 @@ use tonic::{Request, Response, Status};
 use trust::Role;
 use wire::convert;
 use wire::v1::access_service_server::AccessServiceServer;
+use wire::v1::alert_service_server::{AlertService, AlertServiceServer};
 use wire::v1::approval_service_server::{ApprovalService, ApprovalServiceServer};
 use wire::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
 use wire::v1::cleanup_service_server::{CleanupService, CleanupServiceServer};
 use wire::v1::hierarchy_service_server::{HierarchyService, HierarchyServiceServer};
 use wire::v1::journal_service_server::{JournalService, JournalServiceServer};
+use wire::v1::notification_service_server::{NotificationService, NotificationServiceServer};
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::{SettingsService, SettingsServiceServer};
 use wire::v1::sync_service_server::{SyncService, SyncServiceServer};
 use wire::v1::{
-    CancelSyncRequest, CancelSyncResponse, ChangeSettingsRequest, ChangeSettingsResponse,
-    CreateJoinTokenRequest, CreateJoinTokenResponse, DecideUpdatesRequest, DecideUpdatesResponse,
-    GetCleanupReportRequest, GetCleanupReportResponse, GetSettingsRequest, GetSettingsResponse,
-    GetSourceRequest, GetSourceResponse, GetUpdateRequest, GetUpdateResponse,
-    ListCategoriesRequest, ListCategoriesResponse, ListSettingsVersionsRequest,
-    ListSettingsVersionsResponse, ListSitesRequest, ListSitesResponse, ListStatusMessagesRequest,
-    ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse, ReadLogRequest,
-    ReadLogResponse, RemoveSiteRequest, RemoveSiteResponse, RunCleanupRequest, RunCleanupResponse,
-    SetSecretRequest, SetSecretResponse, StartSyncRequest, StartSyncResponse, SwitchSourceRequest,
-    SwitchSourceResponse, VerifySiteRequest, VerifySiteResponse, WatchSyncRequest,
-    WatchSyncResponse,
+    AcknowledgeAlertRequest, AcknowledgeAlertResponse, CancelSyncRequest, CancelSyncResponse,
+    ChangeSettingsRequest, ChangeSettingsResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
+    DecideUpdatesRequest, DecideUpdatesResponse, GetCleanupReportRequest, GetCleanupReportResponse,
+    GetSettingsRequest, GetSettingsResponse, GetSourceRequest, GetSourceResponse, GetUpdateRequest,
+    GetUpdateResponse, ListAlertsRequest, ListAlertsResponse, ListCategoriesRequest,
+    ListCategoriesResponse, ListSettingsVersionsRequest, ListSettingsVersionsResponse,
+    ListSitesRequest, ListSitesResponse, ListStatusMessagesRequest, ListStatusMessagesResponse,
+    ListUpdatesRequest, ListUpdatesResponse, ReadLogRequest, ReadLogResponse, RemoveSiteRequest,
+    RemoveSiteResponse, RunCleanupRequest, RunCleanupResponse, SetSecretRequest, SetSecretResponse,
+    StartSyncRequest, StartSyncResponse, SwitchSourceRequest, SwitchSourceResponse,
+    TestNotificationsRequest, TestNotificationsResponse, VerifySiteRequest, VerifySiteResponse,
+    WatchSyncRequest, WatchSyncResponse,
 };
 
 /// The admin API of a replica.
@@ -41,6 +44,8 @@ impl Replica {
             .add_service(AccessServiceServer::new(Access(self.0.clone())))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
+            .add_service(AlertServiceServer::new(self.clone()))
+            .add_service(NotificationServiceServer::new(self.clone()))
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
@@ -144,6 +149,33 @@ impl CleanupService for Replica {
         request: Request<GetCleanupReportRequest>,
     ) -> Result<Response<GetCleanupReportResponse>, Status> {
         self.refuse(&request, Role::Viewer).await
+    }
+}
+
+#[tonic::async_trait]
+impl AlertService for Replica {
+    async fn list_alerts(
+        &self,
+        request: Request<ListAlertsRequest>,
+    ) -> Result<Response<ListAlertsResponse>, Status> {
+        self.refuse(&request, Role::Viewer).await
+    }
+
+    async fn acknowledge_alert(
+        &self,
+        request: Request<AcknowledgeAlertRequest>,
+    ) -> Result<Response<AcknowledgeAlertResponse>, Status> {
+        self.refuse(&request, Role::Operator).await
+    }
+}
+
+#[tonic::async_trait]
+impl NotificationService for Replica {
+    async fn test_notifications(
+        &self,
+        request: Request<TestNotificationsRequest>,
+    ) -> Result<Response<TestNotificationsResponse>, Status> {
+        self.refuse(&request, Role::Operator).await
     }
 }
 

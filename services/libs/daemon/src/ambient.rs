@@ -1,17 +1,24 @@
-//! Time, identifiers and randomness of a process, handed in from outside: the same seed and the same
+//! Time, identifiers and randomness of a process, and the room on its disks, handed in from outside: the same seed and the same
 //! clock give the same run.
 
 use crate::clock::{Clock, SystemClock};
+use crate::disk::{self, Room};
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Where a process gets the time, new identifiers and random delays from. Cheap to clone.
+/// Tells the room of the file system that a folder is on, where it is known.
+pub type Disk = Arc<dyn Fn(&Path) -> Option<Room> + Send + Sync>;
+
+/// Where a process gets the time, new identifiers and random delays from, and the room on its disks. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Ambient {
+    disk: Disk,
     clock: Arc<dyn Clock>,
     random: Arc<Mutex<StdRng>>,
 }
@@ -32,17 +39,29 @@ impl Ambient {
         )]
         rand::rng().fill_bytes(&mut seed);
         Self {
+            disk: Arc::new(disk::room),
             clock: Arc::new(SystemClock),
             random: Arc::new(Mutex::new(StdRng::from_seed(seed))),
         }
     }
 
-    /// A given clock, and randomness that a seed determines.
+    /// A given clock, randomness that a seed determines, and disks of which nothing is known.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
         Self {
+            disk: Arc::new(|_| None),
             clock,
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
         }
+    }
+
+    /// The same with other disks.
+    pub fn with_disk(self, disk: Disk) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// The room of the file system that a folder is on, where it is known.
+    pub fn room(&self, folder: &Path) -> Option<Room> {
+        (self.disk)(folder)
     }
 
     /// The time now.

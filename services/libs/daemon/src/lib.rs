@@ -6,6 +6,7 @@ pub mod ambient;
 pub mod build_info;
 pub mod clock;
 pub mod config;
+pub mod disk;
 pub mod locale;
 pub mod metrics;
 pub mod paths;

@@ -7,6 +7,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Interceptor, Routes};
 use tonic::{Request, Status};
 use wire::v1::access_service_client::AccessServiceClient;
+use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
@@ -67,6 +68,10 @@ impl Api {
 
     pub fn runs(&self) -> RunServiceClient<Calls> {
         RunServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub fn alerts(&self) -> AlertServiceClient<Calls> {
+        AlertServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     pub fn catalog(&self) -> CatalogServiceClient<Calls> {

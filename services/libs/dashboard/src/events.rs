@@ -37,7 +37,11 @@ pub async fn stream(
     let pulse = dashboard.pulse.clone();
     let sites = changes("sites", pulse.sites);
     let messages = changes("messages", pulse.messages);
-    let events = stream::select(sites, messages)
+    let alerts = match pulse.alerts {
+        Some(changed) => changes("alerts", changed).left_stream(),
+        None => stream::pending().right_stream(),
+    };
+    let events = stream::select(stream::select(sites, messages), alerts)
         .map(move |name| {
             let _held = &place;
             Ok(Event::default().event(name).data("changed"))

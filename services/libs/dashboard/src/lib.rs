@@ -38,6 +38,8 @@ pub struct Pulse {
     pub sites: watch::Receiver<u64>,
     /// Status messages.
     pub messages: watch::Receiver<u64>,
+    /// Alerts; none at a site that raises none.
+    pub alerts: Option<watch::Receiver<u64>>,
 }
 
 /// What the dashboard is made of.
@@ -99,6 +101,8 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
         .route("/sites/{code}/source", post(pages::site::switch_source))
         .route("/sync", post(pages::sync::start))
         .route("/sync/cancel", post(pages::sync::cancel))
+        .route("/alerts", get(pages::alerts::list))
+        .route("/alerts/{id}/acknowledge", post(pages::alerts::acknowledge))
         .route("/runs", get(pages::runs::list))
         .route("/runs/{id}", get(pages::run::show))
         .route("/updates", get(pages::updates::list))

@@ -48,10 +48,11 @@ impl Frame {
     }
 
     /// The entries of the navigation: path and name.
-    pub fn entries(&self) -> [(&'static str, &'static str); 6] {
+    pub fn entries(&self) -> [(&'static str, &'static str); 7] {
         [
             ("/", "Hierarchy"),
             ("/status", "Synchronization status"),
+            ("/alerts", "Alerts"),
             ("/runs", "Synchronizations"),
             ("/updates", "Updates"),
             ("/log", "Log"),

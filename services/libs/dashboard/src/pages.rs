@@ -1,5 +1,6 @@
 //! The pages, one a module.
 
+pub mod alerts;
 pub mod hierarchy;
 pub mod log;
 pub mod login;

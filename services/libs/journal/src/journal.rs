@@ -13,8 +13,8 @@ use daemon::Ambient;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use store::Store;
 use store::status::StatusRow;
+use store::{Store, Tx};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -66,6 +66,10 @@ struct Inner {
     /// Messages that the database did not take, as when its disk was full. They go before the next ones.
     unstored: tokio::sync::Mutex<Vec<StatusMessage>>,
 }
+
+/// Messages that a unit of work records, until the log has them.
+#[must_use = "the log has to be told once the unit of work was committed"]
+pub struct Recorded(Vec<StatusMessage>);
 
 impl Journal {
     /// Opens the journal of a site, and its log.
@@ -165,6 +169,48 @@ impl Journal {
     /// Records messages that belong together, in their order and in one unit of work. Where the database
     /// does not take them, they wait in memory until it does.
     pub async fn record_all(&self, run: Option<Uuid>, messages: Vec<(StatusId, Vec<String>)>) {
+        let messages = self.messages(run, messages);
+        if let Err(error) = self.store(&messages).await {
+            let ids: Vec<u32> = messages.iter().map(|message| message.id).collect();
+            tracing::error!(%error, status = ?ids, "status messages could not be stored");
+        }
+        for message in &messages {
+            self.log(message);
+        }
+    }
+
+    /// Records messages within a unit of work of the caller's, together with what they are about. They are in
+    /// the log when that was committed and [`Journal::tell`] was called.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_within(
+        &self,
+        tx: &mut Tx<'_>,
+        messages: Vec<(StatusId, Vec<String>)>,
+    ) -> Result<Recorded, store::Error> {
+        let messages = self.messages(None, messages);
+        for message in &messages {
+            tx.record_status(row_of(message), self.queues()).await?;
+        }
+        Ok(Recorded(messages))
+    }
+
+    /// Writes what was recorded within a unit of work to the log, after that was committed.
+    pub fn tell(&self, recorded: Recorded) {
+        if !recorded.0.is_empty() {
+            self.outbox_grew();
+        }
+        for message in &recorded.0 {
+            self.log(message);
+        }
+    }
+
+    fn messages(
+        &self,
+        run: Option<Uuid>,
+        messages: Vec<(StatusId, Vec<String>)>,
+    ) -> Vec<StatusMessage> {
         let message = |(id, inserts): (StatusId, Vec<String>)| StatusMessage {
             site: self.site(),
             number: 0,
@@ -175,29 +221,24 @@ impl Journal {
             component: SYNC_MANAGER.to_owned(),
             inserts,
         };
-        let messages: Vec<StatusMessage> = messages
-            .into_iter()
-            .map(|parts| message(parts).bounded())
-            .collect();
-        if let Err(error) = self.store(&messages).await {
-            let ids: Vec<u32> = messages.iter().map(|message| message.id).collect();
-            tracing::error!(%error, status = ?ids, "status messages could not be stored");
+        let messages = messages.into_iter();
+        messages.map(|parts| message(parts).bounded()).collect()
+    }
+
+    fn log(&self, message: &StatusMessage) {
+        let echo = message.echo(Origin {
+            system: &self.inner.settings.server,
+            process: std::process::id(),
+            thread: thread_of(message.run),
+            result: None,
+        });
+        let now = self.inner.ambient.now();
+        if !message.cure().is_empty() {
+            // A person who reads the log has the sentence before the numbers.
+            self.write_line(message.run, &message.text(), now);
         }
-        for message in messages {
-            let echo = message.echo(Origin {
-                system: &self.inner.settings.server,
-                process: std::process::id(),
-                thread: thread_of(run),
-                result: None,
-            });
-            let now = self.inner.ambient.now();
-            if !message.cure().is_empty() {
-                // A person who reads the log has the sentence before the numbers.
-                self.write_line(run, &message.text(), now);
-            }
-            self.write_line(run, &echo, now);
-            self.write_json(|_| JsonLine::of(&message).format());
-        }
+        self.write_line(message.run, &echo, now);
+        self.write_json(|_| JsonLine::of(message).format());
     }
 
     /// Stores messages behind those that could not be stored before.

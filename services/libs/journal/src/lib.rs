@@ -14,7 +14,7 @@ pub mod run_part;
 pub mod status_id;
 pub mod status_message;
 
-pub use journal::{Journal, JournalSettings, message_of};
+pub use journal::{Journal, JournalSettings, Recorded, message_of};
 pub use log_file::LogFile;
 pub use log_line::{LogLine, SYNC_MANAGER};
 pub use status_id::{Severity, StatusId};

@@ -277,11 +277,55 @@ catalogue! {
         "Look at the messages of that site (headwater message list --site CODE): they say what to do. The alert is canceled when the site has synchronized.";
     /// ISTR0 site.
     SyncFailureAlertCanceled = 9056 Information "synchronization alert canceled", "site {0} synchronizes again: its synchronization alert is canceled", "", "";
+    /// ISTR0 site, ISTR1 since when, ISTR2 how many sites are behind it, and some of them.
+    SiteSilentAlert = 9060 Error "site silent", "site {0} has not been connected since {1}; sites behind it that cannot be seen either: {2}",
+        "The site's machine or service stopped, or the network between it and its parent is interrupted.",
+        "Look at that machine: whether the service runs, and what the end of its wsyncmgr.log says. Then check name resolution and the firewall towards the parent's port. The site goes on by itself when the link is up again; what it reported meanwhile comes with it.";
+    /// ISTR0 site.
+    SiteSilentAlertCanceled = 9061 Information "site connected again", "site {0} is connected again: its alert is canceled", "", "";
+    /// ISTR0 site, ISTR1 since when, ISTR2 how far.
+    SiteBehindAlert = 9062 Warning "site behind", "site {0} is connected and has been behind the top-level site since {1}: {2}",
+        "Its runs fail or take long, its parent does not give it the newest catalog, or nobody starts a run there.",
+        "Look at the last messages of that site (headwater message list --site CODE) and of its parent. Press Synchronize now; if it stays behind, compare its catalog: headwater site verify CODE.";
+    /// ISTR0 site.
+    SiteBehindAlertCanceled = 9063 Information "site caught up", "site {0} has caught up with the top-level site: its alert is canceled", "", "";
+    /// ISTR0 site, ISTR1 end.
+    CertificateAlert = 9064 Warning "certificate about to end", "the certificate of site {0} ends at {1} and was not renewed",
+        "A site renews its certificate when a third of its time is left. This one could not: it is not connected, was refused, or one of the clocks is wrong.",
+        "Bring the link of that site up before that time, and look at its messages 9016. A site whose certificate ended joins again with a new token and keeps its catalog.";
+    /// ISTR0 site.
+    CertificateAlertCanceled = 9065 Information "certificate renewed in time", "the certificate of site {0} is good for long enough again: its alert is canceled", "", "";
+    /// ISTR0 site, ISTR1 when the statement was issued.
+    StatementAlert = 9066 Warning "catalog statement stale", "the newest catalog statement that site {0} has was issued at {1} and is no longer good",
+        "No newer statement comes down to that site, or the top-level site issues none.",
+        "Look at the site's parent: if that is up to date, look at the link between the two; if not, go up until a site is found that is.";
+    /// ISTR0 site.
+    StatementAlertCanceled = 9067 Information "catalog statement good", "site {0} has a good catalog statement again: its alert is canceled", "", "";
+    /// ISTR0 site, ISTR1 free room, ISTR2 all room.
+    DiskAlert = 9068 Warning "disk low at a site", "only {1} of {2} are free on the disk of the data directory of site {0}",
+        "The file system that the site's data directory is on fills up.",
+        "Make room on that machine, or give the file system more. A synchronization that runs out of room stops and is tried again; nothing that was committed is lost.";
+    /// ISTR0 site.
+    DiskAlertCanceled = 9069 Information "disk has room", "the disk of site {0} has room again: its alert is canceled", "", "";
+    /// ISTR0 title, ISTR1 identifier.
+    CategoryAlert = 9070 Warning "chosen category not offered", "{0} ({1}) is chosen and the synchronization source does not list it: nothing new comes in its name",
+        "Its publisher withdrew the product or classification, or the source is an upstream server that does not synchronize it.",
+        "Look whether another category took its place, and choose that (headwater settings products). If the source is an upstream server, choose the category there too. Else take it out of products.products or products.classifications.";
+    /// ISTR0 title.
+    CategoryAlertCanceled = 9071 Information "chosen category settled", "{0} is listed by the synchronization source, or no longer chosen: its alert is canceled", "", "";
+    /// ISTR0 who, ISTR1 alert.
+    AlertAcknowledged = 9072 Information "alert acknowledged", "{0} knows of the alert: {1}", "", "";
+    /// ISTR0 receiver, ISTR1 how many notifications, ISTR2 reason.
+    NotificationGivenUp = 9073 Warning "notification given up", "{0} was not told of alerts, and {1} notifications were given up: {2}",
+        "The receiver did not take them for a day, or more wait than are kept.",
+        "Read the reason, then try: headwater alert test. What was given up is not sent again; headwater alert list --ended shows the alerts.";
+    /// ISTR0 who, ISTR1 number of receivers, ISTR2 how many of them took it.
+    NotificationsTested = 9074 Information "notifications tested", "{0} sent a test notification to {1} receivers; {2} took it", "", "";
     /// ISTR0 when it was asked for, ISTR1 when it began, ISTR2 its phases and when each began, ISTR3 number of items
     /// that came, ISTR4 bytes that came.
-    RunPart = 9070 Information "part in a run", "this site's part in the run: asked for at {0}, begun at {1}: {2}; {3} items and {4} bytes came", "", "";
+    RunPart = 9078 Information "part in a run", "this site's part in the run: asked for at {0}, begun at {1}: {2}; {3} items and {4} bytes came", "", "";
     /// ISTR0 the other run.
-    RunJoined = 9071 Information "run joined with another", "what was asked for is done by the run {0}", "", "";
+    RunJoined = 9079 Information "run joined with another", "what was asked for is done by the run {0}", "", "";
     /// ISTR0 name, ISTR1 role, ISTR2 end, ISTR3 who.
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.

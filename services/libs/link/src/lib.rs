@@ -9,6 +9,7 @@ pub mod address;
 pub mod attachment;
 pub mod children;
 pub mod compare;
+pub mod condition;
 mod cut_off;
 pub mod dial;
 pub mod enrollment;

@@ -6,6 +6,9 @@ use daemon::metrics::{Metrics, MetricsError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Alerts that are counted at most.
+const MOST_ALERTS: u32 = 10_000;
+
 /// The metrics of a site.
 #[derive(Clone)]
 pub struct SiteMetrics {
@@ -26,6 +29,8 @@ impl SiteMetrics {
     pub async fn render(&self) -> Result<String, Error> {
         let metrics = Metrics::new()?;
         let set = |name: &str, help: &str, value: u64| -> Result<(), MetricsError> {
+            // They are registered without the prefix that all have.
+            let name = name.strip_prefix("headwater_").unwrap_or(name);
             metrics
                 .gauge(name, help)?
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
@@ -106,7 +111,59 @@ impl SiteMetrics {
             "End of the last run if it failed, as UNIX time; 0 when it did not.",
             seconds(state.last_failure.map(|(at, _)| at)),
         )?;
+        self.condition(set).await?;
+        let alerts = metrics.gauges(
+            "alerts",
+            "Alerts that have not ended, by kind; at the top-level site alone.",
+            &["kind"],
+        )?;
+        let mut read = self.site.store.read().await?;
+        for row in read.alerts(false, MOST_ALERTS).await? {
+            alerts.with_label_values(&[&row.kind]).inc();
+        }
         Ok(metrics.render()?)
+    }
+}
+
+impl SiteMetrics {
+    /// What the site says of itself beside synchronization.
+    async fn condition(
+        &self,
+        set: impl Fn(&str, &str, u64) -> Result<(), MetricsError>,
+    ) -> Result<(), Error> {
+        let report = self.site.reports.get(self.site.code).unwrap_or_default();
+        let seconds = |time: &Option<prost_types::Timestamp>| {
+            let seconds = time.as_ref().map_or(0, |time| time.seconds);
+            u64::try_from(seconds).unwrap_or(0)
+        };
+        set(
+            "headwater_certificate_valid_from_timestamp_seconds",
+            "Beginning of the time for which the site's certificate is valid, as UNIX time.",
+            seconds(&report.certificate_valid_from),
+        )?;
+        set(
+            "headwater_certificate_expiry_timestamp_seconds",
+            "End of the time for which the site's certificate is valid, as UNIX time.",
+            seconds(&report.certificate_expires),
+        )?;
+        let statement = self.site.store.read().await?.signed_statement().await?;
+        let stale = statement.map_or(0, |held| held.claimed().stale_after.as_second());
+        set(
+            "headwater_statement_stale_timestamp_seconds",
+            "When the newest catalog statement is no longer good, as UNIX time; 0 before the first.",
+            u64::try_from(stale).unwrap_or(0),
+        )?;
+        set(
+            "headwater_disk_free_bytes",
+            "Free room of the data directory's file system, in steps of 16 MiB.",
+            report.disk_free,
+        )?;
+        set(
+            "headwater_disk_total_bytes",
+            "Size of the data directory's file system; 0 where it is not known.",
+            report.disk_total,
+        )?;
+        Ok(())
     }
 }
 

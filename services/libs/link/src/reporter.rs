@@ -1,6 +1,7 @@
 //! The report that a site makes of itself, whenever something about it changes.
 
 use crate::VERSION;
+use crate::condition::Condition;
 use crate::site::Site;
 use catalog::PointId;
 use catalog::language::Language;
@@ -31,6 +32,8 @@ pub struct Place {
     pub locale: Option<Language>,
     /// Version of the settings that is in force.
     pub settings_version: watch::Receiver<u64>,
+    /// Certificate and disk.
+    pub condition: watch::Receiver<Condition>,
 }
 
 /// Makes the site's report whenever its engine or its catalog moved, until `stop` is told.
@@ -60,6 +63,8 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
         let now = site.ambient.now();
         sequence = (sequence + 1).max(u64::try_from(now.as_millisecond()).unwrap_or(0));
         let positions_now = site.store.positions();
+        let condition = *place.condition.borrow_and_update();
+        let (valid_from, expires) = condition.certificate.unzip();
         let report = SiteReport {
             site_code: site.code.to_string(),
             site_kind: site.kind.name().to_owned(),
@@ -99,12 +104,17 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
                 .unwrap_or_default(),
             locale: place.locale.map_or("", Language::tag).to_owned(),
             settings_version: *place.settings_version.borrow_and_update(),
+            certificate_valid_from: valid_from.map(from_timestamp),
+            certificate_expires: expires.map(from_timestamp),
+            disk_free: condition.disk.map_or(0, |room| room.free),
+            disk_total: condition.disk.map_or(0, |room| room.total),
         };
         site.reports.put(site.code, report);
         tokio::select! {
             changed = engine.changed() => if changed.is_err() { return },
             changed = positions.changed() => if changed.is_err() { return },
             changed = place.settings_version.changed() => if changed.is_err() { return },
+            changed = place.condition.changed() => if changed.is_err() { return },
             changed = parent.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }

@@ -6,7 +6,7 @@ use crate::languages::Sites;
 use std::fmt;
 
 /// Longest text of a setting, in characters; certificates have their own limit.
-const MOST_TEXT: usize = 255;
+pub(crate) const MOST_TEXT: usize = 255;
 /// Longest certificate authority file, in bytes.
 const MOST_CA_BYTES: usize = 64 * 1024;
 /// Products, and classifications, that can be chosen one by one.
@@ -89,6 +89,8 @@ impl Settings {
         }
         check_limits(&mut found, self);
         crate::approvals::check(&mut found, &self.approvals);
+        crate::alerts::check(&mut found, &self.alerts);
+        crate::notifications::check(&mut found, &self.notifications);
         let why = format!("{MOST_SITES} sites can have settings of their own");
         found.unless(self.site.len() <= MOST_SITES, "site", why);
         found.result()
@@ -126,7 +128,7 @@ fn check_source(found: &mut Findings, source: &Source) {
             .strip_prefix("https://")
             .or_else(|| url.strip_prefix("http://"));
         let host = rest.map(|rest| rest.trim_end_matches('/'));
-        let fine = host.is_some_and(|host| is_authority(host) && url.len() <= MOST_TEXT);
+        let fine = host.is_some_and(|host| is_server(host) && url.len() <= MOST_TEXT);
         found.unless(
             fine,
             "source.url",
@@ -161,9 +163,8 @@ fn check_source(found: &mut Findings, source: &Source) {
         why,
     );
     if let Some(pem) = &source.ca_pem {
-        let fine = pem.len() <= MOST_CA_BYTES && pem.contains("-----BEGIN CERTIFICATE-----");
         found.unless(
-            fine,
+            is_certificates(pem),
             "source.ca-pem",
             "it is not a certificate in PEM of 64 KiB at most",
         );
@@ -187,8 +188,13 @@ fn check_limits(found: &mut Findings, settings: &Settings) {
     found.unless((1..=3650).contains(&days), "cleanup.history-days", why);
 }
 
+/// Certificates in PEM, as far as one sees without reading them.
+pub(crate) fn is_certificates(pem: &str) -> bool {
+    pem.len() <= MOST_CA_BYTES && pem.contains("-----BEGIN CERTIFICATE-----")
+}
+
 /// A host, and perhaps a port.
-fn is_authority(text: &str) -> bool {
+pub(crate) fn is_server(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         Some(_) | None => (text, None),
@@ -196,7 +202,7 @@ fn is_authority(text: &str) -> bool {
     is_host(host) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let address = text
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));

@@ -84,5 +84,17 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
             }
         });
     }
+    if changed("alerts.") || changed("failures.alert") {
+        told.push(
+            "What is wrong is looked at anew at once: alerts that are switched off end. One that was raised stays \
+             until it is over, also where it would have to last longer by now.",
+        );
+    }
+    if changed("notifications.") {
+        told.push(
+            "Alerts are told to these receivers from now on; what waits for one that is no longer there is dropped. \
+             headwater alert test sends each of them a notification.",
+        );
+    }
     told.into_iter().map(str::to_owned).collect()
 }

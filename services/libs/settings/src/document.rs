@@ -3,8 +3,12 @@
 //! Names are the same in TOML, in JSON, on the command line (with dots: `proxy.host`) and
 //! in `docs/settings.md`.
 
+pub use crate::alerts::{
+    Alerts, CategoryVanished, CertificateExpires, DiskLow, SiteBehind, SiteSilent, StatementStale,
+};
 pub use crate::approvals::{ApprovalRule, Approvals, RuleApproval};
 use crate::languages::{Languages, SiteSettings};
+pub use crate::notifications::{Mail, MailEncryption, Notifications};
 use crate::schedule::Schedule;
 use catalog::well_known::{CRITICAL_UPDATES, FAMILY_WINDOWS, SECURITY_UPDATES};
 use catalog::{SiteCode, UpdateId};
@@ -30,6 +34,10 @@ pub struct Settings {
     pub schedule: Schedule,
     /// What happens when a synchronization fails.
     pub failures: Failures,
+    /// What an administrator is alerted of.
+    pub alerts: Alerts,
+    /// Who is told of alerts.
+    pub notifications: Notifications,
     /// When superseded updates expire.
     pub supersedence: Supersedence,
     /// What is cleaned up after each synchronization.

@@ -4,12 +4,14 @@
 //! Everything here is pure: values in, values out. The document is kept by `store` and acted upon by `central`.
 //! Secrets are not part of it.
 
+mod alerts;
 mod approvals;
 pub mod change;
 pub mod check;
 pub mod consequence;
 pub mod document;
 pub mod languages;
+pub mod notifications;
 pub mod reference;
 pub mod roll_out;
 pub mod schedule;

@@ -69,6 +69,8 @@ impl Entry {
             "site" => "the site CODE",
             // These say what the top-level site does, and every site shows them.
             "products" | "schedule" | "approvals" => "the top-level site",
+            // A site looks at its own disk, too.
+            "alerts" if !self.name.starts_with("alerts.disk-low.") => "the top-level site",
             section if TOP_LEVEL_ONLY.contains(&section) => "the top-level site",
             _ => "every site",
         }
@@ -157,6 +159,68 @@ const NAMES: &[(&str, &str, &str)] = &[
         "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
     ),
     ("failures.switch-source-after", "", "-"),
+    ("alerts.site-silent.enabled", "", "-"),
+    ("alerts.site-silent.after-minutes", "0 to 1440 minutes", "-"),
+    (
+        "alerts.site-behind.enabled",
+        "",
+        "- (`SMS_SUPSyncStatus`: the content versions have to be compared)",
+    ),
+    (
+        "alerts.site-behind.after-minutes",
+        "1 to 10080 minutes",
+        "-",
+    ),
+    ("alerts.certificate-expires.enabled", "", "-"),
+    ("alerts.certificate-expires.days", "1 to 365 days", "-"),
+    ("alerts.statement-stale.enabled", "", "-"),
+    (
+        "alerts.disk-low.enabled",
+        "",
+        "alert for low free disk space at sites",
+    ),
+    (
+        "alerts.disk-low.free-mebibytes",
+        "16 to 1048576 MiB",
+        "the same: threshold",
+    ),
+    ("alerts.category-vanished.enabled", "", "-"),
+    (
+        "notifications.webhooks",
+        "URLs, https but for this machine, 10 at most",
+        "- (alert subscriptions are mail only)",
+    ),
+    (
+        "notifications.mail.host",
+        "a name or an address",
+        "E-mail Notifications: outgoing e-mail server; alert subscriptions",
+    ),
+    (
+        "notifications.mail.port",
+        "1 to 65535",
+        "E-mail Notifications: port number",
+    ),
+    ("notifications.mail.encryption", "", "-"),
+    (
+        "notifications.mail.ca-pem",
+        "PEM, 64 KiB at most",
+        "trusted root certificates of the server",
+    ),
+    (
+        "notifications.mail.user",
+        "1 to 255 characters",
+        "E-mail Notifications: logon to the server: user name",
+    ),
+    (
+        "notifications.mail.from",
+        "a mail address",
+        "E-mail Notifications: sender e-mail address",
+    ),
+    (
+        "notifications.mail.to",
+        "mail addresses, 50 at most",
+        "E-mail Notifications: recipients",
+    ),
     (
         "supersedence.feature-updates",
         "0 to 99 months",

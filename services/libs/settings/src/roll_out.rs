@@ -1,5 +1,5 @@
 //! Settings on their way through the hierarchy: what every site has to know of them, as one item of the
-//! replicated log. What is the top-level site's alone (its source, its proxy) is never in it.
+//! replicated log. What is the top-level site's alone (its source, its proxy, whom it notifies) is never in it.
 
 use crate::document::Settings;
 use crate::languages::{LanguageChoice, Sites};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Sections of the document that concern the top-level site alone.
-pub const TOP_LEVEL_ONLY: [&str; 2] = ["source", "proxy"];
+pub const TOP_LEVEL_ONLY: [&str; 3] = ["source", "proxy", "notifications"];
 
 /// The first byte of the item's content: the form of what follows. A later form has another.
 const FORM: u8 = 1;
@@ -85,6 +85,7 @@ impl RollOut {
             settings: Settings {
                 source: crate::document::Source::default(),
                 proxy: crate::document::Proxy::default(),
+                notifications: crate::document::Notifications::default(),
                 ..settings.clone()
             },
             sites: others
@@ -296,13 +297,20 @@ mod tests {
         let made = rolled_out(&[
             "source.action=upstream-server",
             "source.url=http://wsus.secret:8530",
+            "notifications.webhooks+=https://hooks.secret/x",
             "proxy.host=proxy.secret",
             "proxy.user=agent-smith",
             "schedule.time-zone=Europe/Berlin",
         ]);
         let content = made.to_content().unwrap();
         let text = codec::decompress(&content[1..]).unwrap();
-        for part in ["secret", "agent-smith", "\"proxy\"", "\"source\""] {
+        for part in [
+            "secret",
+            "agent-smith",
+            "\"proxy\"",
+            "\"source\"",
+            "\"notifications\"",
+        ] {
             assert!(!text.contains(part), "{text}");
         }
         let read = RollOut::from_content(&content).unwrap();

@@ -17,9 +17,11 @@ mod location;
 mod migrations;
 
 pub mod access;
+pub mod alerts;
 pub mod authority;
 pub mod compare;
 pub mod decisions;
+pub mod deliveries;
 pub mod ingest;
 pub mod log;
 pub mod query;

@@ -25,6 +25,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     4 "settings" "0004_settings.sql",
     5 "outbox lookup" "0005_outbox_lookup.sql",
     7 "cleanup" "0007_cleanup.sql",
+    8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
 };
@@ -36,6 +37,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     4 "settings" "0004_settings.sql",
     5 "outbox lookup" "0005_outbox_lookup.sql",
     7 "cleanup" "0007_cleanup.sql",
+    8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
 };

@@ -150,12 +150,14 @@ pub struct Forgotten {
     pub status: u64,
     /// Revisions that were put aside.
     pub quarantined: u64,
+    /// Alerts that ended.
+    pub alerts: u64,
 }
 
 impl Forgotten {
     /// All of it.
     pub fn total(self) -> u64 {
-        self.runs + self.status + self.quarantined
+        self.runs + self.status + self.quarantined + self.alerts
     }
 }
 
@@ -176,6 +178,7 @@ impl Store {
             all.runs += tx.forget_runs(before).await?;
             all.status += tx.forget_status(before).await?;
             all.quarantined += tx.forget_quarantined(before).await?;
+            all.alerts += tx.forget_alerts(before).await?;
             tx.commit().await?;
         }
         Ok(all)
@@ -191,17 +194,19 @@ pub struct OldHistory {
     pub status: (u64, u64),
     /// The same of what was put aside.
     pub quarantined: (u64, u64),
+    /// The same of alerts that ended.
+    pub alerts: (u64, u64),
 }
 
 impl OldHistory {
     /// All that is held.
     pub fn held(&self) -> u64 {
-        self.runs.0 + self.status.0 + self.quarantined.0
+        self.runs.0 + self.status.0 + self.quarantined.0 + self.alerts.0
     }
 
     /// All that would be forgotten.
     pub fn old(&self) -> u64 {
-        self.runs.1 + self.status.1 + self.quarantined.1
+        self.runs.1 + self.status.1 + self.quarantined.1 + self.alerts.1
     }
 }
 
@@ -231,13 +236,14 @@ impl Read<'_> {
     /// When the database fails.
     pub async fn old_history(&mut self, before: Timestamp) -> Result<OldHistory, Error> {
         let before = before.as_millisecond();
-        let mut counts = [(0, 0); 3];
+        let mut counts = [(0, 0); 4];
         for (counts, sql) in counts.iter_mut().zip([
             "select count(*), count(case when finished < $1 and id not in (select id from sync_run \
              where state = 'Completed' order by started desc limit 1) then 1 end) from sync_run",
             "select count(*), count(case when time < $1 and not exists (select 1 from outbox o \
              where o.site = m.site and o.number = m.number) then 1 end) from status_message m",
             "select count(*), count(case when since < $1 then 1 end) from quarantine",
+            "select count(*), count(case when ended < $1 then 1 end) from alert where ended is not null",
         ]) {
             let row = self
                 .connection()
@@ -245,11 +251,12 @@ impl Read<'_> {
                 .await?;
             *counts = (row.count(0)?, row.count(1)?);
         }
-        let [runs, status, quarantined] = counts;
+        let [runs, status, quarantined, alerts] = counts;
         Ok(OldHistory {
             runs,
             status,
             quarantined,
+            alerts,
         })
     }
 }

@@ -29,6 +29,8 @@ pub(crate) const COMPARED_ROOT: &str = "compared-root";
 pub(crate) const STATUS_NUMBER: &str = "status-number";
 /// Code of the site that the outbox is for.
 pub(crate) const OUTBOX_PARENT: &str = "outbox-parent";
+/// Sequence of the last entry of the queue of notifications.
+pub(crate) const DELIVERY_SEQUENCE: &str = "delivery-sequence";
 /// Sequence of the last entry of the outbox.
 pub(crate) const OUTBOX_SEQUENCE: &str = "outbox-sequence";
 

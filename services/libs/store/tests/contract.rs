@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod contract {
+    pub mod alerts;
     pub mod authority;
     pub mod compare;
     pub mod corrupt;
@@ -146,6 +147,13 @@ contract! {
         records_are_listed_by_kind_and_key,
         old_runs_are_forgotten_but_for_the_last_success,
         old_messages_are_forgotten_once_they_were_delivered;
+    alerts:
+        an_alert_is_kept_as_it_was_written_last,
+        of_a_kind_one_alert_is_open_at_a_site,
+        a_condition_that_went_leaves_nothing,
+        old_alerts_are_forgotten_and_open_ones_stay,
+        nothing_overtakes_on_its_way_to_a_receiver,
+        what_waits_for_receivers_is_bounded;
     authority:
         a_site_is_kept_as_it_was_written_last,
         a_join_token_remembers_its_use,

@@ -107,7 +107,7 @@ pub fn chain_from_pem(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> 
 }
 
 /// The first and last time at which the certificate `der` is valid.
-fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Error> {
+pub(crate) fn validity(der: &[u8]) -> Result<(Timestamp, Timestamp), Error> {
     let certificate = parse(der)?;
     let read = |seconds: i64| {
         Timestamp::from_second(seconds).map_err(|error| Error::malformed("the certificate", error))

@@ -1,5 +1,6 @@
 //! The first page: the hierarchy at a glance.
 
+use super::alerts::{AlertRow, alerts};
 use super::sites::{Listed, SiteRow, Wanted};
 use crate::Dashboard;
 use crate::api::{Api, question};
@@ -16,6 +17,9 @@ use jiff::Timestamp;
 use tonic::Status;
 use wire::v1::ListSitesRequest;
 
+/// Alerts that the page shows.
+const ALERTS: u32 = 5;
+
 #[derive(Template)]
 #[template(path = "hierarchy.html")]
 struct Page {
@@ -26,6 +30,8 @@ struct Page {
     census: String,
     picture: Picture,
     plot: Option<(Plot, Moment)>,
+    /// The newest alerts; none at a site that raises none.
+    rows: Vec<AlertRow>,
     listed: Listed,
     looks: [Look; Look::ALL.len()],
 }
@@ -65,7 +71,10 @@ pub async fn show(
             (plot, from)
         }),
         listed: Listed::of(&hierarchy, wanted, now),
-        frame: Frame::new(&dashboard, &person, "Hierarchy", "/", "sites"),
+        rows: alerts(&person.api, false, ALERTS, now)
+            .await
+            .unwrap_or_default(),
+        frame: Frame::new(&dashboard, &person, "Hierarchy", "/", "sites alerts"),
         standing,
         looks: Look::ALL,
     })

@@ -1,7 +1,9 @@
 //! A certificate that can be replaced while connections go on.
 
+use crate::authority::CLOCK_TOLERANCE;
 use crate::{Error, SiteCertificate, SiteKey};
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -17,6 +19,17 @@ impl HotCertificate {
     /// Starts with `certificate`. Refused when `key` is not the key of the certificate.
     pub fn new(certificate: &SiteCertificate, key: &SiteKey) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(Self(ArcSwap::from(certified(certificate, key)?))))
+    }
+
+    /// When the certificate that is shown now was issued, and until when it is valid. It is accepted from
+    /// somewhat earlier on, for clocks that are behind.
+    pub fn validity(&self) -> Result<(Timestamp, Timestamp), Error> {
+        let shown = self.0.load();
+        let leaf = shown.cert.first();
+        let leaf = leaf.ok_or_else(|| Error::malformed("the site's certificate", "it is empty"))?;
+        let (accepted, not_after) = crate::certificate::validity(leaf)?;
+        let issued = accepted.checked_add(CLOCK_TOLERANCE).unwrap_or(accepted);
+        Ok((issued.min(not_after), not_after))
     }
 
     /// Goes over to `certificate`. On an error the old one stays.
