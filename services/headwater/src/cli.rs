@@ -193,6 +193,7 @@ mod tests {
             "sync start --full --wait --timeout 10m --json",
             "sync cancel --server https://cas:8540 --token-file t",
             "status --watch --data-dir D1",
+            "status --watch --plain",
             "status --check --config central.toml",
             "log --site SE1 --last 10 --follow",
             "log --all --site SE1 --severity warning --since 24h --text certificate --follow --json",

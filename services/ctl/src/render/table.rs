@@ -246,7 +246,8 @@ fn offline_text(last_seen: Option<jiff::Timestamp>, behind: Option<&str>, view: 
     }
 }
 
-fn behind_text(behind: Behind) -> String {
+/// How far a site is behind, in words.
+pub fn behind_text(behind: Behind) -> String {
     match behind {
         Behind::Current => NOTHING_TO_SAY.into(),
         Behind::By {
