@@ -16,6 +16,7 @@ pub mod log;
 pub mod message;
 pub mod progress;
 pub mod render;
+pub mod screen;
 pub mod settings;
 pub mod site;
 pub mod status;

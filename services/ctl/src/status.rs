@@ -4,6 +4,7 @@ use crate::connection::ConnectionArgs;
 use crate::console::Console;
 use crate::follow::{self, Watch};
 use crate::render::{View, json, table, text};
+use crate::screen;
 use hierarchy::{Behind, Hierarchy, State, present_error};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -18,9 +19,12 @@ const REDRAW: Duration = Duration::from_secs(10);
 #[command(after_help = "\
 Exit code: 0, or with --check 1 when a site is offline, failed, behind or was never synchronized.")]
 pub struct Command {
-    /// Keep showing, at every change, until Ctrl-C
+    /// Keep showing, at every change: full-screen with keys on a terminal (? explains them), else as plain text
     #[arg(long, short)]
     watch: bool,
+    /// Plain text also on a terminal, with --watch
+    #[arg(long, requires = "watch")]
+    plain: bool,
     /// Exit with 1 when a site is not up to date, for monitoring
     #[arg(long, conflicts_with = "watch")]
     check: bool,
@@ -40,6 +44,10 @@ struct Sites<'a> {
 pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let console = Console::of_process(command.connection.json);
     let client = command.connection.connect().await?;
+    if command.watch && !command.plain && screen::fits(&console) {
+        Box::pin(screen::show(&client, &console)).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if command.watch {
         watch(&console, Watch::open(&client).await?).await?;
     }

@@ -198,6 +198,7 @@ mod tests {
             "sync show",
             "sync show 3f2a91c0 --json",
             "status --watch --data-dir D1",
+            "status --watch --plain",
             "status --check --config central.toml",
             "log --site SE1 --last 10 --follow",
             "log --all --site SE1 --severity warning --since 24h --text certificate --follow --json",

@@ -125,9 +125,15 @@ impl Schemas {
     }
 }
 
-/// In a request, null is the same as a field that is not there.
+/// In a request, null is the same as a field that is not there, and a 64-bit number may be written as one.
 fn or_null(property: &mut Value) {
+    let wide = property["format"]
+        .as_str()
+        .is_some_and(|of| of.ends_with("int64"));
     match &mut property["type"] {
+        Value::String(kind) if wide => {
+            property["type"] = json!([kind.clone(), "integer", "null"]);
+        }
         Value::String(kind) => property["type"] = json!([kind.clone(), "null"]),
         // A reference: the message, or nothing.
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {

@@ -95,6 +95,9 @@ fn a_schema_is_what_the_json_of_proto3_is() {
     let always = schemas["SiteReport"]["required"].as_array().unwrap();
     assert!(always.contains(&"position".into()) && !always.contains(&"run".into()));
     assert_eq!(schemas["ListUpdatesRequest"]["additionalProperties"], false);
+    let asked = &schemas["GetSettingsRequest"]["properties"]["version"];
+    let either = serde_json::json!(["string", "integer", "null"]);
+    assert_eq!(asked["type"], either);
     assert_eq!(
         schemas["Decision"]["properties"]["approval"]["type"],
         "string"
