@@ -17,7 +17,7 @@ itself and what is below it; what only the top-level site knows is refused elsew
 
 Each call is the gRPC call of the same name, in the JSON form of proto3: 64-bit numbers are strings, times are RFC \
 3339, bytes (identifiers of runs, of the hierarchy and of epochs; digests) are base64, and names are in \
-lowerCamelCase; those of the proto files are taken as well. Fields without a value are there, empty, except single \
+lowerCamelCase; those of the proto files are taken as well. A query takes an identifier as a UUID, too. Fields without a value are there, empty, except single \
 messages. A request field that does not exist is refused. Answers may get more fields in later versions.
 
 What changes anything, and what answers as a stream, is called by gRPC on the same port; reflection describes it.";

@@ -2,6 +2,10 @@
 //! limits come from the document's own types; a table here adds the names that WSUS and Configuration Manager
 //! have for them.
 
+mod kind;
+
+pub use kind::Kind;
+
 use crate::change::plain;
 use crate::document::{ApprovalRule, Settings};
 use crate::roll_out::TOP_LEVEL_ONLY;
@@ -23,42 +27,6 @@ pub struct Entry {
     pub answers_to: &'static str,
     /// What kind of value it has.
     pub kind: Kind,
-}
-
-/// What kind of value a setting has, for forms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// True or false.
-    Switch,
-    /// One of some words.
-    Choice(Vec<String>),
-    /// A whole number within limits.
-    Number {
-        /// The least.
-        least: u64,
-        /// The most.
-        most: u64,
-    },
-    /// Anything else, as `headwater settings set` takes it.
-    Text,
-}
-
-impl Kind {
-    fn of(object: &Value) -> Self {
-        let number = |name| object.get(name).and_then(Value::as_u64);
-        if let (Some(least), Some(most)) = (number("minimum").or(Some(0)), number("maximum")) {
-            return Self::Number { least, most };
-        }
-        if object.get("type").and_then(Value::as_str) == Some("boolean") {
-            return Self::Switch;
-        }
-        let choices = object.get("oneOf").and_then(Value::as_array);
-        let words: Option<Vec<String>> = choices.and_then(|choices| {
-            let word = |choice: &Value| Some(choice.get("const")?.as_str()?.to_owned());
-            choices.iter().map(word).collect()
-        });
-        words.map_or(Self::Text, Self::Choice)
-    }
 }
 
 impl Entry {

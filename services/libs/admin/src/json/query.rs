@@ -1,9 +1,12 @@
 //! The fields of a request from the query of an address.
 
 use super::problem::Problem;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 use tonic::Code;
+use uuid::Uuid;
 
 /// Most fields that are looked at.
 const MOST_FIELDS: usize = 1000;
@@ -84,7 +87,14 @@ pub fn message(input: MessageDescriptor, query: &str) -> Result<DynamicMessage, 
 }
 
 /// What stands in a query, as JSON has it: numbers may be words there, true and false may not.
+/// An identifier may be written as people see it.
 fn value(field: &FieldDescriptor, text: &str) -> Result<Value, Problem> {
+    if field.kind() == Kind::Bytes
+        && text.len() == uuid::fmt::Hyphenated::LENGTH
+        && let Ok(id) = Uuid::try_parse(text)
+    {
+        return Ok(Value::String(STANDARD.encode(id.as_bytes())));
+    }
     if field.kind() != Kind::Bool {
         return Ok(Value::String(text.to_owned()));
     }

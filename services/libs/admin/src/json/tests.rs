@@ -1,6 +1,7 @@
 use super::*;
 use axum::body::to_bytes;
-use prost_reflect::Kind;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tonic::{Request as Call, Response as Said, Status};
 use tower::ServiceExt as _;
@@ -240,11 +241,25 @@ fn the_calls_of_the_site_link_are_not_among_them() {
     for (name, method) in &served {
         for field in method.input().fields() {
             assert!(query::fits(&field), "{name}: {}", field.name());
-            assert!(
-                !matches!(field.kind(), Kind::Bytes),
-                "{name}: {}",
-                field.name()
-            );
         }
+    }
+}
+
+#[test]
+fn a_query_takes_an_identifier_as_people_see_it_and_as_json_has_it() {
+    let pool = DescriptorPool::decode(wire::FILE_DESCRIPTOR_SET).unwrap();
+    let input = methods(&pool)["RunService/GetRun"].input();
+    let id = uuid::Uuid::from_u128(0xfb_u128 << 100);
+    let base64 = STANDARD.encode(id.as_bytes());
+    let encoded: String = form_urlencoded::byte_serialize(base64.as_bytes()).collect();
+    for text in [id.to_string(), encoded] {
+        let asked = query::message(input.clone(), &format!("id={text}"));
+        let asked = asked.unwrap_or_else(|_| panic!("{text}"));
+        let held = asked.get_field_by_name("id").unwrap();
+        assert_eq!(held.as_bytes().unwrap().as_ref(), id.as_bytes(), "{text}");
+    }
+    for bad in ["id=%21%21", "id=11111111-1111-1111-1111-11111111111x"] {
+        let asked = query::message(input.clone(), bad);
+        assert!(asked.is_err(), "{bad}");
     }
 }
