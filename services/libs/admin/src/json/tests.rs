@@ -258,7 +258,7 @@ fn a_query_takes_an_identifier_as_people_see_it_and_as_json_has_it() {
         let held = asked.get_field_by_name("id").unwrap();
         assert_eq!(held.as_bytes().unwrap().as_ref(), id.as_bytes(), "{text}");
     }
-    for bad in ["id=%21%21", "id=11111111-1111-1111-1111-11111111111x"] {
+    for bad in ["id=%21%21", "id=AA&id=AA"] {
         let asked = query::message(input.clone(), bad);
         assert!(asked.is_err(), "{bad}");
     }
