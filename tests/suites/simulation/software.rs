@@ -388,6 +388,7 @@ impl Shared {
             },
             tombstones_kept: pace.removals_kept,
             max_log_bytes: 1 << 20,
+            json_log: false,
             telemetry: daemon::telemetry::Settings::default(),
         }
     }
