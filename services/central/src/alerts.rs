@@ -178,8 +178,14 @@ impl Alerts {
             settings.mark_unchanged();
             // A run of this site that ended is a new report, too.
             reports.mark_unchanged();
-            let wait = match self.look(watching_since).await {
-                Ok(next) => {
+            // What was told of already is not told of again.
+            let looked = match is_taken_over {
+                true => self.look(watching_since).await.map(Some),
+                false => Ok(None),
+            };
+            let wait = match looked {
+                Ok(None) => AGAIN,
+                Ok(Some(next)) => {
                     let left = next.map(|next| next.duration_since(self.ambient.now()));
                     let left = left.map(|left| Duration::try_from(left).unwrap_or_default());
                     left.map_or(LOOK, |left| left.clamp(GATHER, LOOK))

@@ -136,9 +136,14 @@ impl SyncService for Admin {
                 subtree,
                 full,
             };
-            let started = self.start_site(order).await?;
-            self.tell(StatusId::SyncRequested, vec![caller.name, extent])
-                .await;
+            let this = self.clone();
+            let start = async move {
+                let started = this.start_site(order).await?;
+                this.tell(StatusId::SyncRequested, vec![caller.name, extent])
+                    .await;
+                Ok(started)
+            };
+            let started = self.admission.to_the_end(start).await?;
             return Ok(Response::new(started));
         }
         // Before the run begins, so that its lines stand together in the log.

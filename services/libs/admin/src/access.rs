@@ -86,13 +86,19 @@ impl AccessService for Access {
             created_by: caller.name.clone(),
             ..AccessTokenRow::new(&name, role.name(), now)
         };
+        let until = expires.map_or_else(|| "it is revoked".to_owned(), |end| end.to_string());
+        let inserts = vec![name.clone(), role.name().to_owned(), until, caller.name];
+        let message = vec![(StatusId::AccessTokenCreated, inserts)];
+        // One unit of work: there is no token of which the journal says nothing.
         let kept = async {
             let mut tx = site.store.begin().await?;
             let held = tx.access_token_names().await?;
             let taken = held.contains(&name);
             if !taken && held.len() < MAX_ACCESS_TOKENS {
                 tx.put_access_token(token.hash().as_bytes(), &row).await?;
+                let recorded = site.journal.record_within(&mut tx, message).await?;
                 tx.commit().await?;
+                site.journal.tell(recorded);
             }
             Ok((taken, held.len()))
         };
@@ -109,11 +115,6 @@ impl AccessService for Access {
                 site.code
             )));
         }
-        let until = expires.map_or_else(|| "it is revoked".to_owned(), |end| end.to_string());
-        let inserts = vec![name, role.name().to_owned(), until, caller.name];
-        site.journal
-            .record(StatusId::AccessTokenCreated, None, inserts)
-            .await;
         Ok(Response::new(CreateAccessTokenResponse {
             token: token.encode().expose_secret().to_owned(),
             expires: expires.map(convert::from_timestamp),
@@ -152,18 +153,19 @@ impl AccessService for Access {
             ));
         }
         let site = &self.0.site;
+        let inserts = vec![name.clone(), caller.name];
+        let message = vec![(StatusId::AccessTokenRevoked, inserts)];
         let removed = async {
             let mut tx = site.store.begin().await?;
-            let removed = tx.remove_access_token(&name).await?;
-            tx.commit().await?;
-            Ok(removed)
+            let revoked = tx.remove_access_token(&name).await? > 0;
+            if revoked {
+                let recorded = site.journal.record_within(&mut tx, message).await?;
+                tx.commit().await?;
+                site.journal.tell(recorded);
+            }
+            Ok(revoked)
         };
-        let revoked = removed.await.map_err(internal)? > 0;
-        if revoked {
-            site.journal
-                .record(StatusId::AccessTokenRevoked, None, vec![name, caller.name])
-                .await;
-        }
+        let revoked = removed.await.map_err(internal)?;
         Ok(Response::new(RevokeAccessTokenResponse { revoked }))
     }
 }

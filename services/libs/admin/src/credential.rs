@@ -51,6 +51,8 @@ pub async fn ensure(
     let mut tx = store.begin().await?;
     let role = Role::Administrator.name();
     let row = AccessTokenRow::new(LOCAL_ADMINISTRATOR, role, ambient.now());
+    // One that was in a file that is gone opens nothing any more.
+    tx.remove_access_token(LOCAL_ADMINISTRATOR).await?;
     tx.put_access_token(token.hash().as_bytes(), &row).await?;
     tx.commit().await?;
     let credential = serde_json::json!({

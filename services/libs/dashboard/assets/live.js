@@ -3,6 +3,7 @@
 "use strict";
 
 const GATHER = 150; // milliseconds that changes are gathered
+const AGAIN = 10000; // milliseconds until a connection that was closed is tried again
 const KEPT_LINES = 3000; // lines of a log that a page keeps
 
 const zone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -38,23 +39,28 @@ function say(text, off) {
   pulse.classList.toggle("off", off);
 }
 
+// By what an element is found again after it was exchanged.
+function nameOf(element) {
+  return element.id || element.getAttribute("href") || element.closest("details")?.dataset.key || "";
+}
+
 function swap(fresh) {
   for (const old of document.querySelectorAll("[data-swap]")) {
     const now = fresh.getElementById(old.id);
     if (!now) { location.reload(); return; }
     const kept = old.dataset.keep;
     if (kept && old.dataset.moved) now.setAttribute(kept, old.getAttribute(kept));
-    if (old.innerHTML === now.innerHTML && old.className === now.className) continue;
+    if (old.innerHTML === now.innerHTML && old.getAttribute("class") === now.getAttribute("class")) continue;
     // Whoever reads or types within stays where they are.
     const focus = old.contains(document.activeElement) ? document.activeElement : null;
-    const path = focus && focus.getAttribute("href");
-    const open = [...old.querySelectorAll("details")].map(details => details.open);
+    const path = focus && focus !== old && nameOf(focus);
+    const open = new Set([...old.querySelectorAll("details[open]")].map(details => details.dataset.key));
     const left = old.scrollLeft, top = old.scrollTop;
     old.replaceChildren(...document.adoptNode(now).childNodes);
     for (const name of ["viewBox", "class"]) if (now.hasAttribute(name)) old.setAttribute(name, now.getAttribute(name));
-    [...old.querySelectorAll("details")].forEach((details, index) => { details.open = open[index] || false; });
+    for (const details of old.querySelectorAll("details")) details.open = open.has(details.dataset.key);
     old.scrollLeft = left; old.scrollTop = top;
-    if (path) [...old.querySelectorAll("a")].find(link => link.getAttribute("href") === path)?.focus();
+    if (path) [...old.querySelectorAll("a, button, summary")].find(element => nameOf(element) === path)?.focus();
   }
   const shown = new Set([...document.querySelectorAll("[data-swap]")].map(element => element.id));
   // A part that appeared, such as what is wrong, comes with the page.
@@ -66,7 +72,7 @@ async function refresh() {
   if (fetching) { again = true; return; }
   fetching = true;
   try {
-    const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
+    const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html", "x-headwater-refresh": "1" } });
     if (answer.redirected && new URL(answer.url).pathname === "/login") { location.href = answer.url; return; }
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch { /* the connection is gone: the events say so */ }
@@ -84,7 +90,11 @@ function listen() {
   const events = new EventSource("/events");
   let lost = false;
   events.onopen = () => { say("live", false); if (lost) { lost = false; changed(); } };
-  events.onerror = () => { lost = true; say("no connection", true); };
+  events.onerror = () => {
+    lost = true; say("no connection", true);
+    // What closed for good, after a restart for instance, asks anew; who is no longer signed in is led there.
+    if (events.readyState === EventSource.CLOSED) { refresh(); setTimeout(listen, AGAIN); }
+  };
   for (const topic of topics) events.addEventListener(topic, changed);
   addEventListener("pagehide", () => events.close());
 }
@@ -140,7 +150,13 @@ if (tree) {
     drag.moved = true;
     setBox([x - dx * scale, y - dy * scale, width, height]);
   });
-  addEventListener("pointerup", () => { const moved = drag?.moved; drag = null; if (moved) tree.addEventListener("click", event => event.preventDefault(), { once: true, capture: true }); });
+  addEventListener("pointerup", () => { const moved = drag?.moved; drag = null; 
+    if (!moved) return;
+    // The end of a drag is no click; the next click is one.
+    const still = event => event.preventDefault();
+    tree.addEventListener("click", still, { once: true, capture: true });
+    setTimeout(() => tree.removeEventListener("click", still, { capture: true }), 0);
+  });
 }
 
 // --- the log ---
@@ -151,13 +167,19 @@ if (log) {
   const severity = log.dataset.severity, wanted = log.dataset.text.toLowerCase();
   const down = () => { log.scrollTop = log.scrollHeight; };
   down();
-  const source = new EventSource(log.dataset.follow);
-  let fresh = true;
-  // The last lines come once more with each connection: none is missing, and none is there twice.
-  source.onopen = () => { fresh = true; };
-  source.addEventListener("refused", event => { say(event.data, true); source.close(); });
-  source.onerror = () => say("no connection", true);
-  source.addEventListener("lines", event => {
+  let source, fresh = true;
+  const connect = () => {
+    source = new EventSource(log.dataset.follow);
+    // The last lines come once more with each connection: none is missing, and none is there twice.
+    source.onopen = () => { fresh = true; };
+    source.addEventListener("refused", event => { say(event.data, true); source.close(); });
+    source.onerror = () => {
+      say("no connection", true);
+      if (source.readyState === EventSource.CLOSED) { refresh(); setTimeout(connect, AGAIN); }
+    };
+    source.addEventListener("lines", lines);
+  };
+  const lines = event => {
     say("live", false);
     if (fresh) { fresh = false; log.replaceChildren(); }
     for (const line of JSON.parse(event.data)) {
@@ -171,7 +193,8 @@ if (log) {
     }
     while (log.childElementCount > KEPT_LINES) log.firstElementChild.remove();
     if (follow.checked) down();
-  });
+  };
+  connect();
   addEventListener("pagehide", () => source.close());
 }
 

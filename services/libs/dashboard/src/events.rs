@@ -16,6 +16,8 @@ use wire::v1::GetCallerRequest;
 
 /// Changes are gathered this long before they are told.
 const GATHER: Duration = Duration::from_millis(250);
+/// A connection lives this long; the page connects again, and the person's access token is looked at again.
+pub const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// A line is sent this often while nothing happens, so that a connection that is gone is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
 /// `GET /events`: an event named after each thing that changed.
@@ -46,7 +48,8 @@ pub async fn stream(
             let _held = &place;
             Ok(Event::default().event(name).data("changed"))
         })
-        .take_until(dashboard.stop.clone().cancelled_owned());
+        .take_until(dashboard.stop.clone().cancelled_owned())
+        .take_until(Box::pin(tokio::time::sleep(LONGEST)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
 }
 

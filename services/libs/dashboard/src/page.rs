@@ -42,7 +42,11 @@ impl Frame {
             role: person.role.name(),
             operator: person.may(Role::Operator),
             administrator: person.may(Role::Administrator),
-            note: person.take_note(dashboard),
+            note: if person.refreshing {
+                None
+            } else {
+                person.take_note(dashboard)
+            },
             version: daemon::build_info::VERSION,
         }
     }
@@ -158,7 +162,8 @@ pub fn back(
 pub fn own_path(wanted: &str) -> &str {
     let is_path = wanted.starts_with('/')
         && !wanted.starts_with("//")
-        && !wanted.contains(['\\', '\r', '\n'])
+        && !wanted.contains('\\')
+        && wanted.bytes().all(|byte| byte.is_ascii_graphic())
         && wanted.len() <= 2048;
     if is_path { wanted } else { "/" }
 }
@@ -179,7 +184,17 @@ mod tests {
     #[test]
     fn a_form_comes_back_to_a_page_of_this_site_only() {
         assert_eq!(own_path("/sites/PR1?sort=lag"), "/sites/PR1?sort=lag");
-        for bad in ["", "https://x", "//x", "/\\x", "/a\r\nSet-Cookie: b", "x"] {
+        for bad in [
+            "",
+            "https://x",
+            "//x",
+            "/\\x",
+            "/a\r\nSet-Cookie: b",
+            "x",
+            "/\t/x",
+            "/\0",
+            "/é",
+        ] {
             assert_eq!(own_path(bad), "/", "{bad:?}");
         }
     }

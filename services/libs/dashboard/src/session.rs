@@ -25,6 +25,9 @@ const SECRET: usize = 32;
 /// The cookie; its prefix makes browsers take it over TLS for this host alone.
 pub const COOKIE: &str = "__Host-headwater";
 
+/// The header with which the script of an open page asks for it anew.
+const REFRESH: &str = "x-headwater-refresh";
+
 type Key = [u8; 32];
 
 struct Session {
@@ -117,6 +120,8 @@ pub struct Person {
     pub role: Role,
     /// The admin API, as this person may use it.
     pub api: Api,
+    /// The script of an open page asks, and shows no notes.
+    pub refreshing: bool,
     secret: String,
 }
 
@@ -167,6 +172,12 @@ impl FromRequestParts<Dashboard> for Person {
         let to_login = || {
             let wanted = parts.uri.path_and_query();
             let wanted = wanted.map_or("/", |wanted| wanted.as_str());
+            // What a form asked for cannot be asked for again by an address.
+            let wanted = if parts.method == http::Method::GET {
+                wanted
+            } else {
+                "/"
+            };
             crate::pages::login::asked_to_sign_in(wanted)
         };
         let secret = secret_of(parts).ok_or_else(to_login)?;
@@ -184,6 +195,7 @@ impl FromRequestParts<Dashboard> for Person {
             name: session.name.clone(),
             role: session.role,
             api,
+            refreshing: parts.headers.contains_key(REFRESH),
             secret: secret.to_owned(),
         })
     }

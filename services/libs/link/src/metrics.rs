@@ -49,7 +49,13 @@ impl SiteMetrics {
         )?;
         let (items, outbox) = {
             let mut read = self.site.store.read().await?;
-            (read.items().await?, read.outbox_length().await?)
+            // Without a parent, what waits there waits for the merged log.
+            let has_parent = self.site.parent.borrow().is_some();
+            let outbox = match has_parent {
+                true => read.outbox_length().await?,
+                false => 0,
+            };
+            (read.items().await?, outbox)
         };
         set(
             "headwater_catalog_items",

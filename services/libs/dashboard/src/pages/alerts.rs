@@ -84,6 +84,10 @@ struct Page {
     missing: Option<String>,
 }
 
+impl Page {
+    const SHOWN: usize = SHOWN as usize;
+}
+
 /// `GET /alerts`
 ///
 /// # Errors

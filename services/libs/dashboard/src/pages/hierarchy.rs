@@ -14,7 +14,7 @@ use askama::Template;
 use axum::extract::{Query, State};
 use hierarchy::Hierarchy;
 use jiff::Timestamp;
-use tonic::Status;
+use tonic::{Code, Status};
 use wire::v1::ListSitesRequest;
 
 /// Alerts that the page shows.
@@ -62,6 +62,12 @@ pub async fn show(
     let standing = Standing::of(&hierarchy);
     dashboard.convergence.note(&standing, now);
     let plot = Plot::of(&dashboard.convergence.samples(), now);
+    let rows = match alerts(&person.api, false, ALERTS, now).await {
+        Ok(rows) => rows,
+        // A site that raises none.
+        Err(refusal) if refusal.code() == Code::FailedPrecondition => Vec::new(),
+        Err(refusal) => return Err(refusal.into()),
+    };
     render(&Page {
         share: standing.current * 100 / standing.sites.max(1),
         census: census(&hierarchy),
@@ -71,9 +77,7 @@ pub async fn show(
             (plot, from)
         }),
         listed: Listed::of(&hierarchy, wanted, now),
-        rows: alerts(&person.api, false, ALERTS, now)
-            .await
-            .unwrap_or_default(),
+        rows,
         frame: Frame::new(&dashboard, &person, "Hierarchy", "/", "sites alerts"),
         standing,
         looks: Look::ALL,

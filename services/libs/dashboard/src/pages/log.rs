@@ -287,7 +287,8 @@ pub async fn lines(
                     .data(refusal.message().replace(['\r', '\n'], " ")),
             })
         })
-        .take_until(dashboard.stop.clone().cancelled_owned());
+        .take_until(dashboard.stop.clone().cancelled_owned())
+        .take_until(Box::pin(tokio::time::sleep(crate::events::LONGEST)));
     let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE));
     Ok(answer.into_response())
 }

@@ -72,6 +72,11 @@ const TABS: &[(&str, &str, &str)] = &[
         "What happens when a synchronization fails.",
     ),
     ("alerts", "Alerts", "What raises an alert, and who is told."),
+    (
+        "notifications",
+        "Notifications",
+        "Who is told of alerts, by webhook and by mail. Passwords are set with headwater settings password; headwater alert test tries every receiver.",
+    ),
     ("history", "History", "Who changed what."),
 ];
 /// Versions that the history shows.
@@ -192,10 +197,13 @@ impl Held {
             tracing::error!(%error, "the settings cannot be shown");
             Status::internal("the settings of this site cannot be read; its journal says more")
         })?;
-        let named = settings.by_name();
-        let named = named
-            .iter()
-            .map(|(name, value)| (name.clone(), shown(value)));
+        let whole = serde_json::to_value(&settings).unwrap_or_default();
+        let named = entries().into_iter().filter_map(|entry| {
+            let mut parts = entry.name.split('.');
+            let value = parts.try_fold(&whole, |place, part| place.get(part))?;
+            let value = shown(&entry.name, value);
+            Some((entry.name, value))
+        });
         // A replica is not told where the top-level site synchronizes from.
         let top = answer.role.contains("is the top-level site");
         Ok(Self {
@@ -208,15 +216,14 @@ impl Held {
 
     fn tabs(&self) -> Vec<(&'static str, &'static str)> {
         let tabs = TABS.iter().filter(|(section, ..)| {
-            let of_the_top = ["source", "proxy", "classifications", "history"].contains(section);
-            let known = self
-                .named
-                .keys()
-                .any(|name| name.split('.').next() == Some(section));
-            match *section {
-                "classifications" | "history" => self.top,
-                _ => known && (self.top || !of_the_top),
-            }
+            let of_the_top = [
+                "source",
+                "proxy",
+                "notifications",
+                "classifications",
+                "history",
+            ];
+            self.top || !of_the_top.contains(section)
         });
         tabs.map(|(section, name, _)| (*section, *name)).collect()
     }
@@ -229,9 +236,10 @@ impl Held {
         });
         let fields = entries.filter_map(|entry| {
             let value = self.named.get(&entry.name)?.clone();
-            let last = entry.name.rsplit('.').next().unwrap_or_default();
+            let parts = entry.name.split('.').skip(1);
+            let parts: Vec<String> = parts.map(|part| part.replace('-', " ")).collect();
             Some(Field {
-                label: hierarchy::words::capitalized(&last.replace('-', " ")),
+                label: hierarchy::words::capitalized(&parts.join(": ")),
                 fixed: self.answer.fixed.contains(&entry.name),
                 value,
                 name: entry.name,
@@ -246,10 +254,14 @@ impl Held {
     }
 }
 
-/// A value as a form shows it.
-fn shown(value: &serde_json::Value) -> String {
+/// The value of a setting as a form shows it: so that a change takes it back.
+fn shown(name: &str, value: &serde_json::Value) -> String {
+    // Languages are written as a list of tags.
+    let is_tags = name.starts_with("languages.");
     if value.is_null() {
         String::new()
+    } else if value.is_object() || (value.is_array() && !is_tags) {
+        value.to_string()
     } else {
         plain(value)
     }
@@ -353,8 +365,8 @@ async fn versions(dashboard: &Dashboard, person: &Person) -> Result<Vec<VersionR
 fn changes(changes: &[wire::v1::SettingChange]) -> Vec<(String, String, String)> {
     let value = |text: &str| {
         let value = serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
-        let text = shown(&value);
-        if text.is_empty() {
+        let text = plain(&value);
+        if value.is_null() {
             "none".to_owned()
         } else {
             text
@@ -390,7 +402,13 @@ async fn assignments(
     let fields = pairs.iter().filter_map(|(name, value)| {
         let before = held.named.get(name)?;
         let value = value.replace("\r\n", "\n");
-        (value.trim() != before.trim()).then(|| format!("{name}={}", value.trim()))
+        let before = before.replace("\r\n", "\n");
+        let is_list = before.starts_with('[');
+        let value = match value.trim() {
+            "" if is_list => "[]",
+            value => value,
+        };
+        (value != before.trim()).then(|| format!("{name}={value}"))
     });
     let mut assignments: Vec<String> = fields.collect();
     let has_tree = pairs.iter().any(|(name, _)| name == "tree");
@@ -430,7 +448,7 @@ pub async fn change(
     let held = Held::read(&person).await?;
     let set: Vec<String> = if confirmed {
         let set = pairs.iter().filter(|(name, _)| name == "set");
-        set.map(|(_, text)| text.clone()).collect()
+        set.map(|(_, text)| text.replace("\r\n", "\n")).collect()
     } else {
         assignments(&person, &held, &tab, &pairs).await?
     };
@@ -480,6 +498,21 @@ fn preview(answer: ChangeSettingsResponse, assignments: Vec<String>) -> Preview 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_form_shows_is_taken_back() {
+        let document = serde_json::json!({
+            "schedule": { "when": { "daily": { "first": "04:00", "times": 2 } }, "blackout": [] },
+            "languages": { "update-files": { "chosen": ["de"] } },
+        });
+        let schedule = &document["schedule"];
+        let form = shown("schedule.when", &schedule["when"]);
+        let back: serde_json::Value = serde_json::from_str(&form).unwrap();
+        assert_eq!(back, schedule["when"]);
+        assert_eq!(shown("schedule.blackout", &schedule["blackout"]), "[]");
+        assert_eq!(shown("schedule.when", &"off".into()), "off");
+        assert_eq!(shown("source.url", &serde_json::Value::Null), "");
+    }
 
     #[test]
     fn what_a_form_cannot_unmark_stays_chosen() {

@@ -28,6 +28,8 @@ pub struct MessageRow {
     pub site: String,
     pub severity: String,
     pub number: u32,
+    /// Its number at its site.
+    pub sequence: u64,
     pub text: String,
     pub cause: String,
     pub cure: String,
@@ -42,6 +44,7 @@ impl MessageRow {
             site: message.site_code,
             severity: entry.severity,
             number: message.status_id,
+            sequence: message.number,
             text: entry.text,
             cause: entry.cause,
             cure: entry.cure,

@@ -201,6 +201,9 @@ impl Listed {
     /// What the order of a column is called by the attribute `aria-sort`.
     pub fn aria(&self, key: &str) -> &'static str {
         match self.wanted.sort.as_str() {
+            // The one that is behind the furthest comes first.
+            "lag" if key == "lag" => "descending",
+            "-lag" if key == "lag" => "ascending",
             sort if sort == key => "ascending",
             sort if sort.strip_prefix('-') == Some(key) => "descending",
             _ => "none",
