@@ -34,7 +34,7 @@ const COMPARED_PERCENT: u64 = 150;
 const CONVERSATION: u64 = 48 * 1024;
 /// How often the child writes to its parent while it catches up: its handshake, the calls, and the status
 /// messages of a week, batch by batch.
-const MOST_WRITES: usize = 100;
+const MOST_WRITES: usize = 150;
 /// What the log says where catalogs are compared.
 const COMPARING: &str = "Comparing the catalog with that of site";
 
