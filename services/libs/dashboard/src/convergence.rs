@@ -58,6 +58,7 @@ impl Standing {
                 Behind::By { age: Some(age), .. } => {
                     format!("{} behind", hierarchy::words::duration(age))
                 }
+                Behind::By { positions: 1, .. } => "1 position behind".to_owned(),
                 Behind::By { positions, .. } => {
                     format!("{} positions behind", hierarchy::words::count(positions))
                 }
