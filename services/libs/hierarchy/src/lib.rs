@@ -272,16 +272,13 @@ fn run_state(run: &RunReport, next_attempt: Option<Timestamp>) -> State {
     };
     match run.state.as_str() {
         "" => State::Never,
-        "Requested" => running("requested"),
-        "Connecting" => running("connecting"),
-        "SyncingCategories" => running("synchronizing categories"),
-        "SyncingUpdates" => running("synchronizing updates"),
-        "SyncingContent" => running("synchronizing content"),
-        "Verifying" => running("verifying"),
         "Completed" => State::Completed,
         "Failed" => State::Failed { next_attempt },
         "Cancelled" => State::Cancelled,
-        other => State::Other(harmless(other).into_owned()),
+        other => match words::phase(other) {
+            Some(phase) => running(phase),
+            None => State::Other(harmless(other).into_owned()),
+        },
     }
 }
 

@@ -75,6 +75,19 @@ pub fn percent(processed: u64, total: u64) -> Option<u64> {
     u64::try_from(percent).ok()
 }
 
+/// A phase of a run, in words; none where this program does not know it.
+pub fn phase(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "Requested" => "requested",
+        "Connecting" => "connecting",
+        "SyncingCategories" => "synchronizing categories",
+        "SyncingUpdates" => "synchronizing updates",
+        "SyncingContent" => "synchronizing content",
+        "Verifying" => "verifying",
+        _ => return None,
+    })
+}
+
 /// The text with a capital at its beginning.
 pub fn capitalized(text: &str) -> String {
     let mut chars = text.chars();

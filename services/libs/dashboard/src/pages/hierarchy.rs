@@ -60,7 +60,6 @@ pub async fn show(
     let hierarchy = sites(&person.api).await?;
     let now = dashboard.ambient.now();
     let standing = Standing::of(&hierarchy);
-    dashboard.convergence.note(&standing, now);
     let plot = Plot::of(&dashboard.convergence.samples(), now);
     let rows = match alerts(&person.api, false, ALERTS, now).await {
         Ok(rows) => rows,

@@ -8,7 +8,7 @@ use crate::session::Person;
 use askama::Template;
 use axum::extract::{Path, State};
 use hierarchy::time;
-use hierarchy::words::{count, size};
+use hierarchy::words::{count, phase as phase_in_words, size};
 use jiff::Timestamp;
 use tonic::Status;
 use uuid::Uuid;
@@ -130,7 +130,7 @@ impl Part {
             let end = time(phase.finished.as_ref());
             let title = format!(
                 "{}: {}",
-                words(&phase.phase),
+                phase_in_words(&phase.phase).unwrap_or(&phase.phase),
                 took(Some(begin), end, now).unwrap_or_default()
             );
             bars.push(bar(begin, end.unwrap_or(to), class(&phase.phase), title));
@@ -167,18 +167,6 @@ fn class(phase: &str) -> &'static str {
         "SyncingContent" => "content",
         "Verifying" => "verifying",
         _ => "other",
-    }
-}
-
-/// A phase in words.
-fn words(phase: &str) -> &str {
-    match phase {
-        "Connecting" => "connecting",
-        "SyncingCategories" => "synchronizing categories",
-        "SyncingUpdates" => "synchronizing updates",
-        "SyncingContent" => "synchronizing content",
-        "Verifying" => "verifying",
-        other => other,
     }
 }
 
