@@ -181,8 +181,11 @@ impl Notifier {
                 }
                 Outcome::GivenUp(why) => {
                     tx.remove_delivery(row.sequence).await?;
+                    // What is as old behind it has nothing to wait for either: one message tells of all.
+                    let old = now.checked_sub(self.pace.tried_for).unwrap_or(now);
+                    let behind = tx.remove_deliveries(&row.receiver, old).await?;
                     let told = given_up.entry(shown(&row.receiver));
-                    told.or_insert((0, why)).0 += 1;
+                    told.or_insert((0, why)).0 += 1 + behind;
                 }
             }
             // There may be one behind it.

@@ -131,6 +131,26 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Takes everything out of the queue that a receiver has to be told since `created_until` or longer. How much it
+    /// was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_deliveries(
+        &mut self,
+        receiver: &str,
+        created_until: Timestamp,
+    ) -> Result<u64, Error> {
+        let removed = self
+            .connection()
+            .fetch(
+                "delete from alert_delivery where receiver = $1 and created <= $2 returning sequence",
+                vec![receiver.into(), created_until.as_millisecond().into()],
+            )
+            .await?;
+        Ok(u64::try_from(removed.len()).unwrap_or(u64::MAX))
+    }
+
     /// Notes an attempt that came to nothing, and when the next one is.
     ///
     /// # Errors

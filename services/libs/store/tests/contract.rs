@@ -153,6 +153,7 @@ contract! {
         a_condition_that_went_leaves_nothing,
         old_alerts_are_forgotten_and_open_ones_stay,
         nothing_overtakes_on_its_way_to_a_receiver,
+        what_a_receiver_did_not_take_for_long_goes_at_once,
         what_waits_for_receivers_is_bounded;
     authority:
         a_site_is_kept_as_it_was_written_last,

@@ -212,6 +212,24 @@ pub async fn nothing_overtakes_on_its_way_to_a_receiver(place: &Place) {
     assert_eq!(next(&store).await[0].body, "{\"minute\":2}");
 }
 
+pub async fn what_a_receiver_did_not_take_for_long_goes_at_once(place: &Place) {
+    let store = place.store().await;
+    let about = alert(1, "site-silent", "PR1");
+    for minute in 1..=4 {
+        queue(&store, &about, &["one", "two"], minute).await;
+    }
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.remove_deliveries("one", time(3)).await.unwrap(), 3);
+    assert_eq!(tx.remove_deliveries("one", time(3)).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let waiting = next(&store).await;
+    let waiting: Vec<_> = waiting
+        .iter()
+        .map(|row| (row.receiver.as_str(), row.created))
+        .collect();
+    assert_eq!(waiting, [("two", time(1)), ("one", time(4))]);
+}
+
 pub async fn what_waits_for_receivers_is_bounded(place: &Place) {
     let store = place.store().await;
     let ended = AlertRow {
