@@ -359,8 +359,11 @@ impl InForce {
             change.name.starts_with("languages.") || change.name.starts_with("site.")
         };
         if changes.iter().any(concerns_sites) {
+            // The first settings name sites that are invited later.
+            let is_first = who == FIRST && held.number == 0;
+            let before = if is_first { &settings } else { &held.settings };
             settings
-                .check_sites(&held.settings, &sites)
+                .check_sites(before, &sites)
                 .map_err(|error| Error::Refused(error.to_string()))?;
         }
         let fixed = |change: &&Change| self.fixed.names().contains(&change.name.as_str());

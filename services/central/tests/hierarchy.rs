@@ -60,8 +60,19 @@ fn code(text: &str) -> PointId {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::with_first_settings(None).await
+    }
+
+    /// A new hierarchy that begins with the settings of a TOML file.
+    async fn with_first_settings(first: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let first_settings = first.map(|text| {
+            let file = directory.path().join("first-settings.toml");
+            std::fs::write(&file, text).unwrap();
+            file
+        });
         let command = Command {
+            first_settings,
             site: SiteFlags {
                 site_code: Some(code("CAS")),
                 data_dir: Some(directory.path().into()),
@@ -444,6 +455,21 @@ async fn changed_settings_are_in_the_signed_catalog_at_once_without_what_is_the_
     assert_eq!(fixture.rolled_out().await.unwrap().version, 2);
     let items = fixture.store().read().await.unwrap().items().await.unwrap();
     assert_eq!((items, fixture.store().positions().verified), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_settings_name_sites_that_are_invited_later() {
+    let first =
+        "[languages]\nupdate-files = [\"de\", \"fr\"]\n[site.PR1]\nupdate-files = [\"fr\"]\n";
+    let fixture = Fixture::with_first_settings(Some(first)).await;
+    fixture.member("PR1").await;
+    fixture
+        .set(&["schedule.time-zone=Europe/Berlin"])
+        .await
+        .unwrap();
+    let rolled_out = fixture.rolled_out().await.unwrap();
+    let of = rolled_out.update_files(code("PR1").site(), Some(code("CAS").site()));
+    assert_eq!(of.to_string(), "en, fr");
 }
 
 #[tokio::test(flavor = "multi_thread")]
