@@ -1,10 +1,12 @@
 //! The RPCs that only read, as JSON over HTTP: `GET /api/v1/<service>/<method>` with the request's fields in the
-//! query, or `POST` with the request as JSON, and `GET /api/v1/openapi.json`, which describes them.
+//! query, or `POST` with the request as JSON, and `GET /api/v1/openapi.json`, which describes them. What a stream
+//! tells comes as lines of JSON, a message a line.
 //!
 //! A call becomes the call of the very same service in this process, with the access token that came with it: who
 //! may ask, what is refused and in which words is decided there and nowhere else. Which methods there are is read
-//! from the descriptors: those that the proto files mark `NO_SIDE_EFFECTS` and that answer once.
+//! from the descriptors: those that the proto files mark `NO_SIDE_EFFECTS`.
 
+mod lines;
 mod problem;
 mod query;
 mod raw;
@@ -15,12 +17,16 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+pub(crate) use lines::NDJSON;
 use link::peer::Peer;
 pub(crate) use problem::CODES;
 use problem::Problem;
 use prost::Message as _;
+use prost::bytes::Bytes;
 use prost_reflect::prost_types::method_options::IdempotencyLevel;
-use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+};
 pub(crate) use query::fits;
 use raw::Raw;
 use std::collections::BTreeMap;
@@ -37,7 +43,7 @@ const OPENAPI: &str = "openapi.json";
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// Longest answer of an RPC that is turned into JSON, in bytes. The RPCs bound their answers themselves, below this.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// How long reading a request and answering it may take together.
+/// How long reading a request and answering it may take together; of a stream, until it begins.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no JSON form.
@@ -82,13 +88,13 @@ pub fn router(services: Routes) -> Result<Router, Error> {
     Ok(Router::new().route(&format!("{PREFIX}{{*path}}"), any(serve)))
 }
 
-/// The methods that only read and answer once.
+/// The methods that only read.
 pub(crate) fn methods(pool: &DescriptorPool) -> Methods {
     let methods = pool
         .services()
         .flat_map(|service| service.methods().collect::<Vec<_>>());
     methods
-        .filter(|method| only_reads(method) && !is_stream(method))
+        .filter(|method| only_reads(method) && !method.is_client_streaming())
         .map(|method| (name_of(&method), method))
         .collect()
 }
@@ -100,10 +106,6 @@ fn name_of(method: &MethodDescriptor) -> String {
 fn only_reads(method: &MethodDescriptor) -> bool {
     let options = method.method_descriptor_proto().options.as_ref();
     options.is_some_and(|options| options.idempotency_level() == IdempotencyLevel::NoSideEffects)
-}
-
-fn is_stream(method: &MethodDescriptor) -> bool {
-    method.is_client_streaming() || method.is_server_streaming()
 }
 
 impl Inner {
@@ -151,8 +153,7 @@ impl Inner {
             return Err(Problem::method_not_allowed("GET, HEAD, POST", path));
         };
         let peer = parts.extensions.get::<Peer>().cloned();
-        let answer = self.call(method, message, &parts.headers, peer).await?;
-        Ok(json(to_json(&answer)?.into()))
+        self.call(method, message, &parts.headers, peer).await
     }
 
     /// The method that a path names, or why it is not served.
@@ -166,21 +167,20 @@ impl Inner {
         });
         let mut named = known.filter(|method| name_of(method) == path);
         let why = match named.next() {
-            Some(method) if is_stream(&method) => format!("{path} is a stream: call it by gRPC"),
             Some(_) => format!("{path} does more than read: call it by gRPC"),
             None => format!("there is no such call; {PREFIX}{OPENAPI} lists them"),
         };
         Err(Problem::new(Code::NotFound, why))
     }
 
-    /// Calls the service as a gRPC client would.
+    /// Calls the service as a gRPC client would, and writes what it says as JSON.
     async fn call(
         &self,
         method: &MethodDescriptor,
         message: DynamicMessage,
         headers: &HeaderMap,
         peer: Option<Peer>,
-    ) -> Result<DynamicMessage, Problem> {
+    ) -> Result<Response, Problem> {
         let mut request = tonic::Request::new(message.encode_to_vec());
         let token = headers.get(header::AUTHORIZATION);
         let token = token.and_then(|token| token.to_str().ok()?.parse().ok());
@@ -196,8 +196,12 @@ impl Inner {
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         // Routes in this process are always ready.
         client.ready().await.unwrap_or_else(|never| match never {});
+        if method.is_server_streaming() {
+            let answers = client.server_streaming(request, path, Raw).await?;
+            return Ok(lines::response(method.output(), answers.into_inner()));
+        }
         let answer = client.unary(request, path, Raw).await?.into_inner();
-        DynamicMessage::decode(method.output(), answer).map_err(|_| Problem::ours("the answer"))
+        Ok(json(encoded(method.output(), answer)?.into()))
     }
 }
 
@@ -215,6 +219,12 @@ fn from_json(method: &MethodDescriptor, body: &[u8]) -> Result<DynamicMessage, P
         let what = format!("the body is no {name} in JSON: {error}");
         Problem::new(Code::InvalidArgument, what)
     })
+}
+
+/// An encoded message in JSON.
+fn encoded(kind: MessageDescriptor, message: Bytes) -> Result<Vec<u8>, Problem> {
+    let message = DynamicMessage::decode(kind, message).map_err(|_| Problem::ours("the answer"))?;
+    to_json(&message)
 }
 
 /// Canonical JSON of proto3, with fields that have no presence always in it: a script finds an empty list where

@@ -4,7 +4,7 @@
 mod comments;
 mod schema;
 
-use crate::json::{CODES, Methods, PREFIX, fits};
+use crate::json::{CODES, Methods, NDJSON, PREFIX, fits};
 use comments::Comments;
 use prost_reflect::{MethodDescriptor, ServiceDescriptor};
 use schema::Schemas;
@@ -20,7 +20,10 @@ Each call is the gRPC call of the same name, in the JSON form of proto3: 64-bit 
 lowerCamelCase; those of the proto files are taken as well. A query takes an identifier as a UUID, too. Fields without a value are there, empty, except single \
 messages. A request field that does not exist is refused. Answers may get more fields in later versions.
 
-What changes anything, and what answers as a stream, is called by gRPC on the same port; reflection describes it.";
+A call that goes on telling answers with lines of JSON, a message a line; where it fails after it began, the last line \
+is a Problem.
+
+What changes anything is called by gRPC on the same port; reflection describes it.";
 
 /// Where an access token comes from.
 const ABOUT_TOKENS: &str = "An access token of the site that is asked, with the role viewer or more: \
@@ -109,7 +112,7 @@ fn operations(method: &MethodDescriptor, schemas: &mut Schemas, comments: &mut C
             "tags": [service],
             "summary": method.name(),
             "description": said,
-            "responses": responses(&answered),
+            "responses": responses(&answered, method.is_server_streaming()),
         })
     };
     let (mut get, mut post) = (operation(""), operation("_post"));
@@ -122,10 +125,17 @@ fn content(schema: &str) -> Value {
     json!({ "application/json": { "schema": schema::reference(schema) } })
 }
 
-fn responses(answered: &str) -> Value {
+fn responses(answered: &str, is_stream: bool) -> Value {
     let refused = || json!({ "$ref": "#/components/responses/Problem" });
+    let answer = match is_stream {
+        true => json!({
+            "description": "The answers, a line each.",
+            "content": { NDJSON: { "schema": schema::reference(answered) } },
+        }),
+        false => json!({ "description": "The answer.", "content": content(answered) }),
+    };
     json!({
-        "200": { "description": "The answer.", "content": content(answered) },
+        "200": answer,
         "400": refused(),
         "401": refused(),
         "403": refused(),

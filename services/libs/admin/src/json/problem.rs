@@ -64,6 +64,11 @@ impl Problem {
         }
     }
 
+    /// As it is told: `{"code": "NOT_FOUND", "message": "…"}`.
+    pub fn to_json(&self) -> String {
+        serde_json::json!({ "code": name(self.code), "message": self.message }).to_string()
+    }
+
     /// What only a mistake of ours leads to.
     pub fn ours(what: &str) -> Self {
         tracing::error!(what, "a call over HTTP could not be served");
@@ -79,10 +84,9 @@ impl From<Status> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "code": name(self.code), "message": self.message });
         let kind = HeaderValue::from_static("application/json");
         let mut response =
-            (self.http, [(header::CONTENT_TYPE, kind)], body.to_string()).into_response();
+            (self.http, [(header::CONTENT_TYPE, kind)], self.to_json()).into_response();
         let headers = response.headers_mut();
         if self.http == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"Headwater\"");

@@ -61,6 +61,18 @@ fn every_call_is_there_once_as_get_and_as_post() {
 }
 
 #[test]
+fn a_call_that_goes_on_telling_is_described_as_lines() {
+    let document = made();
+    let answer = |path: &str| {
+        let operation = &document["paths"][format!("/api/v1/{path}")]["get"];
+        let content = operation["responses"]["200"]["content"].as_object();
+        content.unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(answer("RunService/WatchRun"), ["application/x-ndjson"]);
+    assert_eq!(answer("RunService/GetRun"), ["application/json"]);
+}
+
+#[test]
 fn the_comments_of_the_proto_files_are_the_descriptions() {
     let document = made();
     let schemas = &document["components"]["schemas"];
