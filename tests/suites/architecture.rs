@@ -10,6 +10,7 @@ use std::process::Command;
 const ALL_LIBS: &[&str] = &[
     "admin",
     "catalog",
+    "content",
     "daemon",
     "dashboard",
     "hierarchy",
@@ -45,6 +46,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "admin",
         &[
             "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+        ],
+    ),
+    (
+        "content",
+        &[
+            "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire", "wsus",
         ],
     ),
     (

@@ -8,6 +8,7 @@ pub mod approval;
 pub mod category;
 pub mod cleanup;
 pub mod codec;
+pub mod content;
 pub mod document;
 pub mod expiry;
 pub mod header;

@@ -20,6 +20,7 @@ pub mod access;
 pub mod alerts;
 pub mod authority;
 pub mod compare;
+pub mod content;
 pub mod decisions;
 pub mod deliveries;
 pub mod ingest;
