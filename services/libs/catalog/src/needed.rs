@@ -111,10 +111,9 @@ pub struct Root {
 pub fn roots(subject: &Subject, policy: Policy) -> Vec<Root> {
     let approved = match subject.approval {
         Approval::Declined => return Vec::new(),
-        Approval::Install { .. } => Some(RevisionId::new(
-            subject.newest.update_id,
-            subject.revision,
-        )),
+        Approval::Install { .. } => {
+            Some(RevisionId::new(subject.newest.update_id, subject.revision))
+        }
         Approval::NotApproved | Approval::Detection | Approval::Removal { .. } => None,
     };
     let mut roots = Vec::new();

@@ -58,9 +58,10 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
         names.any(|name| name.starts_with("site.") && name.contains(part))
     };
     let which = ["download", "express"];
-    if which.into_iter().any(|field| {
-        changed(&format!("content.{field}")) || of_site(&format!(".content.{field}"))
-    }) {
+    if which
+        .into_iter()
+        .any(|field| changed(&format!("content.{field}")) || of_site(&format!(".content.{field}")))
+    {
         told.push(match settings.cleanup.unneeded_content {
             true => {
                 "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs                  any more is removed after the days of cleanup.content-days."

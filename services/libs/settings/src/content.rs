@@ -301,9 +301,7 @@ impl RollOut {
             };
             let set = own.as_ref().and_then(|own| own.get(name));
             (shown.origin, shown.because) = match set {
-                Some(set) if set == value => {
-                    (Origin::Site, format!("site.{site}.content.{name}"))
-                }
+                Some(set) if set == value => (Origin::Site, format!("site.{site}.content.{name}")),
                 _ if *value != shown.value => {
                     (Origin::Parent, format!("what its parent {parent} has"))
                 }
@@ -341,9 +339,7 @@ fn check_limits(found: &mut Findings, section: &str, parallel: Option<u8>, rate:
         found.unless(fine, format!("{section}.parallel-downloads"), why);
     }
     if let Some(rate) = rate {
-        let why = format!(
-            "{rate} kilobits a second: use 1 to {MOST_RATE}, or 0 for no limit"
-        );
+        let why = format!("{rate} kilobits a second: use 1 to {MOST_RATE}, or 0 for no limit");
         let name = format!("{section}.maximum-transfer-rate");
         found.unless(rate <= MOST_RATE, name, why);
     }

@@ -77,12 +77,13 @@ fn a_site_has_what_its_parent_has_or_less() {
         "CAS is the top-level site",
     );
     refused(&["site.XXX.content.download=never"], "there is no site XXX");
-    let settings = set(&["content.download=immediate", "site.PR1.content.download=deferred"]);
+    let settings = set(&[
+        "content.download=immediate",
+        "site.PR1.content.download=deferred",
+    ]);
     assert_eq!(settings.check_sites(&Settings::default(), &sites()), Ok(()));
     let made = rolled_out(&settings);
-    let of = |site: &str, parent: Option<&str>| {
-        made.content(code(site), parent.map(code)).download
-    };
+    let of = |site: &str, parent: Option<&str>| made.content(code(site), parent.map(code)).download;
     assert_eq!(of("CAS", None), ContentDownload::Immediate);
     assert_eq!(of("PR1", Some("CAS")), ContentDownload::Deferred);
     assert_eq!(of("SE1", Some("PR1")), ContentDownload::Deferred);
@@ -126,7 +127,12 @@ fn what_is_in_effect_says_where_it_comes_from() {
 fn a_window_may_pass_midnight() {
     let time = |text: &str| text.parse::<Time>().unwrap();
     let content = set(&["content.window-from=22:00", "content.window-to=05:30"]).content;
-    for (at, open) in [("22:00", true), ("00:00", true), ("05:29", true), ("05:30", false)] {
+    for (at, open) in [
+        ("22:00", true),
+        ("00:00", true),
+        ("05:29", true),
+        ("05:30", false),
+    ] {
         assert_eq!(content.is_open(time(at)), open, "{at}");
     }
     let content = set(&["content.window-from=01:00", "content.window-to=02:00"]).content;
@@ -146,7 +152,12 @@ fn a_rate_is_told_in_bytes_too() {
 fn a_section_that_says_nothing_is_not_there() {
     let settings = set(&["site.PR1.update-files=de"]);
     assert!(!settings.to_json().contains("SiteContent"));
-    assert!(!settings.by_name().keys().any(|name| name.starts_with("site.PR1.content")));
+    assert!(
+        !settings
+            .by_name()
+            .keys()
+            .any(|name| name.starts_with("site.PR1.content"))
+    );
 }
 
 proptest! {
