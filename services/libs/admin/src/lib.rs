@@ -5,6 +5,7 @@
 //! do it.
 
 pub mod access;
+
 pub mod credential;
 pub mod decisions_shown;
 pub mod json;
@@ -16,6 +17,7 @@ pub mod runs;
 pub mod updates;
 
 pub use access::Access;
+
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

@@ -35,6 +35,17 @@ pub enum ContentDownload {
     Immediate,
 }
 
+impl ContentDownload {
+    /// How it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Deferred => "deferred",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
 /// Which update files a site downloads, and how fast.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -236,7 +247,7 @@ impl Settings {
             let why = format!(
                 "its parent {parent} has the files later or not at all ({}): choose that or less, or give {parent} \
                  more first",
-                word(above.download)
+                above.download.word()
             );
             return Some((".download", why));
         }
@@ -247,15 +258,6 @@ impl Settings {
             return Some((".express", why));
         }
         None
-    }
-}
-
-/// How a choice is written.
-const fn word(download: ContentDownload) -> &'static str {
-    match download {
-        ContentDownload::Never => "never",
-        ContentDownload::Deferred => "deferred",
-        ContentDownload::Immediate => "immediate",
     }
 }
 

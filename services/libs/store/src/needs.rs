@@ -360,34 +360,29 @@ impl Tx<'_> {
         Ok(forgotten)
     }
 
-    /// Notes since when nothing needs the files of which that is not known: from now on.
+    /// Notes since when nothing needs the files of which that is not known: from now on. How many entries changed.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn note_unneeded_content(&mut self, now: Timestamp) -> Result<u64, Error> {
-        self.connection()
+        let gone = self
+            .connection()
+            .execute(
+                "delete from content_unneeded where sha1 not in \
+                 (select sha1 from content_file where state = 0)",
+                vec![],
+            )
+            .await?;
+        let noted = self
+            .connection()
             .execute(
                 "insert into content_unneeded (sha1, since) select sha1, $1 from content_file \
                  where state = 0 and sha1 not in (select sha1 from content_unneeded) \
                  on conflict (sha1) do nothing",
                 vec![now.as_millisecond().into()],
             )
-            .await
-    }
-
-    /// Forgets a file that nothing needs: whether there was one. Who holds the claim of it in the store removes it
-    /// from there afterwards ([`Tx::forget_content`]).
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn forget_unneeded_content(&mut self, sha1: &[u8; 20]) -> Result<bool, Error> {
-        self.connection()
-            .execute(
-                "delete from content_unneeded where sha1 = $1",
-                vec![sha1.to_vec().into()],
-            )
             .await?;
-        self.forget_content(sha1).await
+        Ok(gone + noted)
     }
 }
 
