@@ -51,7 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "content",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire", "wsus",
+            "catalog", "daemon", "journal", "link", "store", "sync", "wire", "wsus",
         ],
     ),
     (
