@@ -45,13 +45,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+            "catalog", "content", "daemon", "journal", "link", "settings", "store", "sync",
+            "trust", "wire",
         ],
     ),
     (
         "content",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "trust", "wire", "wsus",
+            "catalog", "daemon", "journal", "link", "store", "sync", "wire", "wsus",
         ],
     ),
     (

@@ -8,7 +8,8 @@ use content::cleanup::{self, CleanError};
 use content::import::{self, ImportError};
 use content::verify::{self, VerifyError};
 use content::{import::Progress as Imported, verify::Progress as Verified};
-use futures::{StreamExt as _, stream};
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use settings::document::{Cleanup, Content};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,14 +65,16 @@ struct Teller<T> {
     due: Instant,
 }
 
-impl<T> Teller<T> {
+impl<T: Send + 'static> Teller<T> {
     /// Tells it if it is time to; whether somebody listens still.
-    async fn tell(&mut self, always: bool, make: impl FnOnce() -> T) -> bool {
+    fn tell(&mut self, always: bool, make: impl FnOnce() -> T) -> BoxFuture<'static, bool> {
+        let to = self.to.clone();
         if !always && Instant::now() < self.due {
-            return !self.to.is_closed();
+            return future::ready(!to.is_closed()).boxed();
         }
         self.due = Instant::now() + TOLD_EVERY;
-        self.to.send(Ok(make())).await.is_ok()
+        let told = make();
+        async move { to.send(Ok(told)).await.is_ok() }.boxed()
     }
 }
 
@@ -211,9 +214,9 @@ impl ContentService for ContentAdmin {
         let site = self.reading.site.clone();
         let content = self.content.clone();
         Ok(self.answers(move |mut teller| async move {
-            let told = verify::verify(&site.store, &content, async |progress| {
+            let told = verify::verify(&site.store, &content, |progress| {
                 let always = !progress.found.is_empty();
-                teller.tell(always, || verified(progress, false)).await
+                teller.tell(always, || verified(progress, false))
             });
             let last = match told.await {
                 Ok(progress) => Ok(verified(&progress, true)),
@@ -237,7 +240,11 @@ impl ContentService for ContentAdmin {
         if request.directory.len() > MOST_PATH {
             return Err(Status::invalid_argument("the directory's name is too long"));
         }
-        tracing::info!(who = caller.name, directory = request.directory, "files are taken in");
+        tracing::info!(
+            who = caller.name,
+            directory = request.directory,
+            "files are taken in"
+        );
         let site = self.reading.site.clone();
         let content = self.content.clone();
         Ok(self.answers(move |mut teller| async move {
@@ -248,7 +255,7 @@ impl ContentService for ContentAdmin {
                 &site.ambient,
                 &directory,
                 request.dry_run,
-                async |progress| teller.tell(false, || imported(progress, false)).await,
+                |progress| teller.tell(false, || imported(progress, false)),
             );
             let last = match told.await {
                 Ok(progress) => Ok(imported(&progress, true)),

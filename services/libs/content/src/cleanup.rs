@@ -56,7 +56,9 @@ pub enum CleanError {
     #[error(transparent)]
     Store(#[from] Error),
     /// The store of content files.
-    #[error("the file {name} could not be removed from the content store: check its disk and its rights")]
+    #[error(
+        "the file {name} could not be removed from the content store: check its disk and its rights"
+    )]
     Files {
         /// Which.
         name: String,
@@ -107,7 +109,8 @@ pub async fn clean(
     while outcome.removed.files < u64::from(MOST) {
         let found = {
             let mut read = store.read().await?;
-            read.content_unneeded_since(before, AT_ONCE + skipped).await?
+            read.content_unneeded_since(before, AT_ONCE + skipped)
+                .await?
         };
         let new = found.into_iter().skip(skipped as usize);
         let mut any = false;

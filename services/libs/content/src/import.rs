@@ -6,6 +6,7 @@ use crate::{Content, ContentFile, ContentId, Files};
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use bytes::Bytes;
 use daemon::Ambient;
+use futures::future::BoxFuture;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ pub async fn import(
     ambient: &Ambient,
     directory: &Path,
     dry_run: bool,
-    mut tell: impl AsyncFnMut(&Progress) -> bool,
+    mut tell: impl FnMut(&Progress) -> BoxFuture<'static, bool> + Send,
 ) -> Result<Progress, ImportError> {
     if !directory.is_absolute() || !is_folder(directory.to_owned()).await {
         return Err(ImportError::Directory(directory.to_owned()));
@@ -94,12 +95,25 @@ pub async fn import(
         }
         for (path, size) in found {
             if progress.files >= MOST_FILES {
-                progress.problem(&path, "more files than one import looks at: import its folders one by one");
+                progress.problem(
+                    &path,
+                    "more files than one import looks at: import its folders one by one",
+                );
                 return Ok(progress);
             }
             progress.files += 1;
             progress.bytes += size;
-            match one(store, content.files(), ambient, &path, size, dry_run, &mut progress).await {
+            match one(
+                store,
+                content.files(),
+                ambient,
+                &path,
+                size,
+                dry_run,
+                &mut progress,
+            )
+            .await
+            {
                 Ok(()) => {}
                 Err(OneError::Store(error)) => return Err(error.into()),
                 Err(OneError::File(error)) => progress.problem(&path, error),

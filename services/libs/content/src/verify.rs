@@ -2,6 +2,7 @@
 
 use crate::Content;
 use crate::files::Verdict;
+use futures::future::BoxFuture;
 use store::content::ContentState;
 use store::{Error, Store};
 
@@ -34,7 +35,9 @@ pub enum VerifyError {
     #[error(transparent)]
     Store(#[from] Error),
     /// The store of content files.
-    #[error("the file {name} could not be read from the content store: check its disk and its rights")]
+    #[error(
+        "the file {name} could not be read from the content store: check its disk and its rights"
+    )]
     Files {
         /// Which.
         name: String,
@@ -50,7 +53,7 @@ pub enum VerifyError {
 pub async fn verify(
     store: &Store,
     content: &Content,
-    mut tell: impl AsyncFnMut(&Progress) -> bool,
+    mut tell: impl FnMut(&Progress) -> BoxFuture<'static, bool> + Send,
 ) -> Result<Progress, VerifyError> {
     let totals = store.read().await?.content_totals().await?;
     let mut progress = Progress {

@@ -369,7 +369,7 @@ impl Tx<'_> {
         };
         self.connection()
             .execute(
-                "update content_file set had = $2, attempts = attempts + 1, next_attempt = $3, last_error = $4, \
+                "update content_file set had = $2, attempts = attempts + $6, next_attempt = $3, last_error = $4, \
                  state = case when $5 = 3 then 3 else state end \
                  where sha1 = $1 and state in (1, 3)",
                 vec![
@@ -378,6 +378,7 @@ impl Tx<'_> {
                     failure.next_attempt.as_millisecond().into(),
                     shortened(failure.why).into(),
                     state.code().into(),
+                    i64::from(failure.counts).into(),
                 ],
             )
             .await?;
@@ -410,6 +411,8 @@ pub struct ContentFailure<'a> {
     pub next_attempt: Timestamp,
     /// Whether what came was not what the catalog says.
     pub quarantined: bool,
+    /// Whether it counts as an attempt: not where the source only has it not yet.
+    pub counts: bool,
 }
 
 impl Read<'_> {

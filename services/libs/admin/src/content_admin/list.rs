@@ -29,9 +29,7 @@ fn state_of(text: &str) -> Result<Option<ContentState>, Status> {
     }
     let found = states.into_iter().find(|state| state.name() == text);
     found.map(Some).ok_or_else(|| {
-        Status::invalid_argument(
-            "the state is none: use wanted, present, quarantined or unneeded",
-        )
+        Status::invalid_argument("the state is none: use wanted, present, quarantined or unneeded")
     })
 }
 
