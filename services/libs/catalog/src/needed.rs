@@ -17,7 +17,7 @@ use std::fmt;
 /// When the files of an update are downloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Download {
-    /// Never: licence terms only.
+    /// Never: licence terms at most.
     Never,
     /// When the update is approved for installation.
     Deferred,
@@ -30,6 +30,8 @@ pub enum Download {
 pub struct Policy {
     /// When files are downloaded.
     pub download: Download,
+    /// Whether licence terms are downloaded with each update.
+    pub terms: bool,
     /// Whether express installation files are downloaded besides the full files.
     pub express: bool,
 }

@@ -112,7 +112,12 @@ fn in_words(wants: &Wants) -> String {
     } else {
         "full"
     };
-    format!("{download} {express} {}", wants.languages)
+    let terms = if wants.policy.terms {
+        "terms"
+    } else {
+        "no-terms"
+    };
+    format!("{download} {terms} {express} {}", wants.languages)
 }
 
 impl Mark {

@@ -57,7 +57,7 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
         let mut names = changes.iter().map(|change| change.name.as_str());
         names.any(|name| name.starts_with("site.") && name.contains(part))
     };
-    let which = ["download", "express"];
+    let which = ["download", "licence-terms", "express"];
     if which
         .into_iter()
         .any(|field| changed(&format!("content.{field}")) || of_site(&format!(".content.{field}")))

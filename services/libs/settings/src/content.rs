@@ -26,7 +26,7 @@ const MOST_TIERS: usize = 8;
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum ContentDownload {
-    /// Never: updates only, and their licence terms.
+    /// Never: updates only.
     Never,
     /// When an update is approved for installation, or a downstream server asks.
     #[default]
@@ -51,8 +51,11 @@ impl ContentDownload {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Content {
     /// When the files of an update are downloaded: deferred until it is approved for installation, immediate,
-    /// or never. Licence terms are downloaded always, each when its update comes.
+    /// or never.
     pub download: ContentDownload,
+    /// Whether the texts of licence terms are downloaded when an update comes that has some, also where its other
+    /// files are not (yet).
+    pub licence_terms: bool,
     /// Whether express installation files are downloaded besides the full files.
     pub express: bool,
     /// Files that each site downloads at the same time.
@@ -75,6 +78,7 @@ impl Default for Content {
     fn default() -> Self {
         Self {
             download: ContentDownload::Deferred,
+            licence_terms: true,
             express: false,
             parallel_downloads: 4,
             maximum_transfer_rate: 0,
@@ -120,6 +124,7 @@ impl SiteContent {
     fn over(&self, below: &Content) -> Content {
         Content {
             download: self.download.unwrap_or(below.download),
+            licence_terms: below.licence_terms,
             express: self.express.unwrap_or(below.express),
             parallel_downloads: self.parallel_downloads.unwrap_or(below.parallel_downloads),
             maximum_transfer_rate: self
@@ -168,6 +173,7 @@ impl Content {
                 ContentDownload::Deferred => Download::Deferred,
                 ContentDownload::Immediate => Download::Immediate,
             },
+            terms: self.licence_terms,
             express: self.express,
         }
     }

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
 /// measurements.
-pub const EVERYTHING: &str = "[products]\neverything = true\n[approvals]\nrules = {}\n";
+pub const EVERYTHING: &str = "[products]\neverything = true\n[approvals]\nrules = {}\n\
+                              [content]\ndownload = \"never\"\nlicence-terms = false\n";
 
 /// The settings of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

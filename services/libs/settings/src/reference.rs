@@ -281,6 +281,11 @@ const NAMES: &[(&str, &str, &str)] = &[
         "WSUS: Update Files: Download update files to this server only when updates are approved; Do not store update files locally",
     ),
     (
+        "content.licence-terms",
+        "",
+        "- (WSUS: licence terms are downloaded with the synchronization)",
+    ),
+    (
         "content.express",
         "",
         "Update Files: Download both full files for all approved updates and express installation files; `ContentFileOption`",

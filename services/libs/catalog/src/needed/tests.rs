@@ -12,7 +12,11 @@ const DEFERRED: Policy = policy(Download::Deferred, false);
 const IMMEDIATE: Policy = policy(Download::Immediate, false);
 
 const fn policy(download: Download, express: bool) -> Policy {
-    Policy { download, express }
+    Policy {
+        download,
+        terms: true,
+        express,
+    }
 }
 
 fn update(number: u128) -> UpdateId {
@@ -159,6 +163,24 @@ fn a_site_needs_the_files_of_the_revision_that_is_approved() {
         assert_eq!(of(undecided, IMMEDIATE), [(2, immediate), (102, terms)]);
     }
     assert_eq!(of(Approval::Declined, IMMEDIATE), []);
+}
+
+#[test]
+fn licence_terms_are_needed_only_where_they_are_wanted() {
+    let quiet = Policy {
+        terms: false,
+        ..IMMEDIATE
+    };
+    let found = plan(
+        &two_revisions(),
+        &subject(INSTALL, 1, 2),
+        quiet,
+        &Wanted::All,
+    );
+    assert_eq!(
+        told(&found),
+        [(1, Reason::Approved), (2, Reason::Immediate)]
+    );
 }
 
 #[test]

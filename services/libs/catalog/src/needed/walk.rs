@@ -91,7 +91,7 @@ impl<'w> Walk<'w> {
         };
         let terms = ContentFile::of_licence(update, locations);
         for (terms, file) in terms.into_iter().zip(&update.eula_files) {
-            if self.wants.languages.takes(&file.language) {
+            if self.wants.policy.terms && self.wants.languages.takes(&file.language) {
                 self.add(terms, Reason::LicenceTerms);
             }
         }
