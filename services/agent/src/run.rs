@@ -9,6 +9,9 @@ use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
 use admin::{Catalog, Reading, Replica, credential, json};
 use anyhow::Context as _;
+use content::serve::ContentServer;
+use content::source::ParentSource;
+use content::{Content, Files, Parts};
 use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings, StatusId, phrases};
@@ -180,6 +183,13 @@ pub async fn run(
         )
         .await?,
     );
+    let content = Content::new(Parts {
+        store: store.clone(),
+        files: Files::open(&settings.site.content)?,
+        journal: site.journal.clone(),
+        ambient: ambient.clone(),
+        sources: vec![Arc::new(ParentSource::new(Arc::clone(&upstream)))],
+    });
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let tasks = TaskTracker::new();
@@ -222,11 +232,15 @@ pub async fn run(
             site_code: site.code.to_string(),
             stop: stop.clone(),
         });
+        let content_server = ContentServer::new(content.clone(), link.clone());
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
             SiteMetrics::new(site.clone(), Arc::clone(&children)),
-            |routes| replica.add_to(routes),
+            |routes| {
+                routes.add_service(content_server.into_service());
+                replica.add_to(routes);
+            },
         )
         .await?
         .merge(pages)
@@ -274,6 +288,7 @@ pub async fn run(
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
         condition: condition.subscribe(),
+        content: content.watch_state(),
     };
     let renewal = Renewal {
         site: site.clone(),
@@ -284,6 +299,7 @@ pub async fn run(
     };
     tasks.spawn(conditions.keep(condition, stop.clone()));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(content.work(stop.clone()));
     tasks.spawn(site.journal.clone().keep(stop.clone()));
     tasks.spawn(
         site.clone()

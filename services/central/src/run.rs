@@ -18,6 +18,9 @@ use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
 use admin::{Catalog, Reading, credential, json};
 use anyhow::Context as _;
+use content::serve::ContentServer;
+use content::source::HttpSource;
+use content::{Content, Files, Parts};
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings};
@@ -227,6 +230,13 @@ pub async fn run(
     };
     in_force.decide_by(decisions.clone());
     in_force.roll_out().await?;
+    let content = Content::new(Parts {
+        store: store.clone(),
+        files: Files::open(&settings.site.content)?,
+        journal: journal.clone(),
+        ambient: ambient.clone(),
+        sources: vec![Arc::new(HttpSource::new(None)?)],
+    });
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -281,11 +291,15 @@ pub async fn run(
         site_code: site.code.to_string(),
         stop: stop.clone(),
     });
+    let content_server = ContentServer::new(content.clone(), link.clone());
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
         SiteMetrics::new(site.clone(), Arc::clone(&children)),
-        |routes| admin.add_to(routes),
+        |routes| {
+            routes.add_service(content_server.into_service());
+            admin.add_to(routes);
+        },
     )
     .await?
     .merge(pages)
@@ -304,6 +318,7 @@ pub async fn run(
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
         condition: condition.subscribe(),
+        content: content.watch_state(),
     };
     tasks.spawn(sampling);
     tasks.spawn(listen::serve(
@@ -314,6 +329,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(content.work(stop.clone()));
     tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));

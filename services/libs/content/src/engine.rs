@@ -48,7 +48,7 @@ struct Engine {
 impl Content {
     /// Fetches what is wanted, until `stop` is told.
     pub async fn work(self, stop: CancellationToken) {
-        let limits = self.inner.parts.limits.clone();
+        let limits = self.inner.limits.subscribe();
         let engine = Engine {
             pace: Arc::new(Pace::new(limits)),
             telling: Telling::new(self.clone()),
@@ -67,7 +67,7 @@ impl Content {
 impl Engine {
     async fn work(mut self, stop: CancellationToken) {
         let mut nudged = self.content.inner.nudged.subscribe();
-        let mut limits = self.content.inner.parts.limits.clone();
+        let mut limits = self.content.inner.limits.subscribe();
         loop {
             nudged.borrow_and_update();
             limits.borrow_and_update();
@@ -92,10 +92,7 @@ impl Engine {
                     if changed.is_err() { break }
                     self.queue.clear();
                 }
-                changed = limits.changed() => if changed.is_err() {
-                    // Who set them is gone: they stay as they are.
-                    tokio::time::sleep(TELL).await;
-                },
+                changed = limits.changed() => if changed.is_err() { break },
                 Some(ended) = self.flights.join_next(), if !self.flights.is_empty() => {
                     match ended {
                         Ok((id, outcome)) => self.ended(id, outcome).await,
@@ -115,7 +112,7 @@ impl Engine {
     /// Why nothing is fetched, where that is so.
     fn waits(&self) -> String {
         let now = self.content.inner.parts.ambient.now();
-        let limits = self.content.inner.parts.limits.borrow();
+        let limits = self.content.inner.limits.borrow();
         if let Some(window) = limits.window.as_ref().filter(|window| !window.is_open(now)) {
             return format!(
                 "outside the time for it; the next begins at {}",
@@ -131,7 +128,7 @@ impl Engine {
         let parts = &self.content.inner.parts;
         let now = parts.ambient.now();
         let (open, parallel) = {
-            let limits = parts.limits.borrow();
+            let limits = self.content.inner.limits.borrow();
             (limits.open(now), limits.parallel.max(1))
         };
         if let Some((until, _)) = self.paused {
@@ -182,7 +179,7 @@ impl Engine {
 
     async fn ended(&mut self, id: ContentId, outcome: Outcome) {
         self.under_way.remove(&id);
-        let parallel = self.content.inner.parts.limits.borrow().parallel.max(1);
+        let parallel = self.content.inner.limits.borrow().parallel.max(1);
         match &outcome {
             Outcome::Stored { .. } | Outcome::Held => {
                 self.in_vain = 0;

@@ -5,7 +5,8 @@ mod bucket;
 mod directory;
 mod partial;
 
-pub use bucket::{BucketError, BucketSettings};
+pub use bucket::BucketError;
+pub use link::settings::ContentStore;
 pub use partial::{Finished, Partial};
 
 use crate::blocking::blocking;
@@ -27,20 +28,6 @@ const QUARANTINE: &str = ".quarantine";
 pub const MOST_QUARANTINED: usize = 8;
 /// Bytes that are read at once when a file is looked through.
 const STEP: u64 = 1 << 20;
-
-/// Where content files are to lie.
-#[derive(Debug, Clone)]
-pub enum Place {
-    /// A directory: folders `00` to `FF` below it.
-    Directory(PathBuf),
-    /// A bucket, and the directory for what is under way.
-    Bucket {
-        /// The bucket.
-        bucket: Box<BucketSettings>,
-        /// Where files lie until they are whole.
-        work: PathBuf,
-    },
-}
 
 /// The store of content files. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -108,12 +95,15 @@ impl Files {
     ///
     /// # Errors
     /// When the place cannot be used.
-    pub fn open(place: Place) -> Result<Self, OpenError> {
-        let (kept, work) = match place {
-            Place::Directory(path) => (Kept::Directory(Directory::new(path.clone())), path),
-            Place::Bucket { bucket, work } => (Kept::Bucket(Bucket::open(&bucket)?), work),
-        };
-        Self::with(kept, &work)
+    pub fn open(place: &ContentStore) -> Result<Self, OpenError> {
+        match place {
+            ContentStore::Directory(path) => {
+                Self::with(Kept::Directory(Directory::new(path.clone())), path)
+            }
+            ContentStore::Bucket(bucket) => {
+                Self::with(Kept::Bucket(Bucket::open(bucket)?), &bucket.work)
+            }
+        }
     }
 
     /// A store in a bucket that is handed in, for tests.

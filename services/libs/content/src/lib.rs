@@ -22,7 +22,7 @@ pub mod source;
 pub mod verify;
 
 pub use catalog::content::{ContentFile, ContentId};
-pub use files::{Files, Place};
+pub use files::{ContentStore, Files};
 pub use limits::{Limits, Window};
 pub use plane::{Content, Error, Parts};
 pub use router::router;

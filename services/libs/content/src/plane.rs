@@ -32,8 +32,6 @@ pub struct Parts {
     pub ambient: Ambient,
     /// Where files come from, the first one first.
     pub sources: Vec<Arc<dyn Source>>,
-    /// What bounds the fetching.
-    pub limits: watch::Receiver<Limits>,
 }
 
 /// The content of a site. Cheap to clone.
@@ -46,6 +44,7 @@ pub(crate) struct Inner {
     pub parts: Parts,
     pub transfers: Transfers,
     pub chunks: Chunks,
+    pub limits: watch::Sender<Limits>,
     pub nudged: watch::Sender<u64>,
     pub state: watch::Sender<ContentState>,
 }
@@ -82,6 +81,7 @@ impl Content {
             parts,
             transfers: Transfers::default(),
             chunks: Chunks::default(),
+            limits: watch::Sender::default(),
             nudged: watch::Sender::default(),
             state: watch::Sender::default(),
         };
@@ -102,6 +102,12 @@ impl Content {
     /// What there is to do, for reports.
     pub fn watch_state(&self) -> watch::Receiver<ContentState> {
         self.inner.state.subscribe()
+    }
+
+    /// Changes what bounds the fetching.
+    pub fn set_limits(&self, limits: Limits) {
+        let set = &self.inner.limits;
+        set.send_if_modified(|held| std::mem::replace(held, limits.clone()) != limits);
     }
 
     /// Has the table looked at: for who changed what is wanted.

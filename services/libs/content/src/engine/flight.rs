@@ -239,8 +239,8 @@ impl Flight {
         memory: &mut Memory,
     ) -> Result<(), Ended> {
         let open = {
-            let parts = &self.content.inner.parts;
-            parts.limits.borrow().open(parts.ambient.now())
+            let now = self.content.inner.parts.ambient.now();
+            self.content.inner.limits.borrow().open(now)
         };
         if self.stop.is_cancelled() || !open {
             return Err(Ended::Time);

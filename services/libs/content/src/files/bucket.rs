@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,23 +16,6 @@ use std::sync::Arc;
 const PART: usize = 8 << 20;
 /// Parts that are under way at the same time.
 const PARTS_AT_ONCE: usize = 4;
-
-/// A bucket, and how to sign in to it.
-#[derive(Debug, Clone)]
-pub struct BucketSettings {
-    /// Its address: `s3://bucket/prefix`.
-    pub url: String,
-    /// Where the store answers, where that is not Amazon.
-    pub endpoint: Option<String>,
-    /// Region; `us-east-1` unless given, which stores that have none take.
-    pub region: Option<String>,
-    /// Whether the endpoint may be a plain-text one.
-    pub allow_http: bool,
-    /// Name of the key.
-    pub access_key_id: String,
-    /// The key.
-    pub secret_access_key: SecretString,
-}
 
 /// A bucket that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +41,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub fn open(settings: &BucketSettings) -> Result<Self, BucketError> {
+    pub fn open(settings: &link::settings::Bucket) -> Result<Self, BucketError> {
         let bad = || BucketError::Address(settings.url.clone());
         let rest = settings.url.strip_prefix("s3://").ok_or_else(bad)?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -70,7 +53,12 @@ impl Bucket {
             .with_region(settings.region.as_deref().unwrap_or("us-east-1"))
             .with_access_key_id(&settings.access_key_id)
             .with_secret_access_key(settings.secret_access_key.expose_secret())
-            .with_allow_http(settings.allow_http);
+            .with_allow_http(
+                settings
+                    .endpoint
+                    .as_ref()
+                    .is_some_and(|endpoint| endpoint.starts_with("http://")),
+            );
         if let Some(endpoint) = &settings.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
