@@ -1,11 +1,15 @@
 //! The update files of this site: what is here, what is to come, and looking after it. Served alike at every site,
 //! each for itself.
 
+mod keeping;
 mod list;
+
+pub use keeping::{CleaningUp, planner};
 
 use crate::reading::{Answers, Reading, internal};
 use content::cleanup::{self, CleanError};
 use content::import::{self, ImportError};
+use content::plan::Planner;
 use content::verify::{self, VerifyError};
 use content::{import::Progress as Imported, verify::Progress as Verified};
 use futures::future::{self, BoxFuture};
@@ -33,8 +37,6 @@ const TOLD_EVERY: Duration = Duration::from_millis(250);
 const WAITING: usize = 8;
 /// Longest directory name that is taken.
 const MOST_PATH: usize = 4096;
-/// Licence terms that are counted as missing.
-const MOST_TERMS: u32 = 10_000;
 
 /// The service. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct ContentAdmin {
     pub reading: Reading,
     /// The content of this site.
     pub content: content::Content,
+    /// Which files are needed.
+    pub planner: Planner,
     /// The tasks of the process: what is under way is waited for at its end.
     pub tasks: TaskTracker,
 }
@@ -169,8 +173,8 @@ impl ContentService for ContentAdmin {
             let mut read = self.reading.site.store.read().await?;
             let totals = read.content_totals().await?;
             let (removable, _) = read.count_unneeded_content(before).await?;
-            let terms = read.missing_licence_terms(MOST_TERMS).await?;
-            Ok((totals, removable, terms.len() as u64))
+            let terms = read.missing_licence_terms().await?;
+            Ok((totals, removable, terms.files))
         };
         let (totals, removable, missing_licence_terms) = looked.await.map_err(internal)?;
         let window = content.window();

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use store::content::{ContentState, ContentSum};
 use store::{Error, Store};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Files that one clean-up removes at most.
@@ -164,7 +163,6 @@ pub async fn keep(
     content: Content,
     ambient: Ambient,
     rule: impl Fn() -> Rule + Send + Sync,
-    told: watch::Sender<Outcome>,
     stop: CancellationToken,
 ) {
     let mut wait = EVERY;
@@ -184,7 +182,6 @@ pub async fn keep(
                     let (files, bytes) = (outcome.removed.files, outcome.removed.bytes);
                     tracing::info!(files, bytes, "update files that nothing needs were removed");
                 }
-                told.send_replace(outcome);
                 EVERY
             }
             Err(error) => {

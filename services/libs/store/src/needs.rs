@@ -50,6 +50,17 @@ pub struct UnneededContent {
     pub bytes: u64,
 }
 
+/// Licence terms that are needed and not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MissingTerms {
+    /// Their texts.
+    pub files: u64,
+    /// Updates that have them.
+    pub updates: u64,
+    /// Texts that were not tried yet.
+    pub untried: u64,
+}
+
 fn code(reason: Reason) -> i64 {
     match reason {
         Reason::LicenceTerms => 0,
@@ -553,20 +564,25 @@ impl Read<'_> {
         ))
     }
 
-    /// Licence terms that are needed and not there, `most` at most.
+    /// Licence terms that are needed and not there.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn missing_licence_terms(&mut self, most: u32) -> Result<Vec<ContentFile>, Error> {
-        let rows = self
+    pub async fn missing_licence_terms(&mut self) -> Result<MissingTerms, Error> {
+        let row = self
             .connection()
-            .fetch(
-                "select f.sha1, f.sha256, f.size, f.name, f.url from content_file f where f.state in (1, 3) \
-                 and exists (select 1 from content_need n where n.sha1 = f.sha1 and n.reason = 0) \
-                 order by f.sha1 limit $1",
-                vec![i64::from(most).into()],
+            .fetch_one(
+                "select count(distinct f.sha1), count(distinct n.holder), \
+                 count(distinct case when f.attempts = 0 then f.sha1 end) \
+                 from content_file f join content_need n on n.sha1 = f.sha1 \
+                 where f.state in (1, 3) and n.reason = 0",
+                vec![],
             )
             .await?;
-        rows.iter().map(named).collect()
+        Ok(MissingTerms {
+            files: row.count(0)?,
+            updates: row.count(1)?,
+            untried: row.count(2)?,
+        })
     }
 }
