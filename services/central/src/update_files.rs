@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a synchronization waits for texts of licence terms.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long for those that did not come before.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How often it looks whether they came, unless it is told.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the password of the proxy is another.
@@ -71,14 +73,12 @@ impl WsusUpstream {
         tx.commit().await?;
         files.content.nudge();
         let mut state = files.content.watch_state();
-        let end = Instant::now() + PATIENCE;
-        let before = held.untried;
+        let first = held.untried > 0;
+        let end = Instant::now() + if first { PATIENCE } else { AGAIN };
         while held.files > 0 && Instant::now() < end {
-            // Those that were tried before are given one more time, those that are new their first.
+            // Outside the window, or while nothing can be asked, nothing comes.
             let waits = !state.borrow_and_update().waits.is_empty();
-            if waits
-                || (held.untried == 0 && (before > 0 || Instant::now() + PATIENCE - end > LOOK * 6))
-            {
+            if waits || (first && held.untried == 0) {
                 break;
             }
             tokio::select! {
