@@ -10,6 +10,7 @@ use std::process::Command;
 const ALL_LIBS: &[&str] = &[
     "admin",
     "catalog",
+    "content",
     "daemon",
     "dashboard",
     "hierarchy",
@@ -44,7 +45,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+            "catalog", "content", "daemon", "journal", "link", "settings", "store", "sync",
+            "trust", "wire",
+        ],
+    ),
+    (
+        "content",
+        &[
+            "catalog", "daemon", "journal", "link", "store", "sync", "wire", "wsus",
         ],
     ),
     (

@@ -41,6 +41,8 @@ fn check(name: &str, load: impl Fn(PathBuf) -> anyhow::Result<()>) {
             "postgres://headwater@localhost/headwater\n",
         )
         .unwrap();
+        let key = "aws_access_key_id = AKIA\naws_secret_access_key = secret\n";
+        std::fs::write(directory.path().join("content-key"), key).unwrap();
         std::fs::write(directory.path().join("microsoft-root-2011.pem"), "").unwrap();
         std::fs::copy(
             deploy("first-settings.toml"),

@@ -16,8 +16,12 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
-use admin::{Catalog, Reading, credential, json};
+use admin::content_admin::CleaningUp;
+use admin::{Catalog, ContentAdmin, Reading, credential, json};
 use anyhow::Context as _;
+use content::serve::ContentServer;
+use content::source::HttpSource;
+use content::{Content, Files, Parts};
 use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings};
@@ -45,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::seal::Sealer;
 use trust::tls::{self, HotCertificate};
+use wire::v1::content_service_server::ContentServiceServer;
 
 /// How long tasks may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -227,6 +232,17 @@ pub async fn run(
     };
     in_force.decide_by(decisions.clone());
     in_force.roll_out().await?;
+    let http = Arc::new(HttpSource::new(None)?);
+    let content = Content::new(Parts {
+        store: store.clone(),
+        files: Files::open(&settings.site.content)?,
+        journal: journal.clone(),
+        ambient: ambient.clone(),
+        sources: vec![Arc::clone(&http) as _],
+    });
+    let planner = ::admin::content_admin::planner(&site, in_force.watch_roll_out());
+    upstream.has_content(planner.clone(), content.clone());
+    let cleaner = cleaner.with_content(content.clone());
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -265,7 +281,17 @@ pub async fn run(
         alerts: alerts.clone(),
         notifier: notifier.clone(),
     };
-    let services = ::admin::services(|routes| admin.clone().add_to(routes));
+    let kept_content = ContentAdmin {
+        planner: planner.clone(),
+        content: content.clone(),
+        reading: admin.reading.clone(),
+        tasks: tasks.clone(),
+    };
+    kept_content.keep(CleaningUp::WithTheRest, &stop);
+    let services = ::admin::services(|routes| {
+        admin.clone().add_to(routes);
+        routes.add_service(ContentServiceServer::new(kept_content.clone()));
+    });
     let (pages, sampling) = dashboard::router(dashboard::Parts {
         api: services.clone(),
         pulse: dashboard::Pulse {
@@ -281,11 +307,16 @@ pub async fn run(
         site_code: site.code.to_string(),
         stop: stop.clone(),
     });
+    let content_server = ContentServer::new(content.clone(), link.clone());
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
         SiteMetrics::new(site.clone(), Arc::clone(&children)),
-        |routes| admin.add_to(routes),
+        |routes| {
+            routes.add_service(content_server.into_service());
+            routes.add_service(ContentServiceServer::new(kept_content));
+            admin.add_to(routes);
+        },
     )
     .await?
     .merge(pages)
@@ -304,6 +335,7 @@ pub async fn run(
         locale: settings.site.locale,
         settings_version: in_force.watch_version(),
         condition: condition.subscribe(),
+        content: content.watch_state(),
     };
     tasks.spawn(sampling);
     tasks.spawn(listen::serve(
@@ -314,6 +346,8 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    tasks.spawn(content.work(stop.clone()));
+    tasks.spawn(Arc::clone(&upstream).keep_files_proxy(http, stop.clone()));
     tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));

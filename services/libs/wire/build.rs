@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "run",
         "settings",
         "access",
+        "content_admin",
+        "content",
     ]
     .map(|name| format!("headwater/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;
@@ -29,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".headwater.v1.Change")
         .bytes(".headwater.v1.PullResponse")
         .bytes(".headwater.v1.FetchItemsResponse")
+        .bytes(".headwater.v1.FetchContentResponse")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -75,6 +75,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("CatalogService/ListUpdates", VIEWERS),
     ("CleanupService/GetCleanupReport", VIEWERS),
     ("CleanupService/RunCleanup", OPERATORS),
+    ("ContentLinkService/FetchContent", CHILDREN),
     ("EnrollmentService/Join", NEWCOMERS),
     ("HierarchyService/CreateJoinToken", ADMINISTRATORS),
     ("HierarchyService/GetSource", VIEWERS),

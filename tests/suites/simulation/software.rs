@@ -10,7 +10,7 @@ use catalog::{PointId, SiteKind};
 use central::settings::FirstSettings;
 use jiff::Timestamp;
 use link::dial;
-use link::settings::SiteSettings;
+use link::settings::{ContentStore, SiteSettings};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -376,6 +376,7 @@ impl Shared {
         let data_dir = self.directory(site);
         let pace = &self.pace;
         SiteSettings {
+            content: ContentStore::within(&data_dir),
             site_code: Some(site),
             database: Location::Directory(data_dir.clone()),
             data_dir,

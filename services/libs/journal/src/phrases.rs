@@ -248,6 +248,19 @@ pub fn sync_time(took: Duration) -> String {
     format!("Sync time: {days}d{hours:02}h{minutes:02}m{seconds:02}s")
 }
 
+/// A duration in the form of the log.
+pub fn duration(took: Duration) -> String {
+    sync_time(took).replace("Sync time: ", "")
+}
+
+/// How far the synchronization of content is.
+pub fn content_progress(files: u64, bytes: u64, rate: u64, left: Option<Duration>) -> String {
+    let left = left.map_or_else(String::new, |left| format!(", about {}", duration(left)));
+    format!(
+        "sync: SMS synchronizing content, {files} files with {bytes} bytes to go, {rate} bytes/s{left}"
+    )
+}
+
 /// Replicas follow, one at a time.
 pub fn replicas_started() -> String {
     "Synchronizing replica WSUS servers".to_owned()

@@ -259,8 +259,8 @@ catalogue! {
     /// ISTR0 who, ISTR1 updates.
     LicenceAccepted = 9042 Information "licence terms accepted", "{0} accepted the licence terms of {1}", "", "";
     /// ISTR0 who, ISTR1 declined as expired, ISTR2 declined as superseded, ISTR3 revisions removed, ISTR4 entries of
-    /// history, ISTR5 left over.
-    CleanupDone = 9045 Information "clean-up done", "the clean-up by {0} declined {1} expired and {2} superseded updates, removed {3} unused revisions and {4} old entries of the history; {5} are left for the next", "", "";
+    /// history, ISTR5 left over, ISTR6 update files removed.
+    CleanupDone = 9045 Information "clean-up done", "the clean-up by {0} declined {1} expired and {2} superseded updates, removed {3} unused revisions {4} old entries of the history and {6} update files; {5} are left for the next", "", "";
     /// ISTR0 who, ISTR1 reason.
     CleanupFailed = 9046 Warning "clean-up broken off", "the clean-up by {0} was broken off: {1}",
         "The database failed, or the site was stopped.",
@@ -330,6 +330,18 @@ catalogue! {
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.
     AccessTokenRevoked = 9081 Information "access token revoked", "the access token {0} was revoked by {1}", "", "";
+    /// ISTR0 files to go, ISTR1 bytes to go.
+    ContentSyncStarted = 9100 Information "content synchronization started", "content synchronization started: {0} files to go, {1} bytes", "", "";
+    /// ISTR0 files that came, ISTR1 their bytes, ISTR2 how long it took.
+    ContentSyncDone = 9101 Information "content synchronization done", "content synchronization done: {0} files came, {1} bytes, in {2}; every file that is needed is here", "", "";
+    /// ISTR0 file, ISTR1 attempts, ISTR2 reason.
+    ContentFileFailed = 9102 Warning "content file did not come", "content file {0} did not come in {1} attempts: {2}",
+        "The source does not have the file, cannot be reached, or the content store of this site takes nothing in.",
+        "Read the reason. At a child site look whether the parent has the file (headwater content status there); at the top-level site look at the network, the proxy and the source. The file is tried again by itself, at most an hour after the last time.";
+    /// ISTR0 file, ISTR1 source, ISTR2 in what it differs.
+    ContentFileRefused = 9103 Warning "content file refused", "content file {0}, as it came from {1}, is not what the signed catalog says: {2}",
+        "What the source has is damaged or was altered, or something on the way altered it, such as a proxy that answers with a page of its own.",
+        "The file was put aside (.quarantine in the content store) and is fetched again by itself, where there is another source from that. If it happens again, compare the file at the source with the catalog (headwater content verify at the parent), and look at proxies on the way.";
 }
 
 impl StatusId {
@@ -359,7 +371,7 @@ mod tests {
         for id in StatusId::ALL {
             assert_eq!(StatusId::from_number(id.number()), Some(*id));
             let number = id.number();
-            assert!((6700..=6711).contains(&number) || (9000..=9099).contains(&number));
+            assert!((6700..=6711).contains(&number) || (9000..=9199).contains(&number));
         }
         assert_eq!(StatusId::from_number(1), None);
     }

@@ -92,6 +92,20 @@ impl LinkService {
         }
     }
 
+    /// The child that calls, if it may, and what is told when it is removed or the site stops: for services beside
+    /// this one that children call ([`cut_off`]).
+    ///
+    /// # Errors
+    /// When it may not.
+    pub async fn admitted<T>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<(PointId, CancellationToken, CancellationToken), Status> {
+        let removed = self.removal(request)?;
+        let child = self.child(request).await?;
+        Ok((child, self.stop.clone(), removed))
+    }
+
     /// Told when the child that calls is removed from now on.
     fn removal<T>(&self, request: &Request<T>) -> Result<CancellationToken, Status> {
         let child = Peer::of(request)?.certified()?.identity.site;

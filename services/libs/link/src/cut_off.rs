@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 /// The answers of `stream` until one of the tokens is told; then why there are no more.
-pub(crate) fn cut_off<T: Send + 'static>(
+pub fn cut_off<T: Send + 'static>(
     stream: impl Stream<Item = Result<T, Status>> + Send + 'static,
     stop: CancellationToken,
     removed: CancellationToken,

@@ -2,6 +2,7 @@
 
 use crate::VERSION;
 use crate::condition::Condition;
+use crate::content::ContentState;
 use crate::site::Site;
 use catalog::PointId;
 use catalog::language::Language;
@@ -34,6 +35,8 @@ pub struct Place {
     pub settings_version: watch::Receiver<u64>,
     /// Certificate and disk.
     pub condition: watch::Receiver<Condition>,
+    /// Content files.
+    pub content: watch::Receiver<ContentState>,
 }
 
 /// Makes the site's report whenever its engine or its catalog moved, until `stop` is told.
@@ -65,6 +68,7 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
         let positions_now = site.store.positions();
         let condition = *place.condition.borrow_and_update();
         let (valid_from, expires) = condition.certificate.unzip();
+        let content = place.content.borrow_and_update().clone();
         let report = SiteReport {
             site_code: site.code.to_string(),
             site_kind: site.kind.name().to_owned(),
@@ -108,6 +112,16 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             certificate_expires: expires.map(from_timestamp),
             disk_free: condition.disk.map_or(0, |room| room.free),
             disk_total: condition.disk.map_or(0, |room| room.total),
+            content_files: content.files,
+            content_bytes: content.bytes,
+            content_files_to_go: content.files_to_go,
+            content_bytes_to_go: content.bytes_to_go,
+            content_bytes_per_second: content.bytes_per_second,
+            content_done_at: content.done_at.map(from_timestamp),
+            content_failing: content.failing,
+            content_quarantined: content.quarantined,
+            content_waits: content.waits,
+            content_received_bytes: content.received,
         };
         site.reports.put(site.code, report);
         tokio::select! {
@@ -115,6 +129,7 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             changed = positions.changed() => if changed.is_err() { return },
             changed = place.settings_version.changed() => if changed.is_err() { return },
             changed = place.condition.changed() => if changed.is_err() { return },
+            changed = place.content.changed() => if changed.is_err() { return },
             changed = parent.changed() => if changed.is_err() { return },
             () = stop.cancelled() => return,
         }

@@ -3,6 +3,10 @@
 //!
 //! One file format serves all kinds of sites; a key that means nothing for the kind is refused.
 
+mod content;
+
+pub use content::{Bucket, ContentFlags, ContentStore};
+
 use anyhow::{Context as _, bail};
 use catalog::PointId;
 use catalog::language::Language;
@@ -114,6 +118,9 @@ pub struct SiteFlags {
         help_heading = "Log"
     )]
     pub otlp_endpoint: Option<String>,
+    /// Where content files are kept.
+    #[command(flatten)]
+    pub content: ContentFlags,
 }
 
 fn format(text: &str) -> Result<Format, String> {
@@ -140,6 +147,10 @@ pub struct SiteFile {
     retry_most: Option<Period>,
     max_log_size: Option<ByteSize>,
     json_log: bool,
+    content_store: Option<String>,
+    content_store_endpoint: Option<String>,
+    content_store_region: Option<String>,
+    content_store_key_file: Option<ConfigPath>,
     telemetry: telemetry::Settings,
     /// Top-level site: its kind.
     pub site_kind: Option<String>,
@@ -232,6 +243,8 @@ pub struct SiteSettings {
     pub max_log_bytes: u64,
     /// Whether logs are written as JSON lines, too.
     pub json_log: bool,
+    /// Where content files are kept.
+    pub content: ContentStore,
     /// What is told on stderr, and where traces go.
     pub telemetry: telemetry::Settings,
 }
@@ -293,6 +306,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         }
     }
     let settings = SiteSettings {
+        content: ContentStore::load(flags, &file, &data_dir)?,
         site_code,
         data_dir,
         database,

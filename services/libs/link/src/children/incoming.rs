@@ -30,6 +30,7 @@ fn clip(text: &mut String, most: usize) {
 /// Cuts what a report says to its bounds.
 pub(super) fn bound_report(report: &mut SiteReport) {
     clip(&mut report.last_error, MAX_REPORT_ERROR);
+    clip(&mut report.content_waits, MAX_REPORT_ERROR);
     for text in [
         &mut report.site_kind,
         &mut report.version,

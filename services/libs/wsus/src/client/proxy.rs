@@ -81,6 +81,18 @@ impl Proxy {
         self.way().map(drop)
     }
 
+    /// The proxy for what else is fetched through it.
+    ///
+    /// # Errors
+    /// See [`ProxyRefusal`].
+    pub fn for_reqwest(&self) -> Result<reqwest::Proxy, ProxyRefusal> {
+        let proxy = self.way()?.for_reqwest();
+        proxy.map_err(|_| ProxyRefusal::Host {
+            host: self.host.clone(),
+            reason: "it is no part of an address",
+        })
+    }
+
     /// What is done with it.
     pub(super) fn way(&self) -> Result<Way, ProxyRefusal> {
         if self.port == 0 {

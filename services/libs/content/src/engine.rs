@@ -1,0 +1,217 @@
+//! Fetching what is wanted: looks at the table, does what is missing, and may be stopped at any point.
+
+mod flight;
+mod telling;
+
+use crate::limits::Pace;
+use crate::plane::Content;
+use catalog::content::ContentId;
+use flight::{Flight, Outcome};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use store::content::ContentRow;
+use telling::Telling;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often the table is looked at without a nudge.
+const POLL: Duration = Duration::from_secs(60);
+/// How often the state is told while files come.
+const TELL: Duration = Duration::from_secs(2);
+/// Files that are read from the table at once.
+const QUEUE: u32 = 64;
+/// Longest pause, where the source cannot be asked at all or gives nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// The first such pause; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Files in a row that bring nothing, for each that is fetched at the same time, before there is a pause.
+const IN_VAIN: usize = 3;
+
+/// The reconciler.
+struct Engine {
+    content: Content,
+    pace: Arc<Pace>,
+    flights: JoinSet<(ContentId, Outcome)>,
+    under_way: HashSet<ContentId>,
+    queue: VecDeque<ContentRow>,
+    telling: Telling,
+    /// Files in a row that brought nothing.
+    in_vain: usize,
+    /// Pauses in a row.
+    pauses: u32,
+    /// Until when nothing new is begun, and why.
+    paused: Option<(Instant, String)>,
+}
+
+impl Content {
+    /// Fetches what is wanted, until `stop` is told.
+    pub async fn work(self, stop: CancellationToken) {
+        let limits = self.inner.limits.subscribe();
+        let engine = Engine {
+            pace: Arc::new(Pace::new(limits)),
+            telling: Telling::new(self.clone()),
+            content: self,
+            flights: JoinSet::new(),
+            under_way: HashSet::new(),
+            queue: VecDeque::new(),
+            in_vain: 0,
+            pauses: 0,
+            paused: None,
+        };
+        engine.work(stop).await;
+    }
+}
+
+impl Engine {
+    async fn work(mut self, stop: CancellationToken) {
+        let mut nudged = self.content.inner.nudged.subscribe();
+        let mut limits = self.content.inner.limits.subscribe();
+        loop {
+            nudged.borrow_and_update();
+            limits.borrow_and_update();
+            let next = match self.begin_some(&stop).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(%error, "what content is wanted cannot be read");
+                    POLL
+                }
+            };
+            let waits = self.waits();
+            if let Err(error) = self.telling.tell(waits).await {
+                tracing::error!(%error, "how much content is there cannot be read");
+            }
+            let tell = match self.under_way.is_empty() {
+                true => POLL,
+                false => TELL,
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = nudged.changed() => {
+                    if changed.is_err() { break }
+                    self.queue.clear();
+                }
+                changed = limits.changed() => if changed.is_err() { break },
+                Some(ended) = self.flights.join_next(), if !self.flights.is_empty() => {
+                    match ended {
+                        Ok((id, outcome)) => self.ended(id, outcome).await,
+                        Err(error) => {
+                            tracing::error!(%error, "fetching a content file ended in a panic");
+                            self.flights.shutdown().await;
+                            self.under_way.clear();
+                        }
+                    }
+                }
+                () = tokio::time::sleep(next.min(tell)) => {}
+            }
+        }
+        self.flights.shutdown().await;
+    }
+
+    /// Why nothing is fetched, where that is so.
+    fn waits(&self) -> String {
+        let now = self.content.inner.parts.ambient.now();
+        let limits = self.content.inner.limits.borrow();
+        if let Some(window) = limits.window.as_ref().filter(|window| !window.is_open(now)) {
+            return format!(
+                "outside the time for it; the next begins at {}",
+                window.opens(now)
+            );
+        }
+        let paused = self.paused.as_ref().filter(|_| self.under_way.is_empty());
+        paused.map(|(_, why)| why.clone()).unwrap_or_default()
+    }
+
+    /// Begins to fetch what has its turn, as much as may be at the same time. How long to wait for more.
+    async fn begin_some(&mut self, stop: &CancellationToken) -> Result<Duration, store::Error> {
+        let parts = &self.content.inner.parts;
+        let now = parts.ambient.now();
+        let (open, parallel) = {
+            let limits = self.content.inner.limits.borrow();
+            (limits.open(now), limits.parallel.max(1))
+        };
+        if let Some((until, _)) = self.paused {
+            let left = until.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Ok(left);
+            }
+            self.paused = None;
+        }
+        if !open {
+            return Ok(POLL);
+        }
+        let mut looked = false;
+        while self.under_way.len() < parallel {
+            let Some(row) = self.queue.pop_front() else {
+                if looked {
+                    break;
+                }
+                looked = true;
+                let most = QUEUE + u32::try_from(self.under_way.len()).unwrap_or(QUEUE);
+                let mut read = parts.store.read().await?;
+                self.queue = read.content_to_fetch(most, now).await?.into();
+                let held = &self.under_way;
+                self.queue.retain(|row| !held.contains(&row.file.id()));
+                if self.queue.is_empty() {
+                    let next = read.next_content_attempt().await?;
+                    let left = next.map(|next| now.duration_until(next).unsigned_abs());
+                    // Those that are under way have their turn, too.
+                    let idle = self.under_way.is_empty();
+                    return Ok(left.filter(|_| idle).map_or(POLL, |left| left.min(POLL)));
+                }
+                continue;
+            };
+            let id = row.file.id();
+            if self.under_way.insert(id) {
+                let flight = Flight {
+                    content: self.content.clone(),
+                    pace: Arc::clone(&self.pace),
+                    stop: stop.clone(),
+                };
+                self.telling.began().await;
+                self.flights
+                    .spawn(async move { (id, flight.fetch(row).await) });
+            }
+        }
+        Ok(POLL)
+    }
+
+    async fn ended(&mut self, id: ContentId, outcome: Outcome) {
+        self.under_way.remove(&id);
+        let parallel = self.content.inner.limits.borrow().parallel.max(1);
+        match &outcome {
+            Outcome::Stored { .. } | Outcome::Held => {
+                self.in_vain = 0;
+                self.pauses = 0;
+            }
+            Outcome::Away(why) => self.pause(why.clone()),
+            Outcome::Failed { why, .. } => {
+                self.in_vain += 1;
+                if self.in_vain >= IN_VAIN * parallel {
+                    self.pause(why.clone());
+                }
+            }
+            Outcome::Quarantined { .. } | Outcome::Later => {}
+        }
+        self.telling.ended(id, &outcome).await;
+    }
+
+    fn pause(&mut self, why: String) {
+        if self.paused.is_some() {
+            return;
+        }
+        let doubled =
+            FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX));
+        let pause = self
+            .content
+            .inner
+            .parts
+            .ambient
+            .jitter(doubled.min(LONGEST_PAUSE));
+        self.pauses += 1;
+        self.in_vain = 0;
+        self.queue.clear();
+        self.paused = Some((Instant::now() + pause, why));
+    }
+}

@@ -1,0 +1,371 @@
+//! Fetching one file: from where it stands, from one source after the other, part by part.
+
+use crate::CHUNK;
+use crate::digest::Mismatch;
+use crate::files::{Finished, Partial, Verdict};
+use crate::limits::Pace;
+use crate::plane::Content;
+use crate::source::{Memory, Source, SourceError};
+use crate::transfers::Transfer;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use store::content::{ContentFailure, ContentRow};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Bytes that are written at once.
+const WRITE: usize = 256 << 10;
+/// How long a source may be silent.
+const SILENCE: Duration = Duration::from_secs(90);
+/// How long a source may take for one part, all its pauses together.
+const SLOWEST_PART: Duration = Duration::from_secs(15 * 60);
+/// Times that one source may break off a file in one attempt, if each time something came.
+const BREAKS: u32 = 20;
+/// How long an attempt goes on asking a source that has a file not yet.
+const NOT_YET: Duration = Duration::from_secs(60);
+/// Pause between two such questions.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Wait after a first attempt that failed; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+/// Longest wait between two attempts.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Wait for a source that has a file not yet.
+const NOT_YET_WAIT: Duration = Duration::from_secs(15);
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It came, and lies in the store.
+    Stored {
+        /// From where.
+        source: String,
+        /// Its length.
+        size: u64,
+    },
+    /// It lay in the store already.
+    Held,
+    /// It did not come.
+    Failed {
+        /// Why.
+        why: String,
+        /// How often that was so.
+        attempts: u32,
+    },
+    /// What came is not what the catalog says.
+    Quarantined {
+        /// From where.
+        source: String,
+        /// In what it differs.
+        mismatch: Mismatch,
+    },
+    /// The source cannot be asked at all.
+    Away(String),
+    /// Somebody else brings it, or it is not the time: it is tried again later.
+    Later,
+}
+
+/// Why fetching from one source ended before the file's end.
+enum Ended {
+    Source(SourceError),
+    Disk(io::Error),
+    /// The site stops, or the time for it is over.
+    Time,
+}
+
+impl From<SourceError> for Ended {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// One attempt to fetch one file.
+pub(super) struct Flight {
+    pub content: Content,
+    pub pace: Arc<Pace>,
+    pub stop: CancellationToken,
+}
+
+impl Flight {
+    /// Fetches a file, and notes in the table what became of it.
+    pub async fn fetch(self, row: ContentRow) -> Outcome {
+        let transfer = self.content.inner.transfers.begin(row.file.id(), row.had);
+        let (outcome, had) = self.attempt(&row, &transfer).await;
+        if let Err(error) = self.note(&row, &outcome, had).await {
+            tracing::error!(%error, file = %row.file.id(), "what became of a content file cannot be noted");
+        }
+        // Who waits for its bytes looks at the table when it ends.
+        drop(transfer);
+        outcome
+    }
+
+    async fn attempt(&self, row: &ContentRow, transfer: &Transfer) -> (Outcome, u64) {
+        let failed = |error: &io::Error| Outcome::Failed {
+            why: format!("the content store failed: {error}"),
+            attempts: row.attempts + 1,
+        };
+        let files = self.content.files();
+        let file = &row.file;
+        let Some(claim) = files.claim(file.id()) else {
+            return (Outcome::Later, row.had);
+        };
+        match files.look_through(file).await {
+            Ok(Verdict::Good) => return (Outcome::Held, file.size),
+            Ok(Verdict::Missing) => {}
+            Ok(Verdict::Bad(_)) => {
+                if let Err(error) = files.put_aside(&claim, file).await {
+                    return (failed(&error), row.had);
+                }
+            }
+            Err(error) => return (failed(&error), row.had),
+        }
+        let mut partial = match files.partial(claim, file).await {
+            Ok(partial) => partial,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return (Outcome::Later, row.had);
+            }
+            Err(error) => return (failed(&error), row.had),
+        };
+        transfer.has(partial.had());
+        let sources = &self.content.inner.parts.sources;
+        let mut outcome = Outcome::Failed {
+            why: "there is no source that has it: the catalog has no address for it".to_owned(),
+            attempts: row.attempts + 1,
+        };
+        // Each attempt begins with another one, so that who sends rubbish does not send it again and again.
+        let usable: Vec<_> = sources
+            .iter()
+            .filter(|source| source.may_have(file))
+            .collect();
+        let first = match usable.len() {
+            0 => 0,
+            count => row.attempts as usize % count,
+        };
+        let turns = usable.iter().cycle().skip(first).take(usable.len());
+        for source in turns {
+            let name = source.name(file);
+            let ended = self.from(source.as_ref(), &mut partial, transfer).await;
+            let had = partial.had();
+            match ended {
+                Ok(()) => {}
+                Err(Ended::Time) => return (Outcome::Later, had),
+                Err(Ended::Disk(error)) => return (failed(&error), had),
+                Err(Ended::Source(SourceError::Away(why))) => {
+                    if !matches!(outcome, Outcome::Quarantined { .. }) {
+                        outcome = Outcome::Away(format!("{name}: {why}"));
+                    }
+                    continue;
+                }
+                Err(Ended::Source(error)) => {
+                    if !matches!(outcome, Outcome::Quarantined { .. }) {
+                        let counts = u32::from(!matches!(error, SourceError::NotYet(_)));
+                        outcome = Outcome::Failed {
+                            why: format!("{name}: {error}"),
+                            attempts: row.attempts + counts,
+                        };
+                    }
+                    continue;
+                }
+            }
+            let size = file.size;
+            match partial.finish().await {
+                Ok(Finished::Stored) => return (Outcome::Stored { source: name, size }, size),
+                Ok(Finished::Quarantined(mismatch)) => {
+                    transfer.has(0);
+                    outcome = Outcome::Quarantined {
+                        source: name,
+                        mismatch,
+                    };
+                }
+                Err(error) => return (failed(&error), had),
+            }
+            // The next source begins at the beginning.
+            let Some(claim) = files.claim(file.id()) else {
+                return (outcome, 0);
+            };
+            partial = match files.partial(claim, file).await {
+                Ok(partial) => partial,
+                Err(error) => return (failed(&error), 0),
+            };
+        }
+        let had = partial.had();
+        (outcome, had)
+    }
+
+    /// Fetches from one source to the file's end.
+    async fn from(
+        &self,
+        source: &dyn Source,
+        partial: &mut Partial,
+        transfer: &Transfer,
+    ) -> Result<(), Ended> {
+        let mut memory = Memory::default();
+        let mut breaks = 0;
+        let begin = Instant::now();
+        while partial.had() < partial.file().size {
+            let before = partial.had();
+            let ended = self.part(source, partial, transfer, &mut memory).await;
+            match ended {
+                Ok(()) => {}
+                Err(Ended::Source(SourceError::Changed(_))) if breaks < BREAKS => {
+                    breaks += 1;
+                    partial.begin_anew().await.map_err(Ended::Disk)?;
+                    transfer.has(0);
+                }
+                Err(Ended::Source(SourceError::Broken(_)))
+                    if partial.had() > before && breaks < BREAKS =>
+                {
+                    breaks += 1;
+                }
+                Err(Ended::Source(SourceError::NotYet(_))) if begin.elapsed() < NOT_YET => {
+                    let pause = self.content.inner.parts.ambient.jitter(ASK_AGAIN);
+                    tokio::time::sleep(pause).await;
+                }
+                Err(ended) => return Err(ended),
+            }
+        }
+        Ok(())
+    }
+
+    /// Fetches from where the file stands to the end of a part.
+    async fn part(
+        &self,
+        source: &dyn Source,
+        partial: &mut Partial,
+        transfer: &Transfer,
+        memory: &mut Memory,
+    ) -> Result<(), Ended> {
+        let open = {
+            let now = self.content.inner.parts.ambient.now();
+            self.content.inner.limits.borrow().open(now)
+        };
+        if self.stop.is_cancelled() || !open {
+            return Err(Ended::Time);
+        }
+        let (from, size) = (partial.had(), partial.file().size);
+        let end = ((from / CHUNK + 1) * CHUNK).min(size);
+        let file = partial.file().clone();
+        let answer = source.fetch(&file, from..end, memory);
+        let silent = || SourceError::Broken("it fell silent".to_owned());
+        let answer = tokio::time::timeout(SILENCE, answer).await;
+        let mut pieces = answer.map_err(|_| silent())??;
+        let mut buffer = BytesMut::new();
+        let mut waited = Duration::ZERO;
+        let mut part_end = end;
+        let ended = loop {
+            let begin = Instant::now();
+            let piece = match tokio::time::timeout(SILENCE, pieces.next()).await {
+                Ok(Some(Ok(piece))) => piece,
+                Ok(Some(Err(error))) => break Err(Ended::Source(error)),
+                Ok(None) => break Ok(()),
+                Err(_) => break Err(Ended::Source(silent())),
+            };
+            let came = partial.had() + (buffer.len() + piece.len()) as u64;
+            if came > size {
+                let why = "it sent more than the catalog says the file has".to_owned();
+                break Err(Ended::Source(SourceError::Refused(why)));
+            }
+            // Who knows no ranges goes on; each part has its time.
+            if came > part_end {
+                part_end = ((came / CHUNK + 1) * CHUNK).min(size);
+                waited = Duration::ZERO;
+            }
+            waited += begin.elapsed();
+            if waited > SLOWEST_PART {
+                let why = "it is too slow".to_owned();
+                break Err(Ended::Source(SourceError::Broken(why)));
+            }
+            self.pace.take(piece.len()).await;
+            transfer.received(piece.len() as u64);
+            buffer.extend_from_slice(&piece);
+            if buffer.len() >= WRITE {
+                self.write(partial, transfer, &mut buffer).await?;
+            }
+            if self.stop.is_cancelled() {
+                break Err(Ended::Time);
+            }
+        };
+        self.write(partial, transfer, &mut buffer).await?;
+        ended?;
+        match partial.had() > from {
+            true => Ok(()),
+            false => Err(SourceError::Broken("it sent nothing".to_owned()).into()),
+        }
+    }
+
+    async fn write(
+        &self,
+        partial: &mut Partial,
+        transfer: &Transfer,
+        buffer: &mut BytesMut,
+    ) -> Result<(), Ended> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let bytes: Bytes = buffer.split().freeze();
+        partial.append(bytes).await.map_err(Ended::Disk)?;
+        transfer.has(partial.had());
+        Ok(())
+    }
+
+    async fn note(
+        &self,
+        row: &ContentRow,
+        outcome: &Outcome,
+        had: u64,
+    ) -> Result<(), store::Error> {
+        let parts = &self.content.inner.parts;
+        let now = parts.ambient.now();
+        let sha1 = &row.file.sha1;
+        // What a loss of power undoes is found out and done again.
+        let mut tx = parts.store.begin_repeatable().await?;
+        let failure = match outcome {
+            Outcome::Stored { .. } | Outcome::Held => {
+                tx.content_came(sha1, now).await?;
+                return tx.commit().await;
+            }
+            Outcome::Failed { why, attempts } => ContentFailure {
+                why,
+                had,
+                next_attempt: match *attempts > row.attempts {
+                    true => self.after(now, FIRST_WAIT, row.attempts),
+                    false => self.after(now, NOT_YET_WAIT, 0),
+                },
+                quarantined: false,
+                counts: *attempts > row.attempts,
+            },
+            Outcome::Quarantined { source, mismatch } => ContentFailure {
+                why: &format!("what came from {source} was refused: {mismatch}"),
+                had,
+                next_attempt: self.after(now, FIRST_WAIT, row.attempts),
+                quarantined: true,
+                counts: true,
+            },
+            Outcome::Away(_) | Outcome::Later => ContentFailure {
+                why: &row.last_error,
+                had,
+                next_attempt: self.after(now, ASK_AGAIN, 0),
+                quarantined: false,
+                counts: false,
+            },
+        };
+        tx.content_failed(sha1, &failure).await?;
+        tx.commit().await
+    }
+
+    /// When to try again after so many attempts.
+    fn after(&self, now: Timestamp, first: Duration, attempts: u32) -> Timestamp {
+        let doubled = first.saturating_mul(1_u32.checked_shl(attempts).unwrap_or(u32::MAX));
+        let wait = self
+            .content
+            .inner
+            .parts
+            .ambient
+            .jitter(doubled.min(LONGEST_WAIT));
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_hours(1));
+        now.checked_add(wait).unwrap_or(now)
+    }
+}

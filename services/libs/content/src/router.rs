@@ -1,0 +1,201 @@
+//! Content files over HTTP, as WSUS serves them: `/Content/XX/NAME`, with `HEAD` and byte ranges.
+
+use crate::CHUNK;
+use crate::plane::Content;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use catalog::content::{ContentFile, ContentId};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::ops::Range;
+
+/// What a content file is served as.
+const CONTENT_TYPE: &str = "application/octet-stream";
+
+/// The content of a site below `/Content` and `/content`.
+pub fn router(content: Content) -> Router {
+    let mut router = Router::new();
+    for root in ["Content", "content"] {
+        router = router.route(&format!("/{root}/{{folder}}/{{name}}"), get(serve));
+    }
+    router.with_state(content)
+}
+
+async fn serve(
+    State(content): State<Content>,
+    Path((folder, name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    answer(&content, &folder, &name, &method, &headers).await
+}
+
+/// The answer to a request for the file `name` in `folder`, in whatever case they are written: for who has a
+/// router of its own.
+pub async fn answer(
+    content: &Content,
+    folder: &str,
+    name: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response {
+    // As WSUS on IIS: a name without an extension is forbidden, whatever it is.
+    let Some((stem, _)) = name.split_once('.') else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    let Ok(id) = stem.parse::<ContentId>() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let row = match content.present(id).await {
+        Ok(row) => row,
+        Err(error) => {
+            tracing::error!(%error, "a content file could not be served");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let here = row.filter(|row| row.file.folder().eq_ignore_ascii_case(folder));
+    let Some(row) = here else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let file = row.file;
+    let tag = format!("\"{id}\"");
+    let is_tag = |name| {
+        let value: Option<&HeaderValue> = headers.get(name);
+        value.is_some_and(|value| value.as_bytes() == tag.as_bytes())
+    };
+    if is_tag(header::IF_NONE_MATCH) {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+    }
+    let same = !headers.contains_key(header::IF_RANGE) || is_tag(header::IF_RANGE);
+    let asked = headers
+        .get(header::RANGE)
+        .filter(|_| same && method == Method::GET);
+    let part = match asked.map(|value| range(value, file.size)) {
+        None | Some(Asked::Everything) => None,
+        Some(Asked::Part(part)) => Some(part),
+        Some(Asked::Nothing) => {
+            let all = format!("bytes */{}", file.size);
+            let headers = [(header::CONTENT_RANGE, all)];
+            return (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response();
+        }
+    };
+    let (status, bytes) = match &part {
+        Some(part) => (StatusCode::PARTIAL_CONTENT, part.clone()),
+        None => (StatusCode::OK, 0..file.size),
+    };
+    let mut response = Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, CONTENT_TYPE)
+        .header(header::ACCEPT_RANGES, "bytes")
+        .header(header::ETAG, tag)
+        .header(header::CONTENT_LENGTH, bytes.end - bytes.start);
+    if let Some(since) = row.present_since {
+        let since = since.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        response = response.header(header::LAST_MODIFIED, since);
+    }
+    if part.is_some() {
+        let (last, size) = (bytes.end - 1, file.size);
+        let range = format!("bytes {}-{last}/{size}", bytes.start);
+        response = response.header(header::CONTENT_RANGE, range);
+    }
+    let body = match *method {
+        Method::HEAD => Body::empty(),
+        _ => body(content.clone(), file, bytes),
+    };
+    let response = response.body(body);
+    response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// Bytes of a file, read as they are taken.
+fn body(content: Content, file: ContentFile, bytes: Range<u64>) -> Body {
+    let state = (content, file, bytes);
+    Body::from_stream(futures::stream::try_unfold(
+        state,
+        |(content, file, bytes)| async move {
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let most = (bytes.end - bytes.start).min(CHUNK);
+            let read = content.read(&file, bytes.start, most).await?;
+            let rest = bytes.start + read.len() as u64..bytes.end;
+            Ok::<_, crate::plane::Error>(Some((read, (content, file, rest))))
+        },
+    ))
+}
+
+/// What a `Range` asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// It is none that is understood, or several: all of the file is an answer to these.
+    Everything,
+    /// Some bytes of it.
+    Part(Range<u64>),
+    /// Bytes that it does not have.
+    Nothing,
+}
+
+/// What a header asks of a file of this size (RFC 9110, section 14).
+fn range(value: &HeaderValue, size: u64) -> Asked {
+    let asked = || {
+        let (unit, set) = value.to_str().ok()?.split_once('=')?;
+        if !unit.trim().eq_ignore_ascii_case("bytes") {
+            return None;
+        }
+        let (first, last) = set.trim().split_once('-')?;
+        let digits = |text: &str| {
+            let number = text.bytes().all(|byte| byte.is_ascii_digit());
+            (number && !text.is_empty()).then(|| text.parse().unwrap_or(u64::MAX))
+        };
+        match (first, last) {
+            ("", last) => {
+                let length: u64 = digits(last)?;
+                Some(size.saturating_sub(length)..size)
+            }
+            (first, "") => Some(digits(first)?..size),
+            (first, last) => {
+                let (first, last) = (digits(first)?, digits(last)?);
+                (first <= last).then(|| first..last.saturating_add(1).min(size))
+            }
+        }
+    };
+    match asked() {
+        None => Asked::Everything,
+        Some(part) if part.is_empty() => Asked::Nothing,
+        Some(part) => Asked::Part(part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_is_understood_and_anything_else_gets_everything() {
+        for (value, asked) in [
+            ("bytes=0-0", Asked::Part(0..1)),
+            ("bytes=0-99", Asked::Part(0..10)),
+            ("bytes=5-", Asked::Part(5..10)),
+            ("bytes=-3", Asked::Part(7..10)),
+            ("bytes=-30", Asked::Part(0..10)),
+            ("Bytes=9-9", Asked::Part(9..10)),
+            ("bytes=10-", Asked::Nothing),
+            ("bytes=99-100", Asked::Nothing),
+            ("bytes=-0", Asked::Nothing),
+            ("bytes=99999999999999999999-", Asked::Nothing),
+            ("bytes=0-99999999999999999999", Asked::Part(0..10)),
+            ("bytes=5-4", Asked::Everything),
+            ("bytes=0-1,3-4", Asked::Everything),
+            ("bytes=+1-2", Asked::Everything),
+            ("bytes=-", Asked::Everything),
+            ("lines=0-1", Asked::Everything),
+            ("bytes", Asked::Everything),
+        ] {
+            let header = HeaderValue::from_static(value);
+            assert_eq!(range(&header, 10), asked, "{value}");
+        }
+        let header = HeaderValue::from_static("bytes=0-0");
+        assert_eq!(range(&header, 0), Asked::Nothing);
+    }
+}

@@ -1,0 +1,61 @@
+//! Where files are fetched from: the parent, or the update's own address.
+
+mod http;
+mod parent;
+
+pub use self::http::{HttpSource, HttpSourceError};
+pub use parent::ParentSource;
+
+use bytes::Bytes;
+use catalog::content::ContentFile;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use std::ops::Range;
+
+/// Why a source did not give a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// It cannot be asked at all now, whatever the file.
+    #[error("{0}")]
+    Away(String),
+    /// It does not have it yet: worth asking again soon.
+    #[error("{0}")]
+    NotYet(String),
+    /// It does not have it, or does not give it.
+    #[error("{0}")]
+    Refused(String),
+    /// It broke off, or answered what cannot be used.
+    #[error("{0}")]
+    Broken(String),
+    /// What it gives is not the same any more: what came of it is worth nothing.
+    #[error("{0}")]
+    Changed(String),
+}
+
+/// Bytes as they come.
+pub type Pieces = BoxStream<'static, Result<Bytes, SourceError>>;
+
+/// What a source wants to remember of a file from one call to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    /// The validator of what was sent so far (`ETag`).
+    pub validator: Option<String>,
+}
+
+/// Where files come from.
+pub trait Source: Send + Sync + 'static {
+    /// What people call it.
+    fn name(&self, file: &ContentFile) -> String;
+
+    /// Whether it can have this file at all.
+    fn may_have(&self, file: &ContentFile) -> bool;
+
+    /// The bytes of a file from the beginning of a range on. Less may come than the range has, and more, where
+    /// the source knows no ranges; what comes is in order and without gaps.
+    fn fetch<'a>(
+        &'a self,
+        file: &'a ContentFile,
+        range: Range<u64>,
+        memory: &'a mut Memory,
+    ) -> BoxFuture<'a, Result<Pieces, SourceError>>;
+}
