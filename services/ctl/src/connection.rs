@@ -21,6 +21,7 @@ use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
+use wire::v1::package_service_client::PackageServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
@@ -192,6 +193,11 @@ impl Client {
     /// The clean-up.
     pub fn cleanup(&self) -> CleanupServiceClient<Transport> {
         CleanupServiceClient::new(self.transport.clone())
+    }
+
+    /// Packages.
+    pub fn packages(&self) -> PackageServiceClient<Transport> {
+        PackageServiceClient::new(self.transport.clone())
     }
 
     /// Log and status messages.

@@ -24,6 +24,7 @@ pub mod decisions;
 pub mod deliveries;
 pub mod ingest;
 pub mod log;
+pub mod packages;
 pub mod query;
 pub mod records;
 pub mod retention;
