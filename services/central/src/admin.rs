@@ -7,6 +7,7 @@ mod catalog_service;
 mod cleanup_service;
 mod hierarchy_service;
 mod journal_service;
+mod package_service;
 mod settings_service;
 mod sync_service;
 mod target;
@@ -20,6 +21,7 @@ use crate::cleanup::Cleaner;
 use crate::decisions::Decisions;
 use crate::in_force::InForce;
 use crate::ingest::WsusUpstream;
+use crate::package::Packages;
 use crate::source_point::SourcePoints;
 use link::Site;
 use link::children::Children;
@@ -36,6 +38,7 @@ use wire::v1::cleanup_service_server::CleanupServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
 use wire::v1::notification_service_server::NotificationServiceServer;
+use wire::v1::package_service_server::PackageServiceServer;
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
@@ -55,6 +58,7 @@ pub struct Admin {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) alerts: Alerts,
     pub(crate) notifier: Notifier,
+    pub(crate) packages: Packages,
 }
 
 impl Admin {
@@ -69,6 +73,7 @@ impl Admin {
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
+            .add_service(PackageServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
             .add_service(RunServiceServer::new(self.reading.clone()))
             .add_service(JournalServiceServer::new(self));

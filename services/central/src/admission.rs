@@ -60,6 +60,11 @@ impl CentralAdmission {
         })
     }
 
+    /// Does something beside whoever asked for it, to its end.
+    pub fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
     /// Makes a one-time token for a site, and journals who asked for it.
     ///
     /// # Errors

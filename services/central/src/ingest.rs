@@ -8,6 +8,7 @@
 //! Categories and detectoids come whole; of the updates those that are chosen (`choice`), and what they
 //! need (`sieve`). What was chosen once and no longer is stays as it is.
 
+mod by_id;
 mod choice;
 mod fetch;
 mod known;
@@ -19,11 +20,14 @@ mod source;
 mod unlisted;
 mod vanished;
 
+pub use by_id::{Found, ImportedUpdates, UpdateWanted};
+pub(crate) use prepared::Prepared;
 pub use preview::Preview;
 pub use source::MICROSOFT_UPDATE;
 pub(crate) use source::proxy_of;
 
 use crate::approvals::{AcceptedTerms, DecidedThrough};
+use crate::handed::Job;
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as FixedSource;
@@ -91,6 +95,8 @@ pub struct WsusUpstream {
     pub(crate) decided: Mutex<DecidedThrough>,
     pub(crate) terms: Mutex<AcceptedTerms>,
     pub(crate) files: OnceLock<UpdateFiles>,
+    /// What waits to be taken in beside the source.
+    pub(crate) handed: Mutex<Vec<Job>>,
 }
 
 impl WsusUpstream {
@@ -119,6 +125,7 @@ impl WsusUpstream {
             decided: Mutex::default(),
             terms: Mutex::default(),
             files: OnceLock::new(),
+            handed: Mutex::default(),
         })
     }
 
@@ -187,6 +194,9 @@ impl Upstream for WsusUpstream {
         let settings = Arc::clone(&self.settings.borrow());
         run.enter(Phase::Connecting);
         self.begin_anew(run).await?;
+        if let Some(position) = self.take_in_what_was_handed(run).await? {
+            return Ok(position);
+        }
         if run.verify() {
             self.verify(run).await?;
         }

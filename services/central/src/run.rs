@@ -10,6 +10,7 @@ use crate::expiry::Expirer;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
+use crate::package::{Packages, Parts};
 use crate::publish::Publisher;
 use crate::restore;
 use crate::roll_out::{self, Register};
@@ -267,7 +268,16 @@ pub async fn run(
         pin,
         stop: stop.clone(),
     };
+    let parts = Parts {
+        upstream: Arc::clone(&upstream),
+        engine: engine.handle(),
+        journal: journal.clone(),
+        settings: in_force.clone(),
+    };
+    let packages = Packages::new(parts, directory);
+    packages.tidy();
     let admin = Admin {
+        packages,
         site: site.clone(),
         sources: sources.clone(),
         reading,

@@ -22,6 +22,7 @@ use wire::v1::content_service_client::ContentServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
+use wire::v1::package_service_client::PackageServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
@@ -198,6 +199,11 @@ impl Client {
     /// The update files of the site.
     pub fn content(&self) -> ContentServiceClient<Transport> {
         ContentServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    /// Packages.
+    pub fn packages(&self) -> PackageServiceClient<Transport> {
+        PackageServiceClient::new(self.transport.clone())
     }
 
     /// Log and status messages.

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod follow;
 pub mod log;
 pub mod message;
+pub mod package;
 pub mod progress;
 pub mod render;
 pub mod screen;
@@ -50,6 +51,10 @@ pub enum Verb {
     Update(update::Command),
     /// Show the update files of a site, read them anew, take in files that were copied there
     Content(content::Command),
+    /// Take a package in: of wsusutil export (.cab), or of headwater export (.hwpkg)
+    Import(package::import::Command),
+    /// Write the catalog as a package, for a site that no network reaches or for a WSUS server
+    Export(package::export::Command),
     /// Make, list and revoke access tokens, with which people and scripts use a site
     Access(access::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
@@ -76,6 +81,8 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Cleanup(command) => cleanup::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
         Verb::Content(command) => content::execute(command).await,
+        Verb::Import(command) => package::import::execute(command).await,
+        Verb::Export(command) => package::export::execute(command).await,
         Verb::Access(command) => access::execute(command).await,
         Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,

@@ -1,6 +1,7 @@
 //! `update`: the verified catalog of the site that is asked, and what is decided about it.
 
 pub(crate) mod decide;
+mod import;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
@@ -49,6 +50,8 @@ Examples:
     Unapprove(decide::Which),
     /// Accept the licence terms of updates, which an approval for install needs
     AcceptLicence(decide::Which),
+    /// Fetch single updates from the synchronization source, whatever is chosen, with what they bundle and require
+    Import(import::Import),
     /// Show everything about one update
     Show {
         /// GUID of the update, or GUID.REVISION; without a revision the newest one
@@ -201,6 +204,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Action::AcceptLicence(which) => {
             return decide::accept_licence(&console, &client, which).await;
         }
+        Action::Import(import) => return import::execute(import, &client, &console).await,
         Action::Show { id, document } => show_one(&console, &client, id, document).await?,
     }
     Ok(ExitCode::SUCCESS)

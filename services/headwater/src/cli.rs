@@ -32,7 +32,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         "Synchronize and look",
         &[
             "sync", "status", "alert", "settings", "log", "message", "update", "content",
-            "cleanup", "access",
+            "cleanup", "import", "export", "access",
         ],
     ),
     ("Look around it", &["doctor"]),
@@ -224,6 +224,12 @@ mod tests {
             "update decline e6cf1350-c01b-414d-a61f-263d14d133b4",
             "update unapprove 5031455",
             "update accept-licence KB5031455",
+            "update import e6cf1350-c01b-414d-a61f-263d14d133b4.200 4ae6e311-1e5e-4bc2-a8a4-44e8d0f56cf5 --json",
+            "import export.cab import.log --trust --dry-run --json",
+            "import a.hwpkg --key 5f --approvals --settings --rehome",
+            "export export.cab export.log",
+            "export a.hwpkg --since last --approvals --settings --json",
+            "export a.hwpkg --since 4711",
             "update show e6cf1350-c01b-414d-a61f-263d14d133b4.200 --document",
             "doctor clients https://wsus:8531 --installed-by windows --check client.reg --json",
             "completions bash",
@@ -252,6 +258,10 @@ mod tests {
             "update decline KB1 --product x",
             "update approve KB1 --for detecting",
             "completions tcsh",
+            "import",
+            "export catalog.zip",
+            "export a.hwpkg --since yesterday",
+            "update import",
         ] {
             let words = std::iter::once("headwater").chain(line.split_whitespace());
             let error = command().try_get_matches_from(words).unwrap_err();

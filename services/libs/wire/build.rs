@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "approval",
         "enrollment",
         "notification",
+        "package",
         "site_link",
         "admin",
         "run",

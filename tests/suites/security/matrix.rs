@@ -86,6 +86,11 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("JournalService/ListStatusMessages", VIEWERS),
     ("JournalService/ReadLog", VIEWERS),
     ("NotificationService/TestNotifications", OPERATORS),
+    ("PackageService/ExportPackage", OPERATORS),
+    ("PackageService/ImportPackage", ADMINISTRATORS),
+    ("PackageService/ImportUpdates", OPERATORS),
+    ("PackageService/OfferPackage", ADMINISTRATORS),
+    ("PackageService/UploadPackage", ADMINISTRATORS),
     ("RunService/GetRun", VIEWERS),
     ("RunService/ListRuns", VIEWERS),
     ("RunService/WatchRun", VIEWERS),
@@ -108,7 +113,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 17] = [
+const AT_THE_TOP: [&str; 22] = [
     "AlertService/AcknowledgeAlert",
     "AlertService/ListAlerts",
     "ApprovalService/DecideUpdates",
@@ -120,6 +125,11 @@ const AT_THE_TOP: [&str; 17] = [
     "HierarchyService/SwitchSource",
     "HierarchyService/VerifySite",
     "NotificationService/TestNotifications",
+    "PackageService/ExportPackage",
+    "PackageService/ImportPackage",
+    "PackageService/ImportUpdates",
+    "PackageService/OfferPackage",
+    "PackageService/UploadPackage",
     "SettingsService/ChangeSettings",
     "SettingsService/ListCategories",
     "SettingsService/ListSettingsVersions",

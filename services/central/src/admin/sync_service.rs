@@ -38,6 +38,7 @@ impl Admin {
             position: 0,
             error: String::new(),
             target: Some((order.site, order.subtree)),
+            source: String::new(),
         };
         let noted = async {
             let mut tx = self.site.store.begin().await?;

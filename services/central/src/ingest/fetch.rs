@@ -25,7 +25,7 @@ pub(super) const WANTED_AT_ONCE: u32 = 20_000;
 
 /// Items that wait to be stored together.
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Waiting {
     items: Vec<Prepared>,
     bytes: usize,
 }
@@ -164,7 +164,7 @@ impl Ingest<'_> {
     }
 
     /// Parses documents, and puts those aside that cannot be used.
-    async fn take(
+    pub(super) async fn take(
         &self,
         data: UpdateData,
         sieve: &mut Sieve,
@@ -193,7 +193,7 @@ impl Ingest<'_> {
     }
 
     /// Stores what waits, in one unit of work.
-    async fn store(&self, waiting: &mut Waiting) -> Result<(), Stopped> {
+    pub(super) async fn store(&self, waiting: &mut Waiting) -> Result<(), Stopped> {
         let waiting = std::mem::take(waiting);
         if waiting.items.is_empty() {
             return Ok(());

@@ -7,15 +7,15 @@ use store::log::MAX_HEADER_BYTES;
 
 /// A revision that can be stored.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) id: RevisionId,
-    pub(super) header: RevisionHeader,
+pub(crate) struct Prepared {
+    pub(crate) id: RevisionId,
+    pub(crate) header: RevisionHeader,
     /// The document in its stored form.
-    pub(super) stored: Vec<u8>,
+    pub(crate) stored: Vec<u8>,
     /// Length of the document in bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// What it names as prerequisites, categories among them.
-    pub(super) prerequisites: Vec<UpdateId>,
+    pub(crate) prerequisites: Vec<UpdateId>,
 }
 
 impl Prepared {
@@ -23,7 +23,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Why it cannot be used, for people.
-    pub(super) fn new(
+    pub(crate) fn new(
         id: RevisionId,
         text: &str,
         urls: &HashMap<[u8; 20], String>,

@@ -96,6 +96,13 @@ impl Ingest<'_> {
         }
         drop(listed);
         keep(&mut unlisted, &mut kept);
+        // What was taken in beside the source is not the source's to take away.
+        let ids: Vec<UpdateId> = unlisted
+            .iter()
+            .map(|revision| revision.id.update_id)
+            .collect();
+        kept.extend(self.upstream.kept_beside_the_source(&ids).await?);
+        keep(&mut unlisted, &mut kept);
         if unlisted.is_empty() {
             return Ok(());
         }

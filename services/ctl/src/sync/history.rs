@@ -91,6 +91,7 @@ pub(super) fn run_json(run: &Run) -> Value {
         "completed": run.completed,
         "site_code": Some(run.site_code.as_str()).filter(|site| !site.is_empty()),
         "subtree": run.subtree,
+        "source": Some(run.source.as_str()).filter(|source| !source.is_empty()),
     })
 }
 
@@ -102,11 +103,15 @@ pub(super) fn short(id: &[u8]) -> String {
 
 /// What was asked for, and why.
 pub(super) fn kind(run: &Run) -> String {
-    let extent = if run.full { "full" } else { "delta" };
+    let extent = match (run.source.as_str(), run.full) {
+        ("", true) => "full".into(),
+        ("", false) => "delta".into(),
+        (source, _) => harmless(source),
+    };
     let site = harmless(&run.site_code);
     match (run.site_code.is_empty(), run.subtree, run.manual) {
         (true, _, true) => format!("{extent}, asked for"),
-        (true, _, false) => extent.to_owned(),
+        (true, _, false) => extent.into_owned(),
         (false, true, _) => format!("{extent}, {site} and below"),
         (false, false, _) => format!("{extent}, {site} alone"),
     }

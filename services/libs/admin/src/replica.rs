@@ -1,6 +1,8 @@
 //! The admin API of a site that is a replica: it shows what it has, and refuses every change with the site at
 //! which to make it.
 
+mod packages;
+
 use crate::access::Access;
 use crate::reading::{Answers, Reading};
 use tonic::service::RoutesBuilder;
@@ -15,6 +17,7 @@ use wire::v1::cleanup_service_server::{CleanupService, CleanupServiceServer};
 use wire::v1::hierarchy_service_server::{HierarchyService, HierarchyServiceServer};
 use wire::v1::journal_service_server::{JournalService, JournalServiceServer};
 use wire::v1::notification_service_server::{NotificationService, NotificationServiceServer};
+use wire::v1::package_service_server::PackageServiceServer;
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::{SettingsService, SettingsServiceServer};
 use wire::v1::sync_service_server::{SyncService, SyncServiceServer};
@@ -49,6 +52,7 @@ impl Replica {
             .add_service(ApprovalServiceServer::new(self.clone()))
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
+            .add_service(PackageServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
             .add_service(RunServiceServer::new(self.0.clone()))
             .add_service(JournalServiceServer::new(self));

@@ -26,6 +26,7 @@ pub mod deliveries;
 pub mod ingest;
 pub mod log;
 pub mod needs;
+pub mod packages;
 pub mod query;
 pub mod records;
 pub mod retention;

@@ -28,6 +28,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
+    12 "packages" "0012_packages.sql",
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
 };
@@ -42,6 +43,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
+    12 "packages" "0012_packages.sql",
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
 };

@@ -19,7 +19,7 @@ pub struct RecordRow {
     pub record: Vec<u8>,
 }
 
-fn record_of(row: &Row) -> Result<RecordRow, Error> {
+pub(crate) fn record_of(row: &Row) -> Result<RecordRow, Error> {
     Ok(RecordRow {
         position: row.count(0)?,
         key: ItemKey::from_bytes(&row.blob(1)?).map_err(corrupt)?,
@@ -28,7 +28,7 @@ fn record_of(row: &Row) -> Result<RecordRow, Error> {
 }
 
 /// The condition of the index of records, in the words of its definition: the database uses it then.
-fn is_record(connection: &Connection<'_>) -> &'static str {
+pub(crate) fn is_record(connection: &Connection<'_>) -> &'static str {
     match connection {
         Connection::Sqlite(_) => "key >= x'02'",
         Connection::Postgres(_) => "key >= '\\x02'::bytea",

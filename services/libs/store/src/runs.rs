@@ -42,13 +42,15 @@ pub struct RunRow {
     /// The software update point that was asked instead of this one, with whether those below it were meant
     /// too. None for a run of this site.
     pub target: Option<(PointId, bool)>,
+    /// What it took in, where that was not the synchronization source; empty for the source.
+    pub source: String,
 }
 
 /// State of a row that stands for a request to another site: how that went is told by the parts in it.
 pub const ASKED: &str = "Asked";
 
 const COLUMNS: &str = "id, started, finished, state, full_run, manual, added, revised, expired, \
-                       removed, position, error, failed, target, subtree";
+                       removed, position, error, failed, target, subtree, source";
 
 fn run_of(row: &Row) -> Result<RunRow, Error> {
     let time = |value| Timestamp::from_millisecond(value).map_err(corrupt);
@@ -70,6 +72,7 @@ fn run_of(row: &Row) -> Result<RunRow, Error> {
             "" => None,
             target => Some((target.parse().map_err(corrupt)?, row.int(14)? != 0)),
         },
+        source: row.text(15)?,
     })
 }
 
@@ -99,6 +102,7 @@ impl Tx<'_> {
             int(run.failed),
             target.into(),
             i64::from(run.target.is_some_and(|(_, subtree)| subtree)).into(),
+            run.source.as_str().into(),
         ];
         self.connection()
             .insert(

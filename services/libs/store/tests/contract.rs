@@ -14,6 +14,7 @@ mod contract {
     pub mod ingest;
     pub mod log;
     pub mod needs;
+    pub mod packages;
     pub mod random;
     pub mod retention;
     pub mod runs;
@@ -67,6 +68,10 @@ contract! {
         forgotten_removals_raise_the_floor,
         the_floor_only_rises,
         an_epoch_begins_with_nothing;
+    packages:
+        one_hierarchy_is_the_source_of_packages,
+        what_was_imported_is_known_until_it_is_forgotten,
+        records_are_given_out_as_they_are_verified;
     decisions:
         a_decision_is_held_once_at_its_last_change,
         settings_are_shown_as_far_as_they_are_verified,

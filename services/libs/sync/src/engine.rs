@@ -279,8 +279,10 @@ impl<U: Upstream> Engine<U> {
                 newest = Some(run);
             }
         }
+        // What was handed to the site has to be handed to it again.
         if let Some(run) = newest
             && run.state == State::FAILED
+            && run.source.is_empty()
         {
             // It was to be tried again, or did not get so far.
             interrupted = Some(Request {
@@ -460,6 +462,7 @@ impl<U: Upstream> Engine<U> {
         let run = SyncRun {
             requested: request.at.unwrap_or(now),
             alone: request.alone,
+            source: request.source,
             ..SyncRun::requested(id, request.trigger, request.full, now)
         };
         self.history.write(&run, 0).await;
@@ -475,6 +478,7 @@ impl<U: Upstream> Engine<U> {
             full: request.full,
             verify: request.verify,
             alone: request.alone,
+            source: request.source,
             target: request.target,
             shared: Arc::clone(&self.shared),
             cancel: cancel.clone(),

@@ -10,5 +10,5 @@ pub mod run;
 pub mod upstream;
 
 pub use engine::{Engine, EngineHandle, EngineSettings, EngineState, Request};
-pub use run::{Counts, Phase, State, SyncRun, Trigger};
+pub use run::{Counts, Phase, Source, State, SyncRun, Trigger};
 pub use upstream::{Failure, RunHandle, Upstream};

@@ -19,6 +19,29 @@ pub enum Trigger {
     Poll,
 }
 
+/// What a run takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// What the upstream has.
+    #[default]
+    Upstream,
+    /// A package that was handed to the site.
+    Package,
+    /// Updates that were asked for one by one.
+    Updates,
+}
+
+impl Source {
+    /// The source's name, as history shows it; empty for the upstream.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "",
+            Self::Package => "package",
+            Self::Updates => "updates",
+        }
+    }
+}
+
 /// A part of a run. They follow each other; a run may pass over those that it has no work in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -145,6 +168,8 @@ pub struct SyncRun {
     pub full: bool,
     /// Whether it is for this site alone: sites below it are not asked to follow.
     pub alone: bool,
+    /// What it takes in.
+    pub source: Source,
     /// When it was asked for.
     pub requested: Timestamp,
     /// When it was begun.
@@ -169,6 +194,7 @@ impl SyncRun {
             trigger,
             full,
             alone: false,
+            source: Source::Upstream,
             requested: now,
             started: now,
             phases: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::engine::Shared;
 use crate::progress::{LOG_INTERVAL, remaining};
-use crate::run::{Counts, Phase, Trigger};
+use crate::run::{Counts, Phase, Source, Trigger};
 use catalog::PointId;
 use journal::phrases::{self, Work};
 use journal::{Journal, StatusId};
@@ -102,6 +102,7 @@ pub struct RunHandle {
     pub(crate) full: bool,
     pub(crate) verify: bool,
     pub(crate) alone: bool,
+    pub(crate) source: Source,
     pub(crate) target: Option<u64>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) cancel: CancellationToken,
@@ -160,6 +161,11 @@ impl RunHandle {
     /// Whether it is for this site alone: sites below it are not asked to follow.
     pub fn alone(&self) -> bool {
         self.alone
+    }
+
+    /// What it is to take in.
+    pub fn source(&self) -> Source {
+        self.source
     }
 
     /// The position that the parent asked for, if it did.

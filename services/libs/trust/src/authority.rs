@@ -184,6 +184,11 @@ impl Authority {
         SignedStatement::sign(statement, &self.statement_key)
     }
 
+    /// Signs the manifest of a package, in which everything that the package holds has its digest.
+    pub fn sign_package(&self, manifest: &[u8]) -> [u8; crate::package::SIGNATURE_LEN] {
+        crate::package::sign(manifest, &self.statement_key)
+    }
+
     /// What only this authority knows, for keys that are made of it.
     pub(crate) fn secret_bytes(&self) -> [u8; 32] {
         self.statement_key.to_bytes()

@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod error;
 pub mod hierarchy;
 pub mod identity;
+pub mod package;
 pub mod role;
 pub mod seal;
 pub mod site_key;

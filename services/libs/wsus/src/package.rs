@@ -1,14 +1,17 @@
-//! Reading packages of `wsusutil export` (WSUS-PROTOCOL 8.2): a cabinet with `package.xml`, the list of
+//! Packages of `wsusutil export` (WSUS-PROTOCOL 8.2), read and written: a cabinet with `package.xml`, the list of
 //! what is in it, and `metadata.txt`, the update documents.
 //!
-//! A package is read in two sequential passes and never held as a whole: [`Package::open`] reads the list,
+//! [`Writer`] writes one. A package is read in two sequential passes and never held as a whole: [`Package::open`] reads the list,
 //! [`Package::read`] the documents.
 
 mod bounded;
 mod manifest;
 mod metadata;
+mod unpacked;
+mod write;
 
 pub use manifest::{PackageFile, PackageInfo, PackageLanguage, PackageUpdate};
+pub use write::{MAX_CABINET_BYTES, Scratch, Writer};
 
 use crate::blob::{Guarded, guarded};
 use catalog::RevisionId;
@@ -17,6 +20,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use unpacked::Unpacked;
 
 /// The list of what is in a package.
 const MANIFEST: &str = "package.xml";
@@ -85,6 +89,22 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// More than a cabinet can hold.
+    #[error(
+        "the catalog is larger than the 2 GB that a .cab package can hold ({revisions} revisions fit into \
+         this one): export it as .hwpkg, which has no such limit"
+    )]
+    TooLarge {
+        /// Revisions that had room.
+        revisions: u64,
+    },
+    /// The package cannot be written.
+    #[error("the package cannot be written")]
+    Write {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Revisions of `package.xml` without a document.
     #[error(
         "metadata.txt ends without {count} of the revisions in package.xml, the first of them {first}"
@@ -121,8 +141,9 @@ impl Package {
         let mut cabinet = open_cabinet(path)?;
         let manifest_member = member(path, &cabinet, MANIFEST)?;
         let metadata_member = member(path, &cabinet, METADATA)?;
+        let room = unpacked::room(path)?.min(MAX_MANIFEST_BYTES);
         let reader = open_member(&mut cabinet, &manifest_member, MANIFEST)?;
-        let reader = BufReader::new(reader.take(MAX_MANIFEST_BYTES));
+        let reader = BufReader::new(Unpacked::new(reader, room));
         let manifest = manifest::read(reader)?;
         let mut index = HashMap::with_capacity(manifest.updates.len());
         for (at, update) in manifest.updates.iter().enumerate() {
@@ -171,6 +192,7 @@ impl Package {
     ) -> Result<(), Error> {
         let mut cabinet = open_cabinet(&self.path)?;
         let reader = open_member(&mut cabinet, &self.metadata_member, METADATA)?;
+        let reader = Unpacked::new(reader, unpacked::room(&self.path)?);
         let mut records = metadata::Records::new(BufReader::with_capacity(64 << 10, reader));
         let mut seen = vec![false; self.updates.len()];
         while let Some((id, document)) = records.next()? {

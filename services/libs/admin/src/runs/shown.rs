@@ -28,6 +28,7 @@ pub(super) fn requested(id: Uuid, started: Timestamp) -> RunRow {
         position: 0,
         error: String::new(),
         target: None,
+        source: String::new(),
     }
 }
 
@@ -123,6 +124,7 @@ impl Shown {
             completed: count(completed.count()),
             site_code: target.map_or_else(String::new, |target| target.to_string()),
             subtree: subtree.unwrap_or_default(),
+            source: row.source.clone(),
         }
     }
 

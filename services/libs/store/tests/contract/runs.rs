@@ -21,6 +21,7 @@ fn run(number: u128, minute: i64, state: &str) -> RunRow {
         error: String::new(),
         failed: 0,
         target: None,
+        source: "package".to_owned(),
     }
 }
 

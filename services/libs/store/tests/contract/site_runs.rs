@@ -23,6 +23,7 @@ fn run(number: u128, minute: i64) -> RunRow {
         position: 6,
         error: String::new(),
         target: None,
+        source: String::new(),
     }
 }
 

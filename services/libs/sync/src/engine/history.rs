@@ -97,5 +97,6 @@ fn row(run: &SyncRun, position: u64) -> RunRow {
         position,
         error,
         target: None,
+        source: run.source.name().to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Reasons to synchronize, and what becomes of several that wait.
 
-use crate::run::Trigger;
+use crate::run::{Source, Trigger};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub struct Request {
     pub verify: bool,
     /// Whether it is for this site alone: sites below it are not asked to follow.
     pub alone: bool,
+    /// What is to be taken in. Where several are asked for together, all of it and the upstream.
+    pub source: Source,
     /// Position to reach, where the parent named one.
     pub target: Option<u64>,
 }
@@ -36,6 +38,7 @@ impl Request {
             full: false,
             verify: false,
             alone: false,
+            source: Source::Upstream,
             target: None,
         }
     }
@@ -55,6 +58,10 @@ impl Request {
             full: self.full || newer.full,
             verify: self.verify || newer.verify,
             alone: self.alone && newer.alone,
+            source: match self.source == newer.source {
+                true => self.source,
+                false => Source::Upstream,
+            },
             target: self.target.max(newer.target),
         }
     }
@@ -149,6 +156,23 @@ mod tests {
         assert_eq!(next.run, Some(Uuid::from_u128(1)));
         assert!(next.verify);
         assert_eq!(waiting.joined, [Uuid::from_u128(2)]);
+    }
+
+    #[test]
+    fn of_different_sources_everything_is_taken_in() {
+        let package = Request {
+            source: Source::Package,
+            ..named(1)
+        };
+        let mut waiting = Waiting::default();
+        waiting.add(package);
+        waiting.add(Request {
+            run: None,
+            ..package
+        });
+        assert_eq!(waiting.next.unwrap().source, Source::Package);
+        waiting.add(named(2));
+        assert_eq!(waiting.next.unwrap().source, Source::Upstream);
     }
 
     #[test]

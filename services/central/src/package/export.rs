@@ -1,0 +1,350 @@
+//! Exporting the verified catalog. A package is made while it is sent, in bounded memory; one that goes up to a
+//! statement which is overtaken meanwhile goes up to the newer one.
+
+use super::format::Change;
+use super::import::Packages;
+use super::write::Writer;
+use super::{Error, wsusutil};
+use catalog::item::{ItemKey, approval_keys};
+use journal::StatusId;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use store::ChangeRow;
+use tokio::sync::mpsc::Sender;
+use trust::SignedStatement;
+use uuid::Uuid;
+use wsus::package::PackageInfo;
+
+/// Name under which is kept how far the last package went.
+const LAST: &str = "last-package";
+/// Changes that are read at a time, and their bytes.
+const PAGE: usize = 500;
+const PAGE_BYTES: u64 = 8 << 20;
+/// Approvals that are read at a time.
+const RECORDS: u32 = 2000;
+/// Bytes of one message.
+const PIECE: usize = 256 << 10;
+
+/// After what a package begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// With everything.
+    Beginning,
+    /// After a position.
+    Position(u64),
+    /// After the last package that was exported.
+    Last,
+}
+
+/// What is to be exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether in the form of wsusutil.
+    pub wsusutil: bool,
+    /// After what it begins.
+    pub since: Since,
+    /// Whether approvals are in it.
+    pub approvals: bool,
+    /// Whether the settings that concern every site are in it.
+    pub settings: bool,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exported {
+    /// Revisions in it.
+    pub revisions: u64,
+    /// Revisions that it says are gone.
+    pub removals: u64,
+    /// Approvals in it.
+    pub approvals: u64,
+    /// Whether settings are in it.
+    pub settings: bool,
+    /// Its size.
+    pub bytes: u64,
+    /// After which position it begins.
+    pub base: u64,
+    /// How far it goes.
+    pub position: u64,
+    /// The key that signed it; empty where none did.
+    pub key: String,
+}
+
+/// What comes of an export, in order.
+#[derive(Debug)]
+pub enum Piece {
+    /// How far it is.
+    Progress(&'static str, u64, u64),
+    /// The next bytes.
+    Data(Vec<u8>),
+    /// All was sent.
+    Done(Exported),
+}
+
+/// How far the last package went.
+#[derive(Serialize, Deserialize)]
+struct Last {
+    epoch: Uuid,
+    position: u64,
+}
+
+/// Sends; an error where nobody takes it any more.
+async fn send(pieces: &Sender<Result<Piece, Error>>, piece: Piece) -> Result<(), Error> {
+    pieces.send(Ok(piece)).await.map_err(|_| Error::Cancelled)
+}
+
+async fn send_data(pieces: &Sender<Result<Piece, Error>>, data: &[u8]) -> Result<(), Error> {
+    for piece in data.chunks(PIECE) {
+        send(pieces, Piece::Data(piece.to_vec())).await?;
+    }
+    Ok(())
+}
+
+fn change_of(row: ChangeRow) -> Result<Change, Error> {
+    let key = ItemKey::from_bytes(&row.key).map_err(Error::altered)?;
+    Ok(Change {
+        key,
+        header: row.header,
+        document: row.document,
+        removed: row.removed,
+    })
+}
+
+impl Packages {
+    /// Exports, piece by piece, for whoever takes them.
+    ///
+    /// # Errors
+    /// When there is nothing to export, not from there on, or the database or the spool fails.
+    pub async fn export(
+        &self,
+        who: &str,
+        wanted: Wanted,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<(), Error> {
+        let exported = match wanted.wsusutil {
+            true => self.export_wsusutil(wanted, pieces).await?,
+            false => self.export_own(wanted, pieces).await?,
+        };
+        let format = if wanted.wsusutil {
+            "wsusutil"
+        } else {
+            "Headwater"
+        };
+        let inserts = vec![
+            format.to_owned(),
+            exported.revisions.to_string(),
+            exported.position.to_string(),
+            who.to_owned(),
+        ];
+        self.journal()
+            .record(StatusId::PackageExported, None, inserts)
+            .await;
+        send(pieces, Piece::Done(exported)).await
+    }
+
+    async fn export_wsusutil(
+        &self,
+        wanted: Wanted,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<Exported, Error> {
+        for (asked, what) in [
+            (wanted.since != Since::Beginning, "a part of it (--since)"),
+            (wanted.approvals, "approvals"),
+            (wanted.settings, "settings"),
+        ] {
+            if asked {
+                return Err(Error::OnlyOwnFormat(what));
+            }
+        }
+        let upstream = self.upstream();
+        let tree = upstream
+            .categories()
+            .await
+            .map_err(|failure| Error::Run(Box::new(failure)))?;
+        let info = || PackageInfo::of_all_languages(self.hierarchy(), upstream.ambient.now());
+        let report = |step, done, total| {
+            // Who is slow to look misses some of it.
+            let _ = pieces.try_send(Ok(Piece::Progress(step, done, total)));
+        };
+        let folder = self.spool().folder()?.to_owned();
+        let (mut file, revisions) =
+            wsusutil::write(&upstream.store, &folder, info, &tree, &report).await?;
+        let position = upstream.store.positions().verified;
+        let bytes = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(0))?;
+        send_file(file, pieces).await?;
+        Ok(Exported {
+            revisions,
+            bytes,
+            position,
+            ..Exported::default()
+        })
+    }
+
+    /// After which position a package begins.
+    async fn base(&self, since: Since) -> Result<u64, Error> {
+        let mut read = self.upstream().store.read().await?;
+        let positions = read.positions();
+        if positions.verified == 0 {
+            return Err(Error::Nothing);
+        }
+        let base = match since {
+            Since::Beginning => return Ok(0),
+            Since::Position(base) => base,
+            Since::Last => {
+                let last = read.state(LAST).await?;
+                let last = last.and_then(|json| serde_json::from_slice::<Last>(&json).ok());
+                let last = last.filter(|last| last.epoch == positions.epoch);
+                last.ok_or(Error::NoLast)?.position
+            }
+        };
+        if base > positions.verified {
+            return Err(Error::Beyond {
+                base,
+                verified: positions.verified,
+            });
+        }
+        Ok(base)
+    }
+
+    async fn export_own(
+        &self,
+        wanted: Wanted,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<Exported, Error> {
+        let upstream = self.upstream();
+        let base = self.base(wanted.since).await?;
+        let first = upstream.store.positions();
+        let (mut writer, begin) = Writer::begin();
+        send_data(pieces, &begin).await?;
+        let mut at = base;
+        let statement: SignedStatement = loop {
+            let (slice, verified, statement) = {
+                let mut read = upstream.store.read().await?;
+                let positions = read.positions();
+                if positions.epoch != first.epoch {
+                    return Err(Error::Restless);
+                }
+                let floor = read.floor().await?;
+                if base > 0 && base < floor {
+                    return Err(Error::BelowFloor { floor, base });
+                }
+                let verified = positions.verified;
+                let slice = read.changes_after(at, verified, PAGE, PAGE_BYTES).await?;
+                (slice, verified, read.signed_statement().await?)
+            };
+            if slice.changes.is_empty() {
+                // The newest that there is: what came meanwhile is in it.
+                break statement.ok_or(Error::Nothing)?;
+            }
+            at = slice.through;
+            for row in slice.changes {
+                // Of everything, only what went during the export has to be told.
+                let matters = !row.removed || base > 0 || row.position > first.verified;
+                let change = change_of(row)?;
+                if matters
+                    && change.key.revision().is_some()
+                    && let Some(block) = writer.push(&change)?
+                {
+                    send_data(pieces, &block).await?;
+                }
+            }
+            send(
+                pieces,
+                Piece::Progress("writing changes", at - base, verified - base),
+            )
+            .await?;
+        };
+        if wanted.approvals {
+            self.push_approvals(&mut writer, pieces).await?;
+        }
+        if wanted.settings {
+            let content = upstream.store.read().await?.rolled_out_settings().await?;
+            if let Some(header) = content {
+                let change = Change {
+                    key: ItemKey::Settings,
+                    header,
+                    document: Vec::new(),
+                    removed: false,
+                };
+                if let Some(block) = writer.push(&change)? {
+                    send_data(pieces, &block).await?;
+                }
+            }
+        }
+        let authority = &upstream.publisher.authority;
+        let site = upstream.site.to_string();
+        let now = upstream.ambient.now();
+        let end = writer.finish(authority, &site, base, &statement, now)?;
+        send_data(pieces, &end).await?;
+        let stated = statement.claimed();
+        let last = Last {
+            epoch: stated.epoch,
+            position: stated.position,
+        };
+        let mut tx = upstream.store.begin().await?;
+        tx.put_state(LAST, serde_json::to_vec(&last).unwrap_or_default())
+            .await?;
+        tx.commit().await?;
+        let contents = writer.contents();
+        Ok(Exported {
+            revisions: contents.revisions,
+            removals: contents.removals,
+            approvals: contents.approvals.unwrap_or_default(),
+            settings: contents.settings,
+            bytes: writer.bytes(),
+            base,
+            position: stated.position,
+            key: authority.statement_key().to_string(),
+        })
+    }
+
+    /// All that was decided about updates: few bytes each, so that no package has to know what one before held.
+    async fn push_approvals(
+        &self,
+        writer: &mut Writer,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<(), Error> {
+        writer.with_approvals();
+        let mut after = None;
+        loop {
+            let rows = {
+                let mut read = self.upstream().store.read().await?;
+                read.verified_records(approval_keys(), after, RECORDS)
+                    .await?
+            };
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after = Some(last.key);
+            for row in rows {
+                let change = Change {
+                    key: row.key,
+                    header: row.record,
+                    document: Vec::new(),
+                    removed: false,
+                };
+                if let Some(block) = writer.push(&change)? {
+                    send_data(pieces, &block).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn send_file(mut file: File, pieces: &Sender<Result<Piece, Error>>) -> Result<(), Error> {
+    loop {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+            read.map(|_| (file, piece))
+        });
+        let (back, piece) = read.await.map_err(|_| Error::Cancelled)??;
+        if piece.is_empty() {
+            return Ok(());
+        }
+        file = back;
+        send(pieces, Piece::Data(piece)).await?;
+    }
+}

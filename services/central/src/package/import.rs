@@ -1,0 +1,319 @@
+//! Importing: what was uploaded is read as a whole, and taken in as a run. One package at a time.
+
+use super::check::{Checked, Question, check};
+use super::origin::Allowed;
+use super::take_in::{Taken, Taking};
+use super::{Error, Progress, Spool};
+use crate::handed::{Outcome, Work};
+use crate::in_force::InForce;
+use crate::ingest::{ImportedUpdates, UpdateWanted, WsusUpstream};
+use catalog::Problem;
+use journal::{Journal, StatusId};
+use settings::Settings;
+use settings::roll_out::RollOut;
+use std::path::Path;
+use std::sync::Arc;
+use sync::EngineHandle;
+use sync::upstream::with_causes;
+use tokio::sync::Mutex;
+use trust::StatementPublicKey;
+use uuid::Uuid;
+
+/// What an import needs of the site.
+#[derive(Clone)]
+pub struct Parts {
+    /// What takes it in.
+    pub upstream: Arc<WsusUpstream>,
+    /// What does runs.
+    pub engine: EngineHandle,
+    /// What is told.
+    pub journal: Journal,
+    /// The settings.
+    pub settings: InForce,
+}
+
+/// What is asked of an import.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// BLAKE3 of the file.
+    pub digest: [u8; 32],
+    /// What people call it.
+    pub name: String,
+    /// What a person allowed.
+    pub allowed: Allowed,
+    /// Whether approvals are taken over.
+    pub approvals: bool,
+    /// Whether settings are taken over.
+    pub settings: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// `wsusutil` or `headwater`.
+    pub format: &'static str,
+    /// Where it comes from.
+    pub origin: String,
+    /// Revisions in it.
+    pub revisions: u64,
+    /// What was done with them.
+    pub(crate) taken: Taken,
+    /// Version of the settings that was made.
+    pub settings_version: u64,
+    /// Whether it was only looked at.
+    pub dry_run: bool,
+    /// The run that took it in.
+    pub run: Option<Uuid>,
+    /// Whether everything is in it.
+    pub full: bool,
+    /// Positions of the other hierarchy: after which it begins, and how far it goes.
+    pub range: (u64, u64),
+    /// The key that signed it.
+    pub key: String,
+    /// What a person should know.
+    pub remarks: Vec<String>,
+}
+
+/// The packages of a top-level site. Cheap to clone.
+#[derive(Clone)]
+pub struct Packages {
+    parts: Parts,
+    spool: Spool,
+    /// One at a time.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Packages {
+    /// Those of a site with this data directory.
+    pub fn new(parts: Parts, data_dir: &Path) -> Self {
+        Self {
+            parts,
+            spool: Spool::new(data_dir),
+            turn: Arc::default(),
+        }
+    }
+
+    pub(super) fn upstream(&self) -> &WsusUpstream {
+        &self.parts.upstream
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.parts.journal
+    }
+
+    pub(super) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// The hierarchy of this site.
+    pub(super) fn hierarchy(&self) -> Uuid {
+        self.parts.upstream.publisher.authority.hierarchy().0
+    }
+
+    /// Removes what nobody came back for.
+    pub fn tidy(&self) {
+        if let Err(error) = self.spool.tidy(self.parts.upstream.ambient.now()) {
+            tracing::warn!(%error, "the spool of packages was not tidied up");
+        }
+    }
+
+    /// Makes room for a package; how much of it is here.
+    ///
+    /// # Errors
+    /// When there is no room, or another one is being imported.
+    pub async fn offer(&self, digest: [u8; 32], size: u64) -> Result<u64, Error> {
+        let _turn = self.turn.try_lock().map_err(|_| Error::Busy)?;
+        self.tidy();
+        let (spool, ambient) = (self.spool.clone(), self.parts.upstream.ambient.clone());
+        blocking(move || spool.offer(&digest, size, &ambient)).await
+    }
+
+    /// Adds bytes of the package that was offered; how much of it is here.
+    ///
+    /// # Errors
+    /// When they do not follow what is here.
+    pub async fn append(&self, digest: [u8; 32], at: u64, data: Vec<u8>) -> Result<u64, Error> {
+        let spool = self.spool.clone();
+        blocking(move || spool.append(&digest, at, &data)).await
+    }
+
+    /// Imports an uploaded package. It is gone afterwards, unless it was only looked at, or is not here as a whole.
+    ///
+    /// # Errors
+    /// Why it is not taken. The catalog is as it was.
+    pub async fn import(
+        &self,
+        who: &str,
+        order: Order,
+        progress: Arc<Progress<'static>>,
+    ) -> Result<Report, Error> {
+        let _turn = self.turn.try_lock().map_err(|_| Error::Busy)?;
+        let (digest, name, dry_run) = (order.digest, order.name.clone(), order.dry_run);
+        let imported = self.import_alone(who, order, progress).await;
+        let lacks_bytes = matches!(imported, Err(Error::Gap { .. } | Error::NotOffered));
+        // What only has to be allowed is asked for again at once, and need not be uploaded again.
+        let waits = matches!(
+            imported,
+            Err(Error::Unsigned | Error::UnknownKey { .. } | Error::OtherHierarchy { .. })
+        );
+        if !dry_run && !lacks_bytes && !waits {
+            self.spool.remove(&digest)?;
+        }
+        if let Err(error) = &imported
+            && !lacks_bytes
+        {
+            let inserts = vec![Problem::new(&name).to_string(), with_causes(error)];
+            self.journal()
+                .record(StatusId::PackageRefused, None, inserts)
+                .await;
+        }
+        imported
+    }
+
+    async fn import_alone(
+        &self,
+        who: &str,
+        order: Order,
+        progress: Arc<Progress<'static>>,
+    ) -> Result<Report, Error> {
+        let upstream = self.upstream();
+        let before = upstream.store.read().await?.package_source().await?;
+        let Order {
+            digest,
+            name,
+            allowed,
+            approvals,
+            settings,
+            dry_run,
+        } = order;
+        let (spool, own, now) = (self.spool.clone(), self.hierarchy(), upstream.ambient.now());
+        let checked: Checked = blocking(move || {
+            let file = spool.whole(&digest)?;
+            let question = Question {
+                own,
+                held: before.as_ref(),
+                allowed,
+                approvals,
+                settings,
+                now,
+            };
+            check(&file, spool.folder()?, &question, &*progress)
+        })
+        .await?;
+        let manifest = checked.manifest.as_ref();
+        let mut report = Report {
+            format: if manifest.is_some() {
+                "headwater"
+            } else {
+                "wsusutil"
+            },
+            origin: checked.origin.clone(),
+            revisions: checked.revisions,
+            dry_run,
+            full: manifest.is_none_or(super::manifest::Manifest::is_full),
+            range: manifest.map_or((0, 0), |manifest| (manifest.base, manifest.position)),
+            key: manifest
+                .map(|manifest| manifest.key.clone())
+                .unwrap_or_default(),
+            remarks: checked.remarks,
+            ..Report::default()
+        };
+        let new_source = checked.source.filter(|source| {
+            before.is_none_or(|before| {
+                (before.hierarchy, before.key) != (source.hierarchy, source.key)
+            })
+        });
+        let mut taking = Taking {
+            staged: checked.staged,
+            source: checked.source,
+            full: report.full,
+            name: name.clone(),
+        };
+        if dry_run {
+            report.taken = taking.plan(upstream).await?.taken;
+            if let Some(settings) = checked.settings {
+                self.take_settings(who, settings, true, &mut report).await;
+            }
+            return Ok(report);
+        }
+        let work = Work::Package(Box::new(taking));
+        let (run, outcome) = upstream.hand_in(&self.parts.engine, work).await?;
+        report.run = Some(run);
+        if let Outcome::Package(taken) = outcome {
+            report.taken = taken;
+        }
+        let inserts = vec![
+            Problem::new(&name).to_string(),
+            report.revisions.to_string(),
+        ];
+        self.journal()
+            .record(StatusId::PackageImported, Some(run), inserts)
+            .await;
+        if let Some(source) = new_source {
+            let key = StatementPublicKey(source.key).to_string();
+            let inserts = vec![source.hierarchy.to_string(), key, who.to_owned()];
+            self.journal()
+                .record(StatusId::PackageSourceTaken, Some(run), inserts)
+                .await;
+        }
+        if let Some(settings) = checked.settings {
+            self.take_settings(who, settings, false, &mut report).await;
+        }
+        Ok(report)
+    }
+
+    /// Makes a version of the settings of those in a package. What is this site's alone stays; so do settings that
+    /// name sites, which are others here. That they cannot be used undoes nothing of the import.
+    async fn take_settings(&self, who: &str, from: RollOut, dry_run: bool, report: &mut Report) {
+        let merged = |held: &Settings| {
+            Ok(Settings {
+                source: held.source.clone(),
+                proxy: held.proxy.clone(),
+                notifications: held.notifications.clone(),
+                languages: held.languages.clone(),
+                ..from.settings
+            })
+        };
+        match self.parts.settings.change(who, 0, dry_run, merged).await {
+            Ok(outcome) if outcome.changes.is_empty() => {
+                report
+                    .remarks
+                    .push("The settings in it are those in force".to_owned());
+            }
+            Ok(outcome) => {
+                report.settings_version = outcome.version;
+                let changes = outcome.changes.iter().map(ToString::to_string);
+                report.remarks.extend(changes);
+            }
+            Err(error) => report
+                .remarks
+                .push(format!("The settings in it were not taken over: {error}")),
+        }
+    }
+
+    /// Fetches single updates from the synchronization source, as a run: which it was, and what came.
+    ///
+    /// # Errors
+    /// When this site has no source, none of the updates was to be had, or the database fails.
+    pub async fn import_updates(
+        &self,
+        wanted: Vec<UpdateWanted>,
+    ) -> Result<(Uuid, ImportedUpdates), Error> {
+        let work = Work::Updates(wanted);
+        let (run, outcome) = self.upstream().hand_in(&self.parts.engine, work).await?;
+        match outcome {
+            Outcome::Updates(imported) => Ok((run, imported)),
+            Outcome::Package(_) => Err(Error::Cancelled),
+        }
+    }
+}
+
+/// Does what waits for the disk beside everything else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(Error::Cancelled))
+}

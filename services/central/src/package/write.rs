@@ -1,0 +1,118 @@
+//! Writing Headwater's own package, block by block: what is written is never needed again.
+
+use super::Error;
+use super::format::{BLOCK_BYTES, Change, END, MAGIC};
+use super::manifest::{Block, BlockKind, Contents, Manifest, to_hex};
+use catalog::item::ItemKey;
+use jiff::Timestamp;
+use trust::{Authority, SignedStatement};
+
+/// How strongly blocks are compressed. Documents in them are so already.
+const LEVEL: i32 = 3;
+
+/// Makes a package. What its functions give back is appended to the file in order.
+pub struct Writer {
+    block: Vec<u8>,
+    blocks: Vec<Block>,
+    contents: Contents,
+    bytes: u64,
+}
+
+impl Writer {
+    /// A package with nothing in it, and its first bytes.
+    pub fn begin() -> (Self, Vec<u8>) {
+        let writer = Self {
+            block: Vec::new(),
+            blocks: Vec::new(),
+            contents: Contents::default(),
+            bytes: MAGIC.len() as u64,
+        };
+        (writer, MAGIC.to_vec())
+    }
+
+    /// Notes that approvals are in it, if only none.
+    pub fn with_approvals(&mut self) {
+        self.contents.approvals.get_or_insert(0);
+    }
+
+    /// What is in it so far.
+    pub fn contents(&self) -> Contents {
+        self.contents
+    }
+
+    /// Bytes of it so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds a change; the bytes of a block that it ended.
+    ///
+    /// # Errors
+    /// When the change is larger than one can be.
+    pub fn push(&mut self, change: &Change) -> Result<Option<Vec<u8>>, Error> {
+        match (change.key, change.removed) {
+            (ItemKey::Revision(_), false) => self.contents.revisions += 1,
+            (ItemKey::Revision(_), true) => self.contents.removals += 1,
+            (ItemKey::Approval(_), _) => *self.contents.approvals.get_or_insert(0) += 1,
+            (ItemKey::Settings, _) => self.contents.settings = true,
+            (ItemKey::Expiry(_), _) => {}
+        }
+        change.write(&mut self.block)?;
+        match self.block.len() >= BLOCK_BYTES {
+            true => self.end_block().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn end_block(&mut self) -> Result<Vec<u8>, Error> {
+        let packed = zstd::bulk::compress(&self.block, LEVEL)?;
+        self.blocks.push(Block {
+            kind: BlockKind::Changes,
+            packed: packed.len() as u64,
+            unpacked: self.block.len() as u64,
+            digest: blake3::hash(&packed).to_hex().to_string(),
+        });
+        self.block.clear();
+        self.bytes += packed.len() as u64;
+        Ok(packed)
+    }
+
+    /// Ends the package, which holds what changed after `base` up to a statement; its last bytes.
+    ///
+    /// # Errors
+    /// When there is more in it than a package can hold.
+    pub fn finish(
+        &mut self,
+        authority: &Authority,
+        site: &str,
+        base: u64,
+        statement: &SignedStatement,
+        made: Timestamp,
+    ) -> Result<Vec<u8>, Error> {
+        let mut last = match self.block.is_empty() {
+            true => Vec::new(),
+            false => self.end_block()?,
+        };
+        let stated = statement.claimed();
+        let manifest = Manifest {
+            hierarchy: stated.hierarchy.0,
+            site: site.to_owned(),
+            key: authority.statement_key().to_string(),
+            made,
+            epoch: stated.epoch,
+            base,
+            position: stated.position,
+            statement: to_hex(&statement.to_bytes()),
+            contents: self.contents,
+            blocks: std::mem::take(&mut self.blocks),
+        };
+        let manifest = manifest.to_bytes()?;
+        let before = last.len();
+        last.extend(&manifest);
+        last.extend(authority.sign_package(&manifest));
+        last.extend((manifest.len() as u64).to_le_bytes());
+        last.extend(END);
+        self.bytes += (last.len() - before) as u64;
+        Ok(last)
+    }
+}
