@@ -12,6 +12,7 @@ const ALL_LIBS: &[&str] = &[
     "catalog",
     "daemon",
     "dashboard",
+    "downstream",
     "hierarchy",
     "journal",
     "link",
@@ -56,6 +57,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "settings",
             "trust",
             "wire",
+        ],
+    ),
+    (
+        "downstream",
+        &[
+            "catalog", "daemon", "journal", "link", "store", "trust", "wsus",
         ],
     ),
     ("central", ALL_LIBS),

@@ -56,6 +56,8 @@ const LOG_FOLDER: &str = "logs";
 pub struct Agent {
     /// The site.
     pub site: Site,
+    /// What people are told of the ports for WSUS servers.
+    pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
 
@@ -84,6 +86,10 @@ pub async fn run(
     let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
+    let wsus_ports = match &settings.site.wsus {
+        Some(wsus) => Some((downstream::listen::Bound::new(wsus).await?, wsus)),
+        None => None,
+    };
     let clock = ambient.clone();
     let time = tls::time_provider(move || clock.now());
     let member = Membership::open(
@@ -187,6 +193,14 @@ pub async fn run(
     if let Some(why) = in_force.refresh(&site).await? {
         tracing::warn!(why, "the settings of the catalog cannot be read");
     }
+    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut wsus = Vec::new();
+    if let Some((ports, settings)) = wsus_ports {
+        wsus.extend(ports.lines());
+        let served = (site.clone(), &member.key);
+        let counts = downstream::start(ports, settings, served, None, &tasks, stop.clone()).await?;
+        metrics = metrics.and(move |metrics| counts.render(metrics));
+    }
     if let Some((acceptor, address)) = acceptor {
         let who = (member.site, pin);
         credential::ensure(directory, who, address, &store, &ambient).await?;
@@ -225,7 +239,7 @@ pub async fn run(
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
-            SiteMetrics::new(site.clone(), Arc::clone(&children)),
+            metrics,
             |routes| replica.add_to(routes),
         )
         .await?
@@ -302,7 +316,7 @@ pub async fn run(
         stop,
     ));
     tasks.close();
-    Ok(Agent { site, tasks })
+    Ok(Agent { site, wsus, tasks })
 }
 
 /// Warns once when no new statement came for too long, and forgets removals that every site has long
@@ -399,6 +413,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             match address {
                 Some(address) => println!("listening on https://{address}"),
                 None => println!("running without a port: this site takes no children in"),
+            }
+            for line in &agent.wsus {
+                println!("{line}");
             }
             service_manager::ready();
             shutdown.spawn("site", async move { agent.ended().await });

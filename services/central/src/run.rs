@@ -59,6 +59,8 @@ pub struct Central {
     pub site: Site,
     /// What is wrong at the sites of the hierarchy.
     pub alerts: Alerts,
+    /// What people are told of the ports for WSUS servers.
+    pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
 
@@ -86,6 +88,10 @@ pub async fn run(
     let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
+    let wsus_ports = match &settings.site.wsus {
+        Some(wsus) => Some((downstream::listen::Bound::new(wsus).await?, wsus)),
+        None => None,
+    };
     let store = Store::open(&settings.site.database).await?;
     let identity = Identity::open(directory, &ambient)?;
     let code = settings.site_code;
@@ -281,10 +287,18 @@ pub async fn run(
         site_code: site.code.to_string(),
         stop: stop.clone(),
     });
+    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut wsus = Vec::new();
+    if let Some((ports, settings)) = wsus_ports {
+        wsus.extend(ports.lines());
+        let served = (site.clone(), &key);
+        let counts = downstream::start(ports, settings, served, None, &tasks, stop.clone()).await?;
+        metrics = metrics.and(move |metrics| counts.render(metrics));
+    }
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
-        SiteMetrics::new(site.clone(), Arc::clone(&children)),
+        metrics,
         |routes| admin.add_to(routes),
     )
     .await?
@@ -349,6 +363,7 @@ pub async fn run(
     Ok(Central {
         site,
         alerts,
+        wsus,
         tasks,
     })
 }
@@ -445,6 +460,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     println!("listening on https://{address}");
+    for line in &central.wsus {
+        println!("{line}");
+    }
     service_manager::ready();
     shutdown.spawn("site", async move { central.ended().await });
     let exit = ending.await;

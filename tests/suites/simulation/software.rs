@@ -376,6 +376,7 @@ impl Shared {
         let data_dir = self.directory(site);
         let pace = &self.pace;
         SiteSettings {
+            wsus: None,
             site_code: Some(site),
             database: Location::Directory(data_dir.clone()),
             data_dir,

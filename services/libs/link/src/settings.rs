@@ -3,6 +3,8 @@
 //!
 //! One file format serves all kinds of sites; a key that means nothing for the kind is refused.
 
+pub mod wsus;
+
 use anyhow::{Context as _, bail};
 use catalog::PointId;
 use catalog::language::Language;
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Location, PostgresUrl};
 use sync::EngineSettings;
+use wsus::{WsusFile, WsusFlags, WsusSettings};
 
 /// How long removals stay in the log unless told otherwise: 90 days.
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -106,6 +109,9 @@ pub struct SiteFlags {
     /// How it tells it: human or json [default: human]
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT", value_parser = format, help_heading = "Log")]
     pub log_format: Option<Format>,
+    /// Serving WSUS servers.
+    #[command(flatten)]
+    pub wsus: WsusFlags,
     /// OTLP collector (gRPC) for traces, such as http://127.0.0.1:4317; off unless given
     #[arg(
         long,
@@ -141,6 +147,7 @@ pub struct SiteFile {
     max_log_size: Option<ByteSize>,
     json_log: bool,
     telemetry: telemetry::Settings,
+    wsus: WsusFile,
     /// Top-level site: its kind.
     pub site_kind: Option<String>,
     /// Central site: the synchronization source.
@@ -234,6 +241,8 @@ pub struct SiteSettings {
     pub json_log: bool,
     /// What is told on stderr, and where traces go.
     pub telemetry: telemetry::Settings,
+    /// How WSUS servers are served; none where they are not.
+    pub wsus: Option<WsusSettings>,
 }
 
 /// A setting of a file, relative to the file's folder.
@@ -311,6 +320,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         max_log_bytes,
         json_log: flags.json_log || file.json_log,
         telemetry,
+        wsus: wsus::load(&flags.wsus, &file.wsus, flags.config.as_deref())?,
     };
     Ok((settings, file))
 }

@@ -22,6 +22,7 @@ pub mod authority;
 pub mod compare;
 pub mod decisions;
 pub mod deliveries;
+pub mod downstream;
 pub mod ingest;
 pub mod log;
 pub mod query;
