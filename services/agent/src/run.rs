@@ -56,7 +56,7 @@ const LOG_FOLDER: &str = "logs";
 pub struct Agent {
     /// The site.
     pub site: Site,
-    /// What people are told of the ports for WSUS servers.
+    /// Where it serves WSUS servers, as URLs.
     pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
@@ -196,7 +196,7 @@ pub async fn run(
     let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
     let mut wsus = Vec::new();
     if let Some((ports, settings)) = wsus_ports {
-        wsus.extend(ports.lines());
+        wsus.extend(ports.urls());
         let served = (site.clone(), &member.key);
         let counts = downstream::start(ports, settings, served, None, &tasks, stop.clone()).await?;
         metrics = metrics.and(move |metrics| counts.render(metrics));
@@ -204,14 +204,15 @@ pub async fn run(
     if let Some((acceptor, address)) = acceptor {
         let who = (member.site, pin);
         credential::ensure(directory, who, address, &store, &ambient).await?;
-        let replica = Replica(Reading {
+        let reading = Reading {
             site: site.clone(),
             logs: logs.clone(),
             catalog: Arc::new(Catalog::new(store.clone())),
             settings: in_force.watch(),
             pin,
             stop: stop.clone(),
-        });
+        };
+        let replica = Replica(reading, wsus.iter().cloned().collect());
         let link = LinkService::new(
             site.clone(),
             Arc::clone(&children),
@@ -414,8 +415,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 Some(address) => println!("listening on https://{address}"),
                 None => println!("running without a port: this site takes no children in"),
             }
-            for line in &agent.wsus {
-                println!("{line}");
+            for url in &agent.wsus {
+                println!("serving WSUS servers on {url}");
             }
             service_manager::ready();
             shutdown.spawn("site", async move { agent.ended().await });

@@ -59,7 +59,7 @@ pub struct Central {
     pub site: Site,
     /// What is wrong at the sites of the hierarchy.
     pub alerts: Alerts,
-    /// What people are told of the ports for WSUS servers.
+    /// Where it serves WSUS servers, as URLs.
     pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
@@ -257,7 +257,16 @@ pub async fn run(
         pin,
         stop: stop.clone(),
     };
+    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut wsus = Vec::new();
+    if let Some((ports, settings)) = wsus_ports {
+        wsus.extend(ports.urls());
+        let served = (site.clone(), &key);
+        let counts = downstream::start(ports, settings, served, None, &tasks, stop.clone()).await?;
+        metrics = metrics.and(move |metrics| counts.render(metrics));
+    }
     let admin = Admin {
+        wsus: wsus.iter().cloned().collect(),
         site: site.clone(),
         sources: sources.clone(),
         reading,
@@ -287,14 +296,6 @@ pub async fn run(
         site_code: site.code.to_string(),
         stop: stop.clone(),
     });
-    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
-    let mut wsus = Vec::new();
-    if let Some((ports, settings)) = wsus_ports {
-        wsus.extend(ports.lines());
-        let served = (site.clone(), &key);
-        let counts = downstream::start(ports, settings, served, None, &tasks, stop.clone()).await?;
-        metrics = metrics.and(move |metrics| counts.render(metrics));
-    }
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
@@ -460,8 +461,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     println!("listening on https://{address}");
-    for line in &central.wsus {
-        println!("{line}");
+    for url in &central.wsus {
+        println!("serving WSUS servers on {url}");
     }
     service_manager::ready();
     shutdown.spawn("site", async move { central.ended().await });

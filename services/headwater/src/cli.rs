@@ -31,7 +31,16 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Synchronize and look",
         &[
-            "sync", "status", "alert", "settings", "log", "message", "update", "cleanup", "access",
+            "sync",
+            "status",
+            "alert",
+            "settings",
+            "log",
+            "message",
+            "update",
+            "cleanup",
+            "access",
+            "downstream",
         ],
     ),
     ("Look around it", &["doctor"]),

@@ -75,6 +75,8 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("CatalogService/ListUpdates", VIEWERS),
     ("CleanupService/GetCleanupReport", VIEWERS),
     ("CleanupService/RunCleanup", OPERATORS),
+    ("DownstreamService/ListDownstreamServers", VIEWERS),
+    ("DownstreamService/RemoveDownstreamServer", OPERATORS),
     ("EnrollmentService/Join", NEWCOMERS),
     ("HierarchyService/CreateJoinToken", ADMINISTRATORS),
     ("HierarchyService/GetSource", VIEWERS),

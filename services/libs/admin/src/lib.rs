@@ -7,6 +7,7 @@
 pub mod access;
 pub mod credential;
 pub mod decisions_shown;
+pub mod downstream;
 pub mod json;
 pub mod messages;
 pub mod openapi;
@@ -16,6 +17,7 @@ pub mod runs;
 pub mod updates;
 
 pub use access::Access;
+pub use downstream::Downstream;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

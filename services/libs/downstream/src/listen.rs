@@ -103,13 +103,13 @@ impl Bound {
         Ok(bound)
     }
 
-    /// What people are told of the ports, a line each.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        let line = |scheme: &str, address: Option<SocketAddr>| {
-            address.map(|address| format!("serving WSUS servers on {scheme}://{address}"))
+    /// The ports as URLs.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        let url = |scheme: &str, address: Option<SocketAddr>| {
+            address.map(|address| format!("{scheme}://{address}"))
         };
-        let lines = [line("http", self.http), line("https", self.https)];
-        lines.into_iter().flatten()
+        let urls = [url("http", self.http), url("https", self.https)];
+        urls.into_iter().flatten()
     }
 }
 
