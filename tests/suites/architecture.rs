@@ -13,6 +13,7 @@ const ALL_LIBS: &[&str] = &[
     "content",
     "daemon",
     "dashboard",
+    "downstream",
     "hierarchy",
     "journal",
     "link",
@@ -64,6 +65,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "settings",
             "trust",
             "wire",
+        ],
+    ),
+    (
+        "downstream",
+        &[
+            "catalog", "daemon", "journal", "link", "store", "trust", "wsus",
         ],
     ),
     ("central", ALL_LIBS),

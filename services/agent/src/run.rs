@@ -61,6 +61,8 @@ const LOG_FOLDER: &str = "logs";
 pub struct Agent {
     /// The site.
     pub site: Site,
+    /// Where it serves WSUS servers, as URLs.
+    pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
 
@@ -89,6 +91,10 @@ pub async fn run(
     let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
+    let wsus_ports = match &settings.site.wsus {
+        Some(wsus) => Some((downstream::listen::Bound::new(wsus).await?, wsus)),
+        None => None,
+    };
     let clock = ambient.clone();
     let time = tls::time_provider(move || clock.now());
     let member = Membership::open(
@@ -214,10 +220,28 @@ pub async fn run(
         tasks: tasks.clone(),
     };
     kept_content.keep(CleaningUp::ByItself, &stop);
+    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut wsus = Vec::new();
+    if let Some((ports, settings)) = wsus_ports {
+        wsus.extend(ports.urls());
+        let files = downstream::Content {
+            router: content::router(content.clone()),
+            wanted: {
+                let (content, tasks) = (content.clone(), tasks.clone());
+                Arc::new(move |files| {
+                    tasks.spawn(content.clone().wish(files.to_vec()));
+                })
+            },
+        };
+        let served = (site.clone(), &member.key);
+        let counts =
+            downstream::start(ports, settings, served, Some(files), &tasks, stop.clone()).await?;
+        metrics = metrics.and(move |metrics| counts.render(metrics));
+    }
     if let Some((acceptor, address)) = acceptor {
         let who = (member.site, pin);
         credential::ensure(directory, who, address, &store, &ambient).await?;
-        let replica = Replica(reading.clone());
+        let replica = Replica(reading.clone(), wsus.iter().cloned().collect());
         let kept_content = kept_content.clone();
         let link = LinkService::new(
             site.clone(),
@@ -250,7 +274,7 @@ pub async fn run(
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
-            SiteMetrics::new(site.clone(), Arc::clone(&children)),
+            metrics,
             |routes| {
                 routes.add_service(content_server.into_service());
                 routes.add_service(ContentServiceServer::new(kept_content));
@@ -333,7 +357,7 @@ pub async fn run(
         stop,
     ));
     tasks.close();
-    Ok(Agent { site, tasks })
+    Ok(Agent { site, wsus, tasks })
 }
 
 /// Warns once when no new statement came for too long, and forgets removals that every site has long
@@ -430,6 +454,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             match address {
                 Some(address) => println!("listening on https://{address}"),
                 None => println!("running without a port: this site takes no children in"),
+            }
+            for url in &agent.wsus {
+                println!("serving WSUS servers on {url}");
             }
             service_manager::ready();
             shutdown.spawn("site", async move { agent.ended().await });

@@ -12,7 +12,7 @@ mod settings_service;
 mod sync_service;
 mod target;
 
-use ::admin::{Access, Caller, Reading};
+use ::admin::{Access, Caller, Downstream, Reading};
 
 use crate::admission::CentralAdmission;
 use crate::alerts::Alerts;
@@ -35,6 +35,7 @@ use wire::v1::alert_service_server::AlertServiceServer;
 use wire::v1::approval_service_server::ApprovalServiceServer;
 use wire::v1::catalog_service_server::CatalogServiceServer;
 use wire::v1::cleanup_service_server::CleanupServiceServer;
+use wire::v1::downstream_service_server::DownstreamServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
 use wire::v1::notification_service_server::NotificationServiceServer;
@@ -59,6 +60,8 @@ pub struct Admin {
     pub(crate) alerts: Alerts,
     pub(crate) notifier: Notifier,
     pub(crate) packages: Packages,
+    /// Where the site serves WSUS servers, as URLs.
+    pub(crate) wsus: Arc<[String]>,
 }
 
 impl Admin {
@@ -66,6 +69,10 @@ impl Admin {
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes
             .add_service(AccessServiceServer::new(Access(self.reading.clone())))
+            .add_service(DownstreamServiceServer::new(Downstream {
+                reading: self.reading.clone(),
+                addresses: Arc::clone(&self.wsus),
+            }))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(AlertServiceServer::new(self.clone()))

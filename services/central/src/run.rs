@@ -10,7 +10,7 @@ use crate::expiry::Expirer;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
-use crate::package::{Packages, Parts};
+use crate::package::{self, Packages};
 use crate::publish::Publisher;
 use crate::restore;
 use crate::roll_out::{self, Register};
@@ -65,6 +65,8 @@ pub struct Central {
     pub site: Site,
     /// What is wrong at the sites of the hierarchy.
     pub alerts: Alerts,
+    /// Where it serves WSUS servers, as URLs.
+    pub wsus: Vec<String>,
     tasks: TaskTracker,
 }
 
@@ -92,6 +94,10 @@ pub async fn run(
     let directory = &settings.site.data_dir;
     std::fs::create_dir_all(directory)
         .with_context(|| format!("the data directory {}", directory.display()))?;
+    let wsus_ports = match &settings.site.wsus {
+        Some(wsus) => Some((downstream::listen::Bound::new(wsus).await?, wsus)),
+        None => None,
+    };
     let store = Store::open(&settings.site.database).await?;
     let identity = Identity::open(directory, &ambient)?;
     let code = settings.site_code;
@@ -268,7 +274,7 @@ pub async fn run(
         pin,
         stop: stop.clone(),
     };
-    let parts = Parts {
+    let parts = package::Parts {
         upstream: Arc::clone(&upstream),
         engine: engine.handle(),
         journal: journal.clone(),
@@ -276,8 +282,27 @@ pub async fn run(
     };
     let packages = Packages::new(parts, directory);
     packages.tidy();
+    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut wsus = Vec::new();
+    if let Some((ports, settings)) = wsus_ports {
+        wsus.extend(ports.urls());
+        let files = downstream::Content {
+            router: content::router(content.clone()),
+            wanted: {
+                let (content, tasks) = (content.clone(), tasks.clone());
+                Arc::new(move |files| {
+                    tasks.spawn(content.clone().wish(files.to_vec()));
+                })
+            },
+        };
+        let served = (site.clone(), &key);
+        let counts =
+            downstream::start(ports, settings, served, Some(files), &tasks, stop.clone()).await?;
+        metrics = metrics.and(move |metrics| counts.render(metrics));
+    }
     let admin = Admin {
         packages,
+        wsus: wsus.iter().cloned().collect(),
         site: site.clone(),
         sources: sources.clone(),
         reading,
@@ -393,6 +418,7 @@ pub async fn run(
     Ok(Central {
         site,
         alerts,
+        wsus,
         tasks,
     })
 }
@@ -489,6 +515,9 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     println!("listening on https://{address}");
+    for url in &central.wsus {
+        println!("serving WSUS servers on {url}");
+    }
     service_manager::ready();
     shutdown.spawn("site", async move { central.ended().await });
     let exit = ending.await;

@@ -19,6 +19,7 @@ use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::content_service_client::ContentServiceClient;
+use wire::v1::downstream_service_client::DownstreamServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
@@ -189,6 +190,11 @@ impl Client {
     /// Access tokens.
     pub fn access(&self) -> AccessServiceClient<Transport> {
         AccessServiceClient::new(self.transport.clone())
+    }
+
+    /// The WSUS servers that synchronize from the site.
+    pub fn downstream(&self) -> DownstreamServiceClient<Transport> {
+        DownstreamServiceClient::new(self.transport.clone())
     }
 
     /// The clean-up.

@@ -12,6 +12,7 @@ pub mod console;
 pub mod content;
 pub mod demo;
 pub mod doctor;
+pub mod downstream;
 pub mod follow;
 pub mod log;
 pub mod message;
@@ -57,6 +58,8 @@ pub enum Verb {
     Export(package::export::Command),
     /// Make, list and revoke access tokens, with which people and scripts use a site
     Access(access::Command),
+    /// List the WSUS servers that synchronize from a site
+    Downstream(downstream::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
     Doctor(doctor::Command),
     /// Start a whole hierarchy on this machine, synchronize it and watch
@@ -84,6 +87,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Import(command) => package::import::execute(command).await,
         Verb::Export(command) => package::export::execute(command).await,
         Verb::Access(command) => access::execute(command).await,
+        Verb::Downstream(command) => downstream::execute(command).await,
         Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,
     }

@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "catalog_item",
         "alert",
         "approval",
+        "downstream",
         "enrollment",
         "notification",
         "package",

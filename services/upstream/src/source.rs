@@ -1,7 +1,6 @@
 //! The catalog in memory, and what it answers to downstream servers.
 
 mod content;
-mod language;
 mod state;
 
 #[cfg(test)]
@@ -18,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wsus::anchor::Anchor;
 use wsus::message::{ConfigData, RevisionFilter, RevisionList};
 use wsus::selection::Selection;
-use wsus::server::{ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate};
+use wsus::server::{ServerIdentity, ServerSettings, Session, Source, SourceError, StoredUpdate};
 
 /// Most revisions in one `GetUpdateDecryptionData`, as Microsoft Update has it.
 const MAX_DECRYPTION_REQUEST: u32 = 500;
@@ -123,7 +122,7 @@ impl Source for ServedCatalog {
         // Languages never change here, so whoever has an anchor has them all.
         let languages = match anchor {
             Some(_) => Vec::new(),
-            None => language::all(),
+            None => wsus::language::all(),
         };
         Ok(ConfigData {
             catalog_only_sync: true,
@@ -140,6 +139,7 @@ impl Source for ServedCatalog {
 
     async fn revisions(
         &self,
+        _: &Session,
         filter: &RevisionFilter,
         now: Timestamp,
     ) -> Result<RevisionList, SourceError> {

@@ -76,6 +76,8 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("CleanupService/GetCleanupReport", VIEWERS),
     ("CleanupService/RunCleanup", OPERATORS),
     ("ContentLinkService/FetchContent", CHILDREN),
+    ("DownstreamService/ListDownstreamServers", VIEWERS),
+    ("DownstreamService/RemoveDownstreamServer", OPERATORS),
     ("EnrollmentService/Join", NEWCOMERS),
     ("HierarchyService/CreateJoinToken", ADMINISTRATORS),
     ("HierarchyService/GetSource", VIEWERS),

@@ -377,6 +377,7 @@ impl Shared {
         let pace = &self.pace;
         SiteSettings {
             content: ContentStore::within(&data_dir),
+            wsus: None,
             site_code: Some(site),
             database: Location::Directory(data_dir.clone()),
             data_dir,

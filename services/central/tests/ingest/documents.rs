@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use upstream::ServedCatalog;
 use wsus::message::RevisionFilter;
+use wsus::server::Session;
 use wsus::server::Source as _;
 
 /// What one document says.
@@ -115,7 +116,11 @@ impl Documents {
                 get_config,
                 ..RevisionFilter::default()
             };
-            let ids = source.revisions(&filter, now).await.unwrap().revisions;
+            let ids = source
+                .revisions(&Session::newest(uuid::Uuid::nil()), &filter, now)
+                .await
+                .unwrap()
+                .revisions;
             for chunk in ids.chunks(100) {
                 let stored = source.updates(chunk).await.unwrap();
                 for update in stored {

@@ -23,7 +23,7 @@ use trust::{Authority, HierarchyId};
 use upstream::generator::GeneratorSettings;
 use upstream::{ServedCatalog, load};
 use wsus::message::{ConfigData, RevisionFilter, RevisionList};
-use wsus::server::{ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate};
+use wsus::server::{ServerIdentity, ServerSettings, Session, Source, SourceError, StoredUpdate};
 
 /// Longest that a test waits for a run.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +74,7 @@ impl Source for Moody {
 
     async fn revisions(
         &self,
+        session: &Session,
         filter: &RevisionFilter,
         now: Timestamp,
     ) -> Result<RevisionList, SourceError> {
@@ -93,7 +94,7 @@ impl Source for Moody {
             filter.categories.clear();
             filter.classifications.clear();
         }
-        let mut list = self.catalog.revisions(&filter, now).await?;
+        let mut list = self.catalog.revisions(session, &filter, now).await?;
         let mut moods = self.moods.lock().unwrap();
         if filter.get_config {
             list.revisions.append(&mut moods.appear);
@@ -357,7 +358,11 @@ impl Fixture {
                 get_config,
                 ..RevisionFilter::default()
             };
-            let list = self.source.catalog.revisions(&filter, self.ambient.now());
+            let session = Session::newest(uuid::Uuid::nil());
+            let list = self
+                .source
+                .catalog
+                .revisions(&session, &filter, self.ambient.now());
             ids.extend(list.await.unwrap().revisions);
         }
         ids

@@ -10,7 +10,9 @@ use comfy_table::{
 };
 use hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use wire::text::harmless;
-use wire::v1::{AccessTokenEntry, CleanupReport, ContentEntry, SiteReport, UpdateSummary};
+use wire::v1::{
+    AccessTokenEntry, CleanupReport, ContentEntry, DownstreamServer, SiteReport, UpdateSummary,
+};
 
 /// Shown where there is nothing to say.
 const NOTHING_TO_SAY: &str = "-";
@@ -191,6 +193,56 @@ pub fn access_tokens(tokens: &[AccessTokenEntry], view: &View) -> String {
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
             Cell::new(or_nothing(&token.created_by)),
             Cell::new(expires),
+        ]);
+    }
+    finished(table)
+}
+
+/// One row a WSUS server that synchronizes from a site.
+pub fn downstream_servers(servers: &[DownstreamServer], view: &View) -> String {
+    let head = [
+        "Name",
+        "Identifier",
+        "Below",
+        "Kind",
+        "Version",
+        "From",
+        "Seen",
+        "Synchronized",
+        "Reported",
+        "Updates",
+        "Computers",
+    ];
+    let mut table = table(view, &head);
+    for server in servers {
+        let at = |time_of: Option<&prost_types::Timestamp>| {
+            let shown = time(time_of).map(|at| clock(at, view));
+            Cell::new(shown.as_deref().unwrap_or(NOTHING_TO_SAY))
+        };
+        let summary = server.summary.as_ref();
+        let counted = |count: Option<i32>| match count {
+            Some(count) => number(&count.to_string()),
+            None => Cell::new(NOTHING_TO_SAY),
+        };
+        table.add_row(vec![
+            Cell::new(or_nothing(&server.name)),
+            Cell::new(or_nothing(&server.id)),
+            Cell::new(match server.parent_id.as_str() {
+                "" => "this site",
+                parent => parent,
+            }),
+            Cell::new(match (server.replica, server.last_report.is_some()) {
+                (true, _) => "replica",
+                (false, true) => "autonomous",
+                (false, false) => NOTHING_TO_SAY,
+            }),
+            Cell::new(or_nothing(&server.version)),
+            Cell::new(or_nothing(&server.address)),
+            at(server.last_seen.as_ref()),
+            at(server.last_sync.as_ref()),
+            at(server.last_report.as_ref()),
+            counted(summary.map(|summary| summary.updates)),
+            counted(summary.map(|summary| summary.computers)),
         ]);
     }
     finished(table)

@@ -9,6 +9,7 @@ pub mod content_admin;
 
 pub mod credential;
 pub mod decisions_shown;
+pub mod downstream;
 pub mod json;
 pub mod messages;
 pub mod openapi;
@@ -20,6 +21,7 @@ pub mod updates;
 pub use access::Access;
 pub use content_admin::ContentAdmin;
 
+pub use downstream::Downstream;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

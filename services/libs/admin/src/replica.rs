@@ -4,7 +4,9 @@
 mod packages;
 
 use crate::access::Access;
+use crate::downstream::Downstream;
 use crate::reading::{Answers, Reading};
+use std::sync::Arc;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 use trust::Role;
@@ -14,6 +16,7 @@ use wire::v1::alert_service_server::{AlertService, AlertServiceServer};
 use wire::v1::approval_service_server::{ApprovalService, ApprovalServiceServer};
 use wire::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
 use wire::v1::cleanup_service_server::{CleanupService, CleanupServiceServer};
+use wire::v1::downstream_service_server::DownstreamServiceServer;
 use wire::v1::hierarchy_service_server::{HierarchyService, HierarchyServiceServer};
 use wire::v1::journal_service_server::{JournalService, JournalServiceServer};
 use wire::v1::notification_service_server::{NotificationService, NotificationServiceServer};
@@ -36,15 +39,19 @@ use wire::v1::{
     WatchSyncRequest, WatchSyncResponse,
 };
 
-/// The admin API of a replica.
+/// The admin API of a replica, and where that serves WSUS servers, as URLs.
 #[derive(Clone)]
-pub struct Replica(pub Reading);
+pub struct Replica(pub Reading, pub Arc<[String]>);
 
 impl Replica {
     /// Adds the services to a router.
     pub fn add_to(self, routes: &mut RoutesBuilder) {
         routes
             .add_service(AccessServiceServer::new(Access(self.0.clone())))
+            .add_service(DownstreamServiceServer::new(Downstream {
+                reading: self.0.clone(),
+                addresses: Arc::clone(&self.1),
+            }))
             .add_service(SyncServiceServer::new(self.clone()))
             .add_service(HierarchyServiceServer::new(self.clone()))
             .add_service(AlertServiceServer::new(self.clone()))

@@ -10,6 +10,7 @@ use wire::v1::access_service_client::AccessServiceClient;
 use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
+use wire::v1::downstream_service_client::DownstreamServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
@@ -68,6 +69,10 @@ impl Api {
 
     pub fn runs(&self) -> RunServiceClient<Calls> {
         RunServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
+    }
+
+    pub fn downstream(&self) -> DownstreamServiceClient<Calls> {
+        DownstreamServiceClient::new(self.0.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     pub fn alerts(&self) -> AlertServiceClient<Calls> {

@@ -103,6 +103,8 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
         .route("/sync/cancel", post(pages::sync::cancel))
         .route("/alerts", get(pages::alerts::list))
         .route("/alerts/{id}/acknowledge", post(pages::alerts::acknowledge))
+        .route("/downstream", get(pages::downstream::list))
+        .route("/downstream/{id}/remove", post(pages::downstream::remove))
         .route("/runs", get(pages::runs::list))
         .route("/runs/{id}", get(pages::run::show))
         .route("/updates", get(pages::updates::list))

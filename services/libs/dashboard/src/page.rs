@@ -52,13 +52,14 @@ impl Frame {
     }
 
     /// The entries of the navigation: path and name.
-    pub fn entries(&self) -> [(&'static str, &'static str); 7] {
+    pub fn entries(&self) -> [(&'static str, &'static str); 8] {
         [
             ("/", "Hierarchy"),
             ("/status", "Synchronization status"),
             ("/alerts", "Alerts"),
             ("/runs", "Synchronizations"),
             ("/updates", "Updates"),
+            ("/downstream", "Downstream servers"),
             ("/log", "Log"),
             ("/settings", "Settings"),
         ]

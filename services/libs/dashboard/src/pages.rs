@@ -1,6 +1,7 @@
 //! The pages, one a module.
 
 pub mod alerts;
+pub mod downstream;
 pub mod hierarchy;
 pub mod log;
 pub mod login;

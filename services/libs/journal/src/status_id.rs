@@ -330,6 +330,14 @@ catalogue! {
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.
     AccessTokenRevoked = 9081 Information "access token revoked", "the access token {0} was revoked by {1}", "", "";
+    /// ISTR0 name, ISTR1 identifier, ISTR2 address.
+    DownstreamServerSeen = 9082 Information "downstream server seen for the first time", "the WSUS server {0} ({1}) synchronizes from this site for the first time, from {2}", "", "";
+    /// ISTR0 name, ISTR1 identifier, ISTR2 address.
+    DownstreamServerRefused = 9083 Warning "downstream server refused", "the WSUS server {0} ({1}) at {2} wanted to synchronize from this site, and is not on the list of those that may",
+        "The setting wsus.allow of this site names neither the server nor the network that it called from.",
+        "If it may, add its name, its identifier or its network to wsus.allow in the settings file of the site, and restart the site. Else look who uses that address.";
+    /// ISTR0 name, ISTR1 identifier, ISTR2 who.
+    DownstreamServerRemoved = 9084 Information "downstream server removed from the list", "the WSUS server {0} ({1}) was taken off the list of downstream servers by {2}; it comes back when it synchronizes again", "", "";
     /// ISTR0 format, ISTR1 revisions, ISTR2 position up to which, ISTR3 who.
     PackageExported = 9090 Information "package exported", "{3} exported a package ({0}) of {1} revisions, up to position {2}", "", "";
     /// ISTR0 hierarchy, ISTR1 key, ISTR2 who.

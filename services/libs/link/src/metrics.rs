@@ -14,12 +14,29 @@ const MOST_ALERTS: u32 = 10_000;
 pub struct SiteMetrics {
     site: Site,
     children: Arc<Children>,
+    others: Vec<Others>,
 }
+
+/// Puts numbers of its own into those of the site.
+type Others = Arc<dyn Fn(&Metrics) -> Result<(), MetricsError> + Send + Sync>;
 
 impl SiteMetrics {
     /// The metrics of a site and its children.
     pub fn new(site: Site, children: Arc<Children>) -> Self {
-        Self { site, children }
+        Self {
+            site,
+            children,
+            others: Vec::new(),
+        }
+    }
+
+    /// The same, and what `others` puts in.
+    pub fn and(
+        mut self,
+        others: impl Fn(&Metrics) -> Result<(), MetricsError> + Send + Sync + 'static,
+    ) -> Self {
+        self.others.push(Arc::new(others));
+        self
     }
 
     /// The metrics as text.
@@ -118,6 +135,9 @@ impl SiteMetrics {
             seconds(state.last_failure.map(|(at, _)| at)),
         )?;
         self.condition(set).await?;
+        for others in &self.others {
+            others(&metrics)?;
+        }
         let alerts = metrics.gauges(
             "alerts",
             "Alerts that have not ended, by kind; at the top-level site alone.",

@@ -6,6 +6,7 @@
 mod content;
 
 pub use content::{Bucket, ContentFlags, ContentStore};
+pub mod wsus;
 
 use anyhow::{Context as _, bail};
 use catalog::PointId;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::{Location, PostgresUrl};
 use sync::EngineSettings;
+use wsus::{WsusFile, WsusFlags, WsusSettings};
 
 /// How long removals stay in the log unless told otherwise: 90 days.
 const TOMBSTONES_KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -110,6 +112,9 @@ pub struct SiteFlags {
     /// How it tells it: human or json [default: human]
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT", value_parser = format, help_heading = "Log")]
     pub log_format: Option<Format>,
+    /// Serving WSUS servers.
+    #[command(flatten)]
+    pub wsus: WsusFlags,
     /// OTLP collector (gRPC) for traces, such as http://127.0.0.1:4317; off unless given
     #[arg(
         long,
@@ -152,6 +157,7 @@ pub struct SiteFile {
     content_store_region: Option<String>,
     content_store_key_file: Option<ConfigPath>,
     telemetry: telemetry::Settings,
+    wsus: WsusFile,
     /// Top-level site: its kind.
     pub site_kind: Option<String>,
     /// Central site: the synchronization source.
@@ -247,6 +253,8 @@ pub struct SiteSettings {
     pub content: ContentStore,
     /// What is told on stderr, and where traces go.
     pub telemetry: telemetry::Settings,
+    /// How WSUS servers are served; none where they are not.
+    pub wsus: Option<WsusSettings>,
 }
 
 /// A setting of a file, relative to the file's folder.
@@ -325,6 +333,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         max_log_bytes,
         json_log: flags.json_log || file.json_log,
         telemetry,
+        wsus: wsus::load(&flags.wsus, &file.wsus, flags.config.as_deref())?,
     };
     Ok((settings, file))
 }

@@ -23,6 +23,7 @@ pub mod compare;
 pub mod content;
 pub mod decisions;
 pub mod deliveries;
+pub mod downstream;
 pub mod ingest;
 pub mod log;
 pub mod needs;

@@ -8,6 +8,7 @@ pub mod anchor;
 pub mod blob;
 pub mod client;
 pub mod fault;
+pub mod language;
 pub mod message;
 pub mod package;
 pub mod selection;

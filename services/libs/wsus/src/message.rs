@@ -143,6 +143,13 @@ pub struct GetRelatedRevisions {
     pub update_ids: Vec<UpdateId>,
 }
 
+/// What is looked at of the parameters of `GetDriverIdList` and `GetDriverSetData`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DriverQuery {
+    /// The session; absent in an invalid request.
+    pub cookie: Option<Cookie>,
+}
+
 /// One language of `GetConfigData` (`ServerSyncLanguageData`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Language {

@@ -6,9 +6,12 @@ mod reporting;
 mod service;
 mod source;
 
-pub use self::http::{MAX_REQUEST_BYTES, serves};
+pub use self::http::{Handled, MAX_REQUEST_BYTES, PeerAddress, serves};
+pub use reporting::{MAX_ROLLUP_BYTES, MAX_SERVERS, SUMMARY, ServerReport};
 pub use service::Service;
-pub use source::{DownstreamServer, ServerIdentity, Source, SourceError, StoredUpdate};
+pub use source::{
+    DeploymentAnchors, DownstreamServer, ServerIdentity, Session, Source, SourceError, StoredUpdate,
+};
 
 use crate::anchor::Anchor;
 use crate::message::{ALL_COMPUTERS, Deployments, TargetGroup, UNASSIGNED_COMPUTERS};
@@ -54,20 +57,25 @@ pub fn router<S: Source>(source: Arc<S>, settings: ServerSettings) -> axum::Rout
     })
 }
 
-/// The answer of a server that has no approvals: the two groups that every server has.
-fn builtin_deployments(now: Timestamp) -> Deployments {
+/// The two groups that every server has.
+pub fn builtin_groups() -> Vec<TargetGroup> {
     let group = |id, parent_id, name: &str| TargetGroup {
         id,
         parent_id,
         name: name.to_owned(),
         is_builtin: true,
     };
+    vec![
+        group(ALL_COMPUTERS, Uuid::nil(), "All Computers"),
+        group(UNASSIGNED_COMPUTERS, ALL_COMPUTERS, "Unassigned Computers"),
+    ]
+}
+
+/// The answer of a server that has no approvals.
+fn builtin_deployments(now: Timestamp) -> Deployments {
     Deployments {
         anchor: Anchor::new(0, now).to_string(),
-        groups: vec![
-            group(ALL_COMPUTERS, Uuid::nil(), "All Computers"),
-            group(UNASSIGNED_COMPUTERS, ALL_COMPUTERS, "Unassigned Computers"),
-        ],
+        groups: builtin_groups(),
         ..Deployments::default()
     }
 }

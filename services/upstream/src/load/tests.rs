@@ -3,6 +3,7 @@ use crate::generator::Generator;
 use jiff::Timestamp;
 use std::path::PathBuf;
 use wsus::message::RevisionFilter;
+use wsus::server::Session;
 use wsus::server::Source;
 
 /// The recorded data of real servers, or `None` with a visible word where it is not at hand.
@@ -31,7 +32,11 @@ async fn listed(catalog: &ServedCatalog, get_config: bool) -> Vec<RevisionId> {
         get_config,
         ..RevisionFilter::default()
     };
-    catalog.revisions(&filter, now()).await.unwrap().revisions
+    catalog
+        .revisions(&Session::newest(uuid::Uuid::nil()), &filter, now())
+        .await
+        .unwrap()
+        .revisions
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use catalog::well_known as known;
 use catalog::{RevisionId, UpdateId};
 use std::collections::HashSet;
 use wsus::message::IdAndDelta;
+use wsus::server::Session;
 
 const START: &str = "2026-03-01T00:00:00Z";
 
@@ -43,7 +44,10 @@ fn after(anchor: &str, mut filter: RevisionFilter) -> RevisionFilter {
 }
 
 async fn list(catalog: &ServedCatalog, filter: RevisionFilter) -> RevisionList {
-    catalog.revisions(&filter, at(START)).await.unwrap()
+    catalog
+        .revisions(&Session::newest(uuid::Uuid::nil()), &filter, at(START))
+        .await
+        .unwrap()
 }
 
 async fn documents(catalog: &ServedCatalog, ids: &[RevisionId]) -> Vec<Update> {
@@ -202,7 +206,9 @@ async fn an_id_without_delta_brings_everything_whatever_the_anchor() {
 async fn a_foreign_anchor_is_refused_and_a_future_one_brings_nothing() {
     let catalog = catalog(50);
     let foreign = after("yesterday", RevisionFilter::default());
-    let refused = catalog.revisions(&foreign, at(START)).await;
+    let refused = catalog
+        .revisions(&Session::newest(uuid::Uuid::nil()), &foreign, at(START))
+        .await;
     assert!(matches!(
         refused,
         Err(SourceError::InvalidParameter("filter"))

@@ -62,13 +62,17 @@ pub enum Operation {
     DownloadFiles,
     /// Not used by anybody.
     GetRelatedRevisionsForUpdates,
+    /// Which drivers there are.
+    GetDriverIdList,
+    /// Driver sets.
+    GetDriverSetData,
     /// Whether the service works.
     Ping,
 }
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::GetAuthConfig,
         Self::GetAuthorizationCookie,
         Self::GetCookie,
@@ -79,6 +83,8 @@ impl Operation {
         Self::GetDeployments,
         Self::DownloadFiles,
         Self::GetRelatedRevisionsForUpdates,
+        Self::GetDriverIdList,
+        Self::GetDriverSetData,
         Self::Ping,
     ];
 
@@ -95,6 +101,8 @@ impl Operation {
             Self::GetDeployments => "GetDeployments",
             Self::DownloadFiles => "DownloadFiles",
             Self::GetRelatedRevisionsForUpdates => "GetRelatedRevisionsForUpdates",
+            Self::GetDriverIdList => "GetDriverIdList",
+            Self::GetDriverSetData => "GetDriverSetData",
             Self::Ping => "Ping",
         }
     }
@@ -119,7 +127,9 @@ impl Operation {
             | Self::GetUpdateDecryptionData
             | Self::GetDeployments
             | Self::DownloadFiles
-            | Self::GetRelatedRevisionsForUpdates => SERVER_SYNC,
+            | Self::GetRelatedRevisionsForUpdates
+            | Self::GetDriverIdList
+            | Self::GetDriverSetData => SERVER_SYNC,
         }
     }
 

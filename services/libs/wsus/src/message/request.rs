@@ -2,9 +2,10 @@
 
 use super::envelope::{Body, Envelope, begin_request, finish, operation_element};
 use super::{
-    AuthorizationCookie, Cookie, DecodeError, DownloadFiles, GetAuthorizationCookie, GetConfigData,
-    GetCookie, GetDeployments, GetRelatedRevisions, GetRevisionIdList, GetUpdateData, IdAndDelta,
-    LanguageAndDelta, MAX_LIST_ENTRIES, MAX_REVISIONS, Operation, RevisionFilter, SoapVersion,
+    AuthorizationCookie, Cookie, DecodeError, DownloadFiles, DriverQuery, GetAuthorizationCookie,
+    GetConfigData, GetCookie, GetDeployments, GetRelatedRevisions, GetRevisionIdList,
+    GetUpdateData, IdAndDelta, LanguageAndDelta, MAX_LIST_ENTRIES, MAX_REVISIONS, Operation,
+    RevisionFilter, SoapVersion,
 };
 use crate::xml::{XmlReader, XmlWriter};
 use catalog::{RevisionId, UpdateId};
@@ -34,6 +35,10 @@ pub enum Request {
     DownloadFiles(DownloadFiles),
     /// Not used by anybody.
     GetRelatedRevisionsForUpdates(GetRelatedRevisions),
+    /// Which drivers there are.
+    GetDriverIdList(DriverQuery),
+    /// Driver sets.
+    GetDriverSetData(DriverQuery),
     /// Whether the service works.
     Ping {
         /// How much to check; has no meaning here.
@@ -57,6 +62,8 @@ impl Request {
             Self::GetDeployments(_) => Operation::GetDeployments,
             Self::DownloadFiles(_) => Operation::DownloadFiles,
             Self::GetRelatedRevisionsForUpdates(_) => Operation::GetRelatedRevisionsForUpdates,
+            Self::GetDriverIdList(_) => Operation::GetDriverIdList,
+            Self::GetDriverSetData(_) => Operation::GetDriverSetData,
             Self::Ping { .. } => Operation::Ping,
         }
     }
@@ -126,6 +133,14 @@ impl Request {
                         w.guid("guid", id.0);
                     }
                 });
+            }
+            Self::GetDriverIdList(request) => {
+                write_cookie(w, "cookie", request.cookie.as_ref());
+                w.element("filter", |_| {});
+            }
+            Self::GetDriverSetData(request) => {
+                write_cookie(w, "cookie", request.cookie.as_ref());
+                w.element("driverSets", |_| {});
             }
             Self::Ping { level } => w.value("pingLevel", level),
         }
@@ -236,6 +251,8 @@ impl Request {
                 }
                 Self::GetRelatedRevisionsForUpdates(request)
             }
+            Operation::GetDriverIdList => Self::GetDriverIdList(read_driver_query(r)?),
+            Operation::GetDriverSetData => Self::GetDriverSetData(read_driver_query(r)?),
             Operation::Ping => {
                 let mut level = 0;
                 while let Some(element) = r.child()? {
@@ -284,6 +301,18 @@ fn write_filter(w: &mut XmlWriter, filter: &RevisionFilter) {
             }
         });
     }
+}
+
+/// The catalog has no driver sets, so only who asks is looked at.
+fn read_driver_query(r: &mut XmlReader<'_>) -> Result<DriverQuery> {
+    let mut query = DriverQuery::default();
+    while let Some(element) = r.child()? {
+        match element.name() {
+            b"cookie" => query.cookie = read_cookie(r)?,
+            _ => r.skip()?,
+        }
+    }
+    Ok(query)
 }
 
 fn write_ids(w: &mut XmlWriter, name: &str, ids: &[IdAndDelta]) {

@@ -36,6 +36,10 @@ pub enum Response {
     DownloadFiles,
     /// Revisions related to updates.
     RelatedRevisions(Vec<RevisionId>),
+    /// No drivers; the anchor to send next time.
+    DriverIdList(String),
+    /// No driver sets.
+    DriverSetData,
     /// The service works, or not.
     Pong(Pong),
 }
@@ -54,6 +58,8 @@ impl Response {
             Self::Deployments(_) => Operation::GetDeployments,
             Self::DownloadFiles => Operation::DownloadFiles,
             Self::RelatedRevisions(_) => Operation::GetRelatedRevisionsForUpdates,
+            Self::DriverIdList(_) => Operation::GetDriverIdList,
+            Self::DriverSetData => Operation::GetDriverSetData,
             Self::Pong(_) => Operation::Ping,
         }
     }
@@ -87,6 +93,8 @@ impl Response {
             | Self::Deployments(_)
             | Self::DownloadFiles
             | Self::RelatedRevisions(_)
+            | Self::DriverIdList(_)
+            | Self::DriverSetData
             | Self::Pong(_) => ENVELOPE * 4,
         }
     }

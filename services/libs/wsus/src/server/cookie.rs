@@ -3,6 +3,7 @@
 //!
 //! A cookie proves only that this server issued it: anyone can get one (WSUS-PROTOCOL 1.3).
 
+use catalog::document::ProtocolVersion;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -24,6 +25,8 @@ pub(super) struct Claims {
     pub server: Uuid,
     /// When it ends.
     pub expires: Timestamp,
+    /// The protocol version that the downstream server announced; zeros in an authorization.
+    pub protocol: ProtocolVersion,
 }
 
 /// Why a cookie is not accepted.
@@ -35,7 +38,7 @@ pub(super) enum Refused {
     Expired,
 }
 
-const BODY: usize = 1 + 16 + 16 + 8;
+const BODY: usize = 1 + 16 + 16 + 8 + 4 + 4;
 const SEAL: usize = blake3::OUT_LEN;
 
 /// Seals and opens cookies.
@@ -56,6 +59,8 @@ impl Sealer {
         bytes.extend_from_slice(claims.account.as_bytes());
         bytes.extend_from_slice(claims.server.as_bytes());
         bytes.extend_from_slice(&claims.expires.as_millisecond().to_le_bytes());
+        bytes.extend_from_slice(&claims.protocol.major.to_le_bytes());
+        bytes.extend_from_slice(&claims.protocol.minor.to_le_bytes());
         let seal = blake3::keyed_hash(&self.key, &bytes);
         bytes.extend_from_slice(seal.as_bytes());
         bytes
@@ -69,10 +74,12 @@ impl Sealer {
         if blake3::keyed_hash(&self.key, body) != blake3::Hash::from_bytes(seal) {
             return Err(Refused::Invalid);
         }
-        let (fixed, expires) = body.split_at(BODY - 8);
-        let expires = expires.try_into().map_err(|_| Refused::Invalid)?;
-        let expires = Timestamp::from_millisecond(i64::from_le_bytes(expires))
+        let (fixed, rest) = body.split_at(BODY - 16);
+        let (expires, protocol) = rest.split_first_chunk::<8>().ok_or(Refused::Invalid)?;
+        let expires = Timestamp::from_millisecond(i64::from_le_bytes(*expires))
             .map_err(|_| Refused::Invalid)?;
+        let (major, minor) = protocol.split_first_chunk::<4>().ok_or(Refused::Invalid)?;
+        let minor = minor.try_into().map_err(|_| Refused::Invalid)?;
         if fixed[0] != kind as u8 {
             return Err(Refused::Invalid);
         }
@@ -83,6 +90,10 @@ impl Sealer {
             account: Uuid::from_slice(&fixed[1..17]).map_err(|_| Refused::Invalid)?,
             server: Uuid::from_slice(&fixed[17..33]).map_err(|_| Refused::Invalid)?,
             expires,
+            protocol: ProtocolVersion {
+                major: u32::from_le_bytes(*major),
+                minor: u32::from_le_bytes(minor),
+            },
         })
     }
 }
@@ -96,6 +107,10 @@ mod tests {
             account: Uuid::from_u128(1),
             server: Uuid::from_u128(2),
             expires: "2026-01-01T00:00:00Z".parse().unwrap(),
+            protocol: ProtocolVersion {
+                major: 1,
+                minor: 20,
+            },
         }
     }
 

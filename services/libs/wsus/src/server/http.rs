@@ -1,15 +1,29 @@
 //! The HTTP around the services: paths, media types, sizes.
 
 use super::Source;
-use super::reporting::drain;
+use super::reporting::MAX_ROLLUP_BYTES;
 use super::service::Service;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{Operation, Request, SoapVersion};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::net::IpAddr;
 
 /// Largest request that is read. A filter with every category that exists has a hundredth of it.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// Where a request comes from: an extension of it, put there by who took the connection in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
+
+/// What became of a request: an extension of the answer, for who counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handled {
+    /// The operation; none where the message cannot be read.
+    pub operation: Option<&'static str>,
+    /// The code of the fault; none for a success.
+    pub fault: Option<ErrorCode>,
+}
 
 /// Path of the reporting service, in lower case, without the slash in front. So the others.
 const REPORTING_PATH: &str = "reportingwebservice/reportingwebservice.asmx";
@@ -71,35 +85,44 @@ impl<S: Source> Service<S> {
             return answer;
         }
         let action = soap_action(&parts.headers);
-        let too_large = "the request is too large or was cut off";
-        let (version, outcome) = match endpoint {
+        let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+        let too_large = || {
+            let text = format!(
+                "the request was cut off, or is larger than {} MiB and {} MiB for a report",
+                MAX_REQUEST_BYTES >> 20,
+                MAX_ROLLUP_BYTES >> 20
+            );
+            plain(StatusCode::PAYLOAD_TOO_LARGE, text)
+        };
+        let (version, operation, outcome) = match endpoint {
             Endpoint::Reporting => {
-                if !drain(body).await {
-                    return plain(StatusCode::PAYLOAD_TOO_LARGE, too_large);
-                }
                 let version = version_of(&parts.headers);
-                (version, self.report(version, &action))
+                let Some((operation, outcome)) = self.report(version, &action, body, peer).await
+                else {
+                    return too_large();
+                };
+                (version, operation, outcome)
             }
             Endpoint::Synchronization => {
                 let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
-                    return plain(StatusCode::PAYLOAD_TOO_LARGE, too_large);
+                    return too_large();
                 };
-                self.synchronize(&parts.headers, &action, &body).await
+                self.synchronize(&parts.headers, &action, &body, peer).await
             }
         };
-        match outcome {
-            Ok(text) => soap(StatusCode::OK, version, text),
+        let (mut answer, fault) = match outcome {
+            Ok(text) => (soap(StatusCode::OK, version, text), None),
             Err(mut fault) => {
                 fault.id = Some(self.new_id());
                 fault.actor = address(&parts);
                 tracing::debug!(%fault, method = fault.method, "answered with a fault");
-                soap(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    version,
-                    fault.encode(version),
-                )
+                let text = fault.encode(version);
+                let answer = soap(StatusCode::INTERNAL_SERVER_ERROR, version, text);
+                (answer, Some(fault.code))
             }
-        }
+        };
+        answer.extensions_mut().insert(Handled { operation, fault });
+        answer
     }
 
     async fn synchronize(
@@ -107,16 +130,21 @@ impl<S: Source> Service<S> {
         headers: &HeaderMap,
         action: &str,
         body: &[u8],
-    ) -> (SoapVersion, Result<String, Fault>) {
+        peer: Option<IpAddr>,
+    ) -> (SoapVersion, Option<&'static str>, Result<String, Fault>) {
         match Request::decode(body) {
-            Ok((version, request)) => (version, self.answer(version, request).await),
+            Ok((version, request)) => {
+                let operation = request.operation().name();
+                let answer = self.answer(version, request, peer).await;
+                (version, Some(operation), answer)
+            }
             Err(error) => {
                 tracing::debug!(%error, action, "request could not be read");
                 let parameter = error.parameter().unwrap_or("request").to_owned();
                 let mut fault = Fault::new(ErrorCode::InvalidParameters, parameter);
                 fault.reason = error.to_string();
                 fault.method = format!("\"{action}\"");
-                (version_of(headers), Err(fault))
+                (version_of(headers), None, Err(fault))
             }
         }
     }
@@ -178,8 +206,8 @@ fn soap(status: StatusCode, version: SoapVersion, text: String) -> http::Respons
     answer
 }
 
-fn plain(status: StatusCode, text: &'static str) -> http::Response<Body> {
-    let mut answer = http::Response::new(Body::from(text));
+fn plain(status: StatusCode, text: impl Into<Body>) -> http::Response<Body> {
+    let mut answer = http::Response::new(text.into());
     *answer.status_mut() = status;
     answer.headers_mut().insert(
         header::CONTENT_TYPE,

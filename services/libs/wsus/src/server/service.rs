@@ -2,7 +2,10 @@
 
 use super::cookie::{Claims, Kind, Refused, Sealer};
 use super::http::{DSS_AUTH_PATH, method};
-use super::{DownstreamServer, ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate};
+use super::{
+    DeploymentAnchors, DownstreamServer, ServerIdentity, ServerSettings, Session, Source,
+    SourceError, StoredUpdate,
+};
 use crate::anchor::Anchor;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{
@@ -13,10 +16,14 @@ use crate::message::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalog::RevisionId;
+use catalog::document::ProtocolVersion;
 use jiff::Timestamp;
 use std::collections::HashSet;
+use std::fmt::Display;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// Name of the only authorization plug-in.
@@ -41,11 +48,19 @@ const ENCODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
 /// Most digests in one `DownloadFiles`.
 const MAX_DOWNLOAD_DIGESTS: usize = 100;
 
+/// Reports that are held at a time while they are read.
+const REPORTS_AT_ONCE: usize = 4;
+
+/// The version that an authorization is sealed with: none was announced yet.
+const NOT_ANNOUNCED: ProtocolVersion = ProtocolVersion { major: 0, minor: 0 };
+
 /// The services over a source, apart from HTTP. Cloning gives another handle on the same.
 pub struct Service<S> {
     source: Arc<S>,
     settings: ServerSettings,
     sealer: Sealer,
+    /// Places for reports that are being read.
+    pub(super) reports: Arc<Semaphore>,
 }
 
 impl<S> Clone for Service<S> {
@@ -54,6 +69,7 @@ impl<S> Clone for Service<S> {
             source: Arc::clone(&self.source),
             settings: self.settings.clone(),
             sealer: self.sealer.clone(),
+            reports: Arc::clone(&self.reports),
         }
     }
 }
@@ -66,7 +82,12 @@ impl<S: Source> Service<S> {
             source,
             settings,
             sealer,
+            reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
         }
+    }
+
+    pub(super) fn source(&self) -> &S {
+        &self.source
     }
 
     pub(super) fn new_id(&self) -> Uuid {
@@ -77,7 +98,7 @@ impl<S: Source> Service<S> {
         self.source.identity()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         (self.settings.clock)()
     }
 
@@ -86,12 +107,13 @@ impl<S: Source> Service<S> {
         &self,
         version: SoapVersion,
         request: Request,
+        address: Option<IpAddr>,
     ) -> Result<String, Fault> {
         let operation = request.operation();
         let answer = if let Request::GetUpdateData(request) = request {
             self.update_data(version, request).await
         } else {
-            let response = self.small(request).await;
+            let response = self.small(request, address).await;
             response.map(|response| response.encode(version))
         };
         answer.map_err(|mut fault| {
@@ -101,7 +123,7 @@ impl<S: Source> Service<S> {
     }
 
     /// Every operation but `GetUpdateData`.
-    async fn small(&self, request: Request) -> Result<Response, Fault> {
+    async fn small(&self, request: Request, address: Option<IpAddr>) -> Result<Response, Fault> {
         let now = self.now();
         match request {
             Request::GetAuthConfig => Ok(Response::AuthConfig(AuthConfig {
@@ -112,7 +134,9 @@ impl<S: Source> Service<S> {
                     parameter: String::new(),
                 }],
             })),
-            Request::GetAuthorizationCookie(request) => self.authorize(&request, now),
+            Request::GetAuthorizationCookie(request) => {
+                self.authorize(&request, address, now).await
+            }
             Request::GetCookie(request) => self.open_session(&request, now),
             Request::GetConfigData(request) => {
                 self.check(request.cookie.as_ref(), now)?;
@@ -124,9 +148,9 @@ impl<S: Source> Service<S> {
                 Ok(Response::ConfigData(config))
             }
             Request::GetRevisionIdList(request) => {
-                self.check(request.cookie.as_ref(), now)?;
+                let session = self.check(request.cookie.as_ref(), now)?;
                 let filter = checked_filter(request.filter)?;
-                let list = self.source.revisions(&filter, now).await;
+                let list = self.source.revisions(&session, &filter, now).await;
                 list.map(Response::RevisionList)
                     .map_err(|e| fault_of(e, Operation::GetRevisionIdList))
             }
@@ -138,13 +162,16 @@ impl<S: Source> Service<S> {
                     .map_err(|e| fault_of(e, Operation::GetUpdateDecryptionData))
             }
             Request::GetDeployments(request) => {
-                self.check(request.cookie.as_ref(), now)?;
-                let anchor = request.deployment_anchor.as_deref();
-                let list = self
-                    .source
-                    .deployments(anchor.filter(|a| !a.is_empty()), now);
-                list.await
-                    .map(Response::Deployments)
+                let session = self.check(request.cookie.as_ref(), now)?;
+                let anchors = DeploymentAnchors {
+                    deployments: checked_anchor(
+                        request.deployment_anchor.as_deref(),
+                        "deploymentAnchor",
+                    )?,
+                    revisions: checked_anchor(request.sync_anchor.as_deref(), "syncAnchor")?,
+                };
+                let list = self.source.deployments(&session, &anchors, now).await;
+                list.map(Response::Deployments)
                     .map_err(|e| fault_of(e, Operation::GetDeployments))
             }
             Request::DownloadFiles(request) => {
@@ -160,6 +187,14 @@ impl<S: Source> Service<S> {
                 self.check(request.cookie.as_ref(), now)?;
                 Ok(Response::RelatedRevisions(vec![]))
             }
+            Request::GetDriverIdList(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                Ok(Response::DriverIdList(Anchor::new(0, now).to_string()))
+            }
+            Request::GetDriverSetData(request) => {
+                self.check(request.cookie.as_ref(), now)?;
+                Ok(Response::DriverSetData)
+            }
             Request::Ping { .. } => Ok(Response::Pong(Pong {
                 success: true,
                 services_time: now,
@@ -169,9 +204,10 @@ impl<S: Source> Service<S> {
         }
     }
 
-    fn authorize(
+    async fn authorize(
         &self,
         request: &GetAuthorizationCookie,
+        address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Response, Fault> {
         // One known client exchanges the two parameters.
@@ -185,13 +221,19 @@ impl<S: Source> Service<S> {
         if !is_host_name(name) {
             return Err(invalid("machineName"));
         }
-        self.source.downstream_seen(&DownstreamServer {
+        let server = DownstreamServer {
             account_name: name.to_owned(),
             account_guid: guid,
-        });
+            address,
+        };
+        let admitted = self.source.admit(&server, now).await;
+        admitted.map_err(|e| fault_of(e, Operation::GetAuthorizationCookie))?;
         let cookie_data = self.seal(
             Kind::Authorization,
-            guid,
+            Session {
+                account: guid,
+                protocol: NOT_ANNOUNCED,
+            },
             later(now, AUTHORIZATION_LIFETIME),
         );
         Ok(Response::AuthorizationCookie(AuthorizationCookie {
@@ -204,10 +246,10 @@ impl<S: Source> Service<S> {
         let [authorization] = request.auth_cookies.as_slice() else {
             return Err(invalid("authCookies"));
         };
-        match protocol_major(request.protocol_version.as_deref().unwrap_or_default()) {
-            None => return Err(invalid("protocolVersion")),
-            Some(1) => {}
-            Some(_) => return Err(Fault::new(ErrorCode::IncompatibleProtocolVersion, "")),
+        let announced = request.protocol_version.as_deref().unwrap_or_default();
+        let protocol = protocol_version(announced).ok_or_else(|| invalid("protocolVersion"))?;
+        if protocol.major != 1 {
+            return Err(Fault::new(ErrorCode::IncompatibleProtocolVersion, ""));
         }
         let sealed = &authorization.cookie_data;
         let claims = self.sealer.open(Kind::Authorization, sealed, now);
@@ -226,26 +268,37 @@ impl<S: Source> Service<S> {
         let expiration = later(now, self.settings.cookie_lifetime).min(claims.expires);
         Ok(Response::Cookie(Cookie {
             expiration,
-            encrypted_data: self.seal(Kind::Session, claims.account, expiration),
+            encrypted_data: self.seal(
+                Kind::Session,
+                Session {
+                    account: claims.account,
+                    protocol,
+                },
+                expiration,
+            ),
         }))
     }
 
-    fn seal(&self, kind: Kind, account: Uuid, expires: Timestamp) -> Vec<u8> {
+    fn seal(&self, kind: Kind, session: Session, expires: Timestamp) -> Vec<u8> {
         let server = self.identity().server_id;
         let claims = Claims {
-            account,
+            account: session.account,
             server,
             expires,
+            protocol: session.protocol,
         };
         self.sealer.seal(kind, &claims)
     }
 
-    /// Checks the session of a request.
-    fn check(&self, cookie: Option<&Cookie>, now: Timestamp) -> Result<(), Fault> {
+    /// The session of a request.
+    fn check(&self, cookie: Option<&Cookie>, now: Timestamp) -> Result<Session, Fault> {
         let invalid = || Fault::new(ErrorCode::InvalidCookie, "");
         let sealed = &cookie.ok_or_else(invalid)?.encrypted_data;
         match self.sealer.open(Kind::Session, sealed, now) {
-            Ok(claims) if claims.server == self.identity().server_id => Ok(()),
+            Ok(claims) if claims.server == self.identity().server_id => Ok(Session {
+                account: claims.account,
+                protocol: claims.protocol,
+            }),
             Ok(_) => Err(Fault::new(ErrorCode::ServerChanged, "")),
             Err(Refused::Invalid | Refused::Expired) => Err(invalid()),
         }
@@ -354,15 +407,32 @@ fn checked_filter(filter: Option<RevisionFilter>) -> Result<RevisionFilter, Faul
     Ok(filter)
 }
 
+/// An anchor that a request may hold; an empty one is none.
+fn checked_anchor(text: Option<&str>, parameter: &str) -> Result<Option<Anchor>, Fault> {
+    let text = text.filter(|text| !text.is_empty());
+    let anchor = text.map(str::parse::<Anchor>).transpose();
+    anchor.map_err(|_| invalid(parameter))
+}
+
 fn invalid(parameter: &str) -> Fault {
     Fault::new(ErrorCode::InvalidParameters, parameter)
 }
 
-fn fault_of(error: SourceError, operation: Operation) -> Fault {
+pub(super) fn fault_of(error: SourceError, operation: impl Display) -> Fault {
     match error {
         SourceError::InvalidParameter(name) => invalid(name),
         SourceError::ServerChanged => Fault::new(ErrorCode::ServerChanged, ""),
         SourceError::Busy => Fault::new(ErrorCode::ServerBusy, ""),
+        SourceError::NotAdmitted => {
+            let mut fault = invalid("accountName");
+            fault.reason = error.to_string();
+            fault
+        }
+        SourceError::UnknownParent => {
+            let mut fault = Fault::new(ErrorCode::InternalServerError, "");
+            fault.reason = error.to_string();
+            fault
+        }
         SourceError::FileDigestsMissing(digests) => {
             let digests: Vec<String> = digests.iter().map(|d| STANDARD.encode(d)).collect();
             Fault::new(ErrorCode::FileDigestsMissing, digests.join("|"))
@@ -374,14 +444,17 @@ fn fault_of(error: SourceError, operation: Operation) -> Fault {
     }
 }
 
-/// The major number of `x.y`.
-fn protocol_major(version: &str) -> Option<u32> {
+/// The version `x.y`; more numbers may follow.
+fn protocol_version(version: &str) -> Option<ProtocolVersion> {
     let (major, minor) = version.trim().split_once('.')?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !is_number(major) || !minor.split('.').all(is_number) {
         return None;
     }
-    major.parse().ok()
+    Some(ProtocolVersion {
+        major: major.parse().ok()?,
+        minor: minor.split('.').next()?.parse().ok()?,
+    })
 }
 
 /// Whether `name` can be the name of a host.
@@ -402,12 +475,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_major_number_of_a_version_decides() {
-        assert_eq!(protocol_major("1.20"), Some(1));
-        assert_eq!(protocol_major("1.7"), Some(1));
-        assert_eq!(protocol_major("2.0"), Some(2));
-        for text in ["", "1", "1.", ".1", "a.b", "1.x", "1,2"] {
-            assert_eq!(protocol_major(text), None, "{text}");
+    fn a_version_is_two_numbers() {
+        let version = |major, minor| Some(ProtocolVersion { major, minor });
+        assert_eq!(protocol_version("1.20"), version(1, 20));
+        assert_eq!(protocol_version(" 1.7 "), version(1, 7));
+        assert_eq!(protocol_version("2.0.1"), version(2, 0));
+        for text in ["", "1", "1.", ".1", "a.b", "1.x", "1,2", "1.99999999999"] {
+            assert_eq!(protocol_version(text), None, "{text}");
         }
     }
 

@@ -1,11 +1,15 @@
 //! What the server needs from a catalog.
 
+use super::reporting::ServerReport;
+use crate::anchor::Anchor;
 use crate::message::{
     ConfigData, DecryptionData, Deployments, FileUrl, RevisionFilter, RevisionKeys, RevisionList,
 };
 use catalog::RevisionId;
+use catalog::document::ProtocolVersion;
 use jiff::Timestamp;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -26,10 +30,11 @@ pub trait Source: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<ConfigData, SourceError>> + Send;
 
-    /// The revisions that `filter` selects, with the anchor that stands for this answer.
-    /// [`crate::selection`] implements the filter and [`crate::anchor::Anchor`] the anchor.
+    /// The revisions that `filter` selects for the downstream server of `session`, with the anchor that stands
+    /// for this answer. [`crate::selection`] implements the filter and [`crate::anchor::Anchor`] the anchor.
     fn revisions(
         &self,
+        session: &Session,
         filter: &RevisionFilter,
         now: Timestamp,
     ) -> impl Future<Output = Result<RevisionList, SourceError>> + Send;
@@ -52,10 +57,13 @@ pub trait Source: Send + Sync + 'static {
         async move { Ok(answer) }
     }
 
-    /// Approvals for replicas. Unless a source knows better, the two built-in groups and nothing else.
+    /// Approvals for replicas, added or removed since the deployment anchor; none that refers to what came after
+    /// the anchor of the last list of revisions. Unless a source knows better, the two built-in groups and
+    /// nothing else.
     fn deployments(
         &self,
-        _deployment_anchor: Option<&str>,
+        _session: &Session,
+        _anchors: &DeploymentAnchors,
         now: Timestamp,
     ) -> impl Future<Output = Result<Deployments, SourceError>> + Send {
         async move { Ok(super::builtin_deployments(now)) }
@@ -70,9 +78,26 @@ pub trait Source: Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// A downstream server asked for authorization. For a table of downstream servers; nothing is
-    /// proven about the name or the GUID.
-    fn downstream_seen(&self, _server: &DownstreamServer) {}
+    /// A downstream server asks for authorization. For a table of downstream servers, and a list of those that
+    /// are wanted; nothing is proven about the name or the GUID. Unless a source knows better, everybody may.
+    fn admit(
+        &self,
+        _server: &DownstreamServer,
+        _now: Timestamp,
+    ) -> impl Future<Output = Result<(), SourceError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Downstream servers report about themselves and those below them, parents before their children. There
+    /// is no authorization for this (WSUS-PROTOCOL 2.5). Unless a source knows better, it is not kept.
+    fn rolled_up(
+        &self,
+        _reporter: Option<IpAddr>,
+        _servers: &[ServerReport],
+        _now: Timestamp,
+    ) -> impl Future<Output = Result<(), SourceError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Who an upstream server is.
@@ -89,6 +114,37 @@ pub struct DownstreamServer {
     pub account_name: String,
     /// Its GUID, as it claims.
     pub account_guid: Uuid,
+    /// Where the request comes from, as far as is known.
+    pub address: Option<IpAddr>,
+}
+
+/// A downstream server that holds a valid cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// The GUID that it authenticated with.
+    pub account: Uuid,
+    /// The protocol version that it announced.
+    pub protocol: ProtocolVersion,
+}
+
+impl Session {
+    /// The session of a server that speaks the newest version.
+    pub const fn newest(account: Uuid) -> Self {
+        let protocol = ProtocolVersion {
+            major: 1,
+            minor: 20,
+        };
+        Self { account, protocol }
+    }
+}
+
+/// What a replica says it has when it asks for approvals; anchors of the form of [`crate::anchor::Anchor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeploymentAnchors {
+    /// The deployment anchor of the last answer.
+    pub deployments: Option<Anchor>,
+    /// The anchor of the last list of revisions.
+    pub revisions: Option<Anchor>,
 }
 
 /// A revision as a source hands it to the server.
@@ -118,6 +174,12 @@ pub enum SourceError {
     /// Not now; ask again later.
     #[error("the server is busy")]
     Busy,
+    /// This downstream server is none of those that may synchronize from here.
+    #[error("this server is not on the list of those that may synchronize from here")]
+    NotAdmitted,
+    /// A report is about a server below one that is not known.
+    #[error("the parent of a reported server is not known")]
+    UnknownParent,
     /// Anything else.
     #[error("the catalog could not be read: {0}")]
     Failed(String),

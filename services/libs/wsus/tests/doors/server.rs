@@ -14,7 +14,7 @@ use wsus::message::{
     ConfigData, Operation, Request, Response, RevisionFilter, RevisionList, SoapVersion,
 };
 use wsus::server::{
-    DownstreamServer, ServerIdentity, ServerSettings, Source, SourceError, StoredUpdate,
+    DownstreamServer, ServerIdentity, ServerSettings, Session, Source, SourceError, StoredUpdate,
 };
 
 /// A catalog without updates that counts how often somebody is let in to it.
@@ -37,6 +37,7 @@ impl Source for Counted {
 
     async fn revisions(
         &self,
+        _: &Session,
         _: &RevisionFilter,
         _: jiff::Timestamp,
     ) -> Result<RevisionList, SourceError> {
@@ -52,8 +53,9 @@ impl Source for Counted {
         Ok(vec![None; ids.len()])
     }
 
-    fn downstream_seen(&self, _: &DownstreamServer) {
+    async fn admit(&self, _: &DownstreamServer, _: jiff::Timestamp) -> Result<(), SourceError> {
         self.sessions.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 

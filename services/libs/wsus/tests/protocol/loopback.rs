@@ -125,6 +125,7 @@ async fn a_downstream_server_synchronizes_from_an_upstream_server() {
     let brought = fetch(&client, list.revisions).await;
     assert_eq!(brought.documents.len(), 252);
     assert_eq!(brought.error, None);
+    let anchor = list.anchor.clone();
     filter.anchor = Some(list.anchor);
     filter.categories[0].delta = true;
     filter.classifications[0].delta = true;
@@ -141,7 +142,15 @@ async fn a_downstream_server_synchronizes_from_an_upstream_server() {
             .len(),
         1
     );
-    assert_eq!(client.deployments(None, "x").await.unwrap().groups.len(), 2);
+    assert_eq!(
+        client
+            .deployments(None, &anchor)
+            .await
+            .unwrap()
+            .groups
+            .len(),
+        2
+    );
     client.download_files(&[[1; 20]]).await.unwrap();
     let seen = source.seen.lock().unwrap();
     assert_eq!(seen.len(), 1, "one authorization was enough");

@@ -440,12 +440,10 @@ async fn a_process_can_serve_the_services_among_others() {
 #[tokio::test]
 async fn reports_of_downstream_servers_are_accepted_and_no_details_are_asked_for() {
     let server = Server::new();
-    let report = async |operation: &str| {
+    let report = async |operation: &str, body: String| {
         let action = format!("\"http://www.microsoft.com/SoftwareDistribution/{operation}\"");
         let request = http::Request::post("//ReportingWebService/ReportingWebService.asmx");
-        let request = request
-            .header("SOAPAction", action)
-            .body(Body::from("x".repeat(5 << 20)));
+        let request = request.header("SOAPAction", action).body(Body::from(body));
         let answer = server
             .router
             .clone()
@@ -458,20 +456,26 @@ async fn reports_of_downstream_servers_are_accepted_and_no_details_are_asked_for
             .unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
     };
-    let (status, text) = report("GetRollupConfiguration").await;
+    let large = || "x".repeat(5 << 20);
+    let (status, text) = report("GetRollupConfiguration", large()).await;
     assert_eq!(status, StatusCode::OK);
     assert!(
         text.contains("<DoDetailedRollup>false</DoDetailedRollup>"),
         "{text}"
     );
-    let (status, text) = report("RollupDownstreamServers").await;
+    let of_servers = format!(
+        "<Envelope><Body><RollupDownstreamServers><downstreamServers><DownstreamServerRollupInfo>\
+         <ServerId>{}</ServerId></DownstreamServerRollupInfo></downstreamServers>\
+         </RollupDownstreamServers></Body></Envelope>",
+        Uuid::from_u128(7)
+    );
+    let (status, text) = report("RollupDownstreamServers", of_servers).await;
     assert_eq!(status, StatusCode::OK);
     assert!(
         text.contains("<RollupDownstreamServersResponse xmlns="),
         "{text}"
     );
-    assert_eq!(
-        report("ReportEventBatch").await.0,
-        StatusCode::INTERNAL_SERVER_ERROR
-    );
+    let refused = StatusCode::INTERNAL_SERVER_ERROR;
+    assert_eq!(report("RollupDownstreamServers", large()).await.0, refused);
+    assert_eq!(report("ReportEventBatch", large()).await.0, refused);
 }

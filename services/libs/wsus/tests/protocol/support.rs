@@ -14,7 +14,8 @@ use wsus::client::{Backoff, Client, ClientOptions, ClientSettings};
 use wsus::message::{ConfigData, FileUrl, RevisionFilter, RevisionList};
 use wsus::selection::{Candidate, Selection};
 use wsus::server::{
-    DownstreamServer, ServerIdentity, ServerSettings, Service, Source, SourceError, StoredUpdate,
+    DownstreamServer, ServerIdentity, ServerSettings, Service, Session, Source, SourceError,
+    StoredUpdate,
 };
 
 /// The recorded data, where it is present; says so where not.
@@ -114,6 +115,7 @@ impl Source for Memory {
 
     async fn revisions(
         &self,
+        _: &Session,
         filter: &RevisionFilter,
         now: Timestamp,
     ) -> Result<RevisionList, SourceError> {
@@ -142,8 +144,9 @@ impl Source for Memory {
         Ok(ids.iter().map(|id| documents.get(id).cloned()).collect())
     }
 
-    fn downstream_seen(&self, server: &DownstreamServer) {
+    async fn admit(&self, server: &DownstreamServer, _: Timestamp) -> Result<(), SourceError> {
         self.seen.lock().unwrap().push(server.clone());
+        Ok(())
     }
 }
 

@@ -60,6 +60,20 @@ fn read_result(operation: Operation, r: &mut XmlReader<'_>) -> Result<Response> 
         Operation::GetRelatedRevisionsForUpdates => {
             Response::RelatedRevisions(r.list("UpdateIdentity", MAX_REVISIONS, read_identity)?)
         }
+        Operation::GetDriverIdList => {
+            let mut anchor = String::new();
+            while let Some(element) = r.child()? {
+                match element.name() {
+                    b"Anchor" => anchor = r.text()?,
+                    _ => r.skip()?,
+                }
+            }
+            Response::DriverIdList(anchor)
+        }
+        Operation::GetDriverSetData => {
+            r.skip()?;
+            Response::DriverSetData
+        }
         Operation::Ping => Response::Pong(pong(r)?),
     })
 }

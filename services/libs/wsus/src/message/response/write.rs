@@ -49,6 +49,13 @@ pub(super) fn write(response: &Response, w: &mut XmlWriter) {
             Response::Deployments(list) => deployments(w, list),
             Response::DownloadFiles => {}
             Response::RelatedRevisions(revisions) => identities(w, revisions),
+            Response::DriverIdList(anchor) => {
+                w.text("Anchor", anchor);
+                for list in ["NewRevisions", "NewDriverSets", "RemovedDriverSets"] {
+                    w.element(list, |_| {});
+                }
+            }
+            Response::DriverSetData => w.element("DriverSets", |_| {}),
             Response::Pong(pong) => {
                 w.value("SuccessFlag", pong.success);
                 w.date_time("ServicesTime", pong.services_time);
@@ -86,20 +93,20 @@ fn config_data(w: &mut XmlWriter, config: &ConfigData) {
     w.value("LazySync", config.lazy_sync);
     w.value("ServerHostsPsfFiles", config.server_hosts_psf_files);
     w.value(
-        "MaxNumberOfComputerIdsInRequest",
-        config.max_computer_ids_per_request,
+        "MaxNumberOfUpdatesPerRequest",
+        config.max_updates_per_request,
     );
     w.value(
         "MaxNumberOfDriverSetsPerRequest",
         config.max_driver_sets_per_request,
     );
     w.value(
-        "MaxNumberOfPnpHardwareIdsInRequest",
-        config.max_pnp_hardware_ids_per_request,
+        "MaxNumberOfComputerIdsInRequest",
+        config.max_computer_ids_per_request,
     );
     w.value(
-        "MaxNumberOfUpdatesPerRequest",
-        config.max_updates_per_request,
+        "MaxNumberOfPnpHardwareIdsInRequest",
+        config.max_pnp_hardware_ids_per_request,
     );
     w.text("NewConfigAnchor", &config.new_config_anchor);
     w.optional_text("ProtocolVersion", config.protocol_version.as_deref());

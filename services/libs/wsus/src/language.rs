@@ -1,6 +1,6 @@
 //! The languages that every update server has (WSUS-PROTOCOL section 2.3).
 
-use wsus::message::Language;
+use crate::message::Language;
 
 /// Windows language number, short name, English name.
 const LANGUAGES: [(i32, &str, &str); 39] = [
@@ -46,7 +46,7 @@ const LANGUAGES: [(i32, &str, &str); 39] = [
 ];
 
 /// All languages, as a server has them that synchronizes all: the entry `all` is enabled and counts.
-pub(super) fn all() -> Vec<Language> {
+pub fn all() -> Vec<Language> {
     let language = |&(id, short_name, long_name): &(i32, &str, &str)| Language {
         id,
         short_name: short_name.to_owned(),

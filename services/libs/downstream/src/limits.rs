@@ -1,0 +1,194 @@
+//! How much one client may ask, and all of them together. A client is an address, or the network of 64 bits
+//! that an address of IPv6 is in.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// Clients whose rate is remembered.
+const MAX_CLIENTS: usize = 4096;
+/// How many seconds' worth of requests may come at once.
+const BURST_SECONDS: u32 = 5;
+/// Who would have to wait for longer than this is told to come back.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+/// How long a request waits for its turn among all.
+const TURN: Duration = Duration::from_secs(30);
+/// Of the requests at the same time, how many one client may have: one in so many, and one at least.
+const SHARE: u32 = 4;
+
+/// The limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Limits {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    per_second: u32,
+    share: usize,
+    clients: Mutex<HashMap<IpAddr, Client>>,
+    places: Arc<Semaphore>,
+}
+
+/// What is remembered of a client.
+struct Client {
+    /// Until when what it asked has used up its rate.
+    busy_until: Instant,
+    /// Its places among the requests at the same time.
+    places: Arc<Semaphore>,
+}
+
+/// The turn of one request; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _places: [OwnedSemaphorePermit; 2],
+}
+
+impl Limits {
+    /// So many requests of one client in a second, and so many of all at the same time.
+    pub fn new(per_second: u32, at_once: u32) -> Self {
+        let share = (at_once / SHARE).max(1);
+        Self {
+            inner: Arc::new(Inner {
+                per_second: per_second.max(1),
+                share: share as usize,
+                clients: Mutex::default(),
+                places: Arc::new(Semaphore::new(at_once.max(1) as usize)),
+            }),
+        }
+    }
+
+    /// Waits for the turn of a request; none where that would take too long.
+    pub async fn turn(&self, address: IpAddr) -> Option<Turn> {
+        let (wait, places) = self.inner.take(client(address), Instant::now())?;
+        tokio::time::sleep(wait).await;
+        let both = async {
+            let own = places.acquire_owned().await.ok()?;
+            let all = Arc::clone(&self.inner.places).acquire_owned().await.ok()?;
+            Some(Turn {
+                _places: [own, all],
+            })
+        };
+        tokio::time::timeout(TURN, both).await.ok().flatten()
+    }
+}
+
+impl Inner {
+    /// How long a request has to wait, and the places of its client; none where it is too long.
+    fn take(&self, client: IpAddr, now: Instant) -> Option<(Duration, Arc<Semaphore>)> {
+        let burst = Duration::from_secs(BURST_SECONDS.into());
+        let cost = Duration::from_secs(1) / self.per_second;
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MAX_CLIENTS && !clients.contains_key(&client) {
+            make_room(&mut clients, now);
+        }
+        let known = clients.entry(client).or_insert_with(|| Client {
+            busy_until: now,
+            places: Arc::new(Semaphore::new(self.share)),
+        });
+        let busy_until = known.busy_until.max(now) + cost;
+        let wait = (busy_until - now).saturating_sub(burst);
+        if wait > MOST_WAIT {
+            return None;
+        }
+        known.busy_until = busy_until;
+        Some((wait, Arc::clone(&known.places)))
+    }
+}
+
+/// Forgets who has asked nothing for a while, which is like never having asked, or else the half that asked least.
+fn make_room(clients: &mut HashMap<IpAddr, Client>, now: Instant) {
+    clients.retain(|_, client| client.busy_until > now);
+    if clients.len() < MAX_CLIENTS {
+        return;
+    }
+    let mut times: Vec<Instant> = clients.values().map(|client| client.busy_until).collect();
+    let middle = times.len() / 2;
+    let (_, median, _) = times.select_nth_unstable(middle);
+    let median = *median;
+    clients.retain(|_, client| client.busy_until > median);
+    if clients.len() >= MAX_CLIENTS {
+        clients.clear();
+    }
+}
+
+/// Who counts as one client.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            const NETWORK: u128 = u128::MAX << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & NETWORK))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn v4(number: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(number))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_waits_beyond_its_rate_and_holds_up_nobody_else() {
+        let limits = Limits::new(10, 64);
+        let began = Instant::now();
+        for _ in 0..50 {
+            assert!(limits.turn(v4(1)).await.is_some());
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "so many at once");
+        for _ in 0..10 {
+            assert!(limits.turn(v4(1)).await.is_some());
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        let other = Instant::now();
+        assert!(limits.turn(v4(2)).await.is_some());
+        assert_eq!(other.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_wait_for_too_long_is_told_to_come_back() {
+        let limits = Limits::new(1, 64);
+        let now = Instant::now();
+        let taken = (0..100).filter(|_| limits.inner.take(v4(1), now).is_some());
+        assert_eq!(taken.count(), 15);
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(limits.inner.take(v4(1), Instant::now()).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_client_cannot_take_all_places() {
+        let limits = Limits::new(1000, 8);
+        let turns = [
+            limits.turn(v4(1)).await.unwrap(),
+            limits.turn(v4(1)).await.unwrap(),
+        ];
+        assert!(limits.turn(v4(1)).await.is_none(), "waited in vain");
+        assert!(limits.turn(v4(2)).await.is_some());
+        drop(turns);
+        assert!(limits.turn(v4(1)).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_clients_come_few_are_remembered() {
+        let limits = Limits::new(1, 8);
+        let now = Instant::now();
+        for number in 0..100_000 {
+            limits.inner.take(v4(number), now);
+        }
+        assert!(limits.inner.clients.lock().unwrap().len() <= MAX_CLIENTS);
+    }
+
+    #[test]
+    fn neighbours_in_a_network_of_ipv6_are_one_client() {
+        let address = |text: &str| client(text.parse().unwrap());
+        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
+        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
+        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
+    }
+}

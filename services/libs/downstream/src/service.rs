@@ -1,0 +1,183 @@
+//! One HTTP request: its turn, the answer, how that is packed, and what is counted.
+
+use crate::counts::Counts;
+use crate::limits::Limits;
+use crate::source::Source;
+use axum::Router;
+use axum::body::Body;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tower::ServiceExt as _;
+use wsus::server::{Handled, PeerAddress, Service, serves};
+
+/// Path under which files lie, in lower case.
+const CONTENT: &str = "content";
+/// Answers shorter than this are not packed.
+const WORTH_PACKING: usize = 1024;
+/// Answers longer than this are packed on a thread where that may take time.
+const PACK_ASIDE: usize = 64 << 10;
+/// Longest answer of the services: far above what a list of every revision takes.
+const MAX_ANSWER: usize = 1 << 30;
+/// After how long who was turned away may come back, in seconds.
+const COME_BACK: u64 = 30;
+
+/// What a port serves. Cheap to clone.
+#[derive(Clone)]
+pub struct Served {
+    service: Service<Source>,
+    limits: Limits,
+    counts: Arc<Counts>,
+    content: Option<Router>,
+}
+
+impl Served {
+    /// The services within limits, and files where there is a router for them.
+    pub fn new(
+        service: Service<Source>,
+        limits: Limits,
+        counts: Arc<Counts>,
+        content: Option<Router>,
+    ) -> Self {
+        Self {
+            service,
+            limits,
+            counts,
+            content,
+        }
+    }
+
+    /// Answers one request that came from `address`.
+    pub async fn answer(&self, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
+        let path = request.uri().path();
+        if let Some(content) = self.content.as_ref().filter(|_| is_content(path)) {
+            let answered = content.clone().oneshot(request).await;
+            return answered.unwrap_or_else(|never| match never {});
+        }
+        if !serves(path) {
+            return self.service.handle(request).await;
+        }
+        let Some(_turn) = self.limits.turn(address).await else {
+            self.counts.throttled();
+            return come_back();
+        };
+        request.extensions_mut().insert(PeerAddress(address));
+        let packs = takes_gzip(request.headers());
+        let mut answer = self.service.handle(request).await;
+        if let Some(handled) = answer.extensions_mut().remove::<Handled>() {
+            let outcome = handled.fault.as_ref().map_or("ok", |code| code.as_str());
+            let operation = handled.operation.unwrap_or("unreadable");
+            self.counts.request(operation, outcome);
+        }
+        let (parts, body) = answer.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, MAX_ANSWER).await else {
+            return come_back();
+        };
+        let mut answer = match packs && body.len() >= WORTH_PACKING {
+            true => packed(parts, body.into()).await,
+            false => Response::from_parts(parts, Body::from(body)),
+        };
+        let length = http_body_length(&answer);
+        self.counts.sent(length);
+        answer
+            .headers_mut()
+            .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        answer
+    }
+}
+
+fn http_body_length(answer: &Response<Body>) -> u64 {
+    use axum::body::HttpBody as _;
+    answer.body().size_hint().lower()
+}
+
+/// Whether a path is that of a file: in any case, with slashes doubled anywhere.
+fn is_content(path: &str) -> bool {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    parts
+        .next()
+        .is_some_and(|part| part.eq_ignore_ascii_case(CONTENT))
+}
+
+/// Whether the client takes an answer that is packed with gzip.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = weight
+            .trim()
+            .trim_start_matches("q=")
+            .trim_matches(['0', '.']);
+        name.trim().eq_ignore_ascii_case("gzip") && (weight.is_empty() || !refused.is_empty())
+    })
+}
+
+/// The answer packed with gzip; as it is where that fails.
+async fn packed(mut parts: http::response::Parts, body: Vec<u8>) -> Response<Body> {
+    let large = body.len() >= PACK_ASIDE;
+    let pack = move || {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
+        packed.map_err(|_| body)
+    };
+    let packed = match large {
+        true => tokio::task::spawn_blocking(pack).await,
+        false => Ok(pack()),
+    };
+    match packed {
+        Ok(Ok(body)) => {
+            let gzip = HeaderValue::from_static("gzip");
+            parts.headers.insert(header::CONTENT_ENCODING, gzip);
+            Response::from_parts(parts, Body::from(body))
+        }
+        Ok(Err(body)) => Response::from_parts(parts, Body::from(body)),
+        Err(_) => come_back(),
+    }
+}
+
+fn come_back() -> Response<Body> {
+    let text = "too many requests at the moment: come back later\n";
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = answer.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(COME_BACK));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_in_any_case() {
+        assert!(is_content("/Content/3F/0A.cab"));
+        assert!(is_content("//content//3F/0A.cab"));
+        assert!(!is_content("/Contents/3F"));
+        assert!(!is_content("/"));
+    }
+
+    #[track_caller]
+    fn check(accepted: &str, takes: bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
+        assert_eq!(takes_gzip(&headers), takes, "{accepted}");
+    }
+
+    #[test]
+    fn gzip_is_sent_to_who_asks_for_it() {
+        check("gzip", true);
+        check("deflate, GZIP;q=0.5", true);
+        check("xpress", false);
+        check("identity, gzip;q=0", false);
+        check("gzip; q=0.0", false);
+        check("", false);
+    }
+}

@@ -1,0 +1,279 @@
+//! The verified catalog of the site, as the server of MS-WSUSSS asks for it.
+
+use crate::allow::Admission;
+use crate::index::{Delta, Index, Since};
+use arc_swap::ArcSwapOption;
+use catalog::header::RevisionHeader;
+use catalog::{RevisionId, codec};
+use jiff::Timestamp;
+use link::Site;
+use std::sync::Arc;
+use store::query::RevisionRow;
+use uuid::Uuid;
+use wsus::anchor::Anchor;
+use wsus::message::{ConfigData, Deployments, FileUrl, RevisionFilter, RevisionList};
+use wsus::selection::Selection;
+use wsus::server::{
+    DeploymentAnchors, DownstreamServer, ServerIdentity, ServerReport, ServerSettings, Session,
+    SourceError, StoredUpdate,
+};
+
+/// A list over more revisions is made on a thread where that may take time.
+const LIST_ASIDE: usize = 20_000;
+/// Documents together longer than this, in their stored form, are unpacked on a thread where that may take time.
+const UNPACK_ASIDE: usize = 128 << 10;
+
+/// Told which files downstream servers wish to have.
+pub type Wanted = Arc<dyn Fn(&[[u8; 20]]) + Send + Sync>;
+
+/// The catalog of a site, as it is served.
+pub struct Source {
+    pub(crate) site: Site,
+    /// Identifier of the site as an upstream server.
+    server_id: Uuid,
+    pub(crate) admission: Admission,
+    /// Where the site has the files of updates: who fetches those that are wished for.
+    wanted: Option<Wanted>,
+    index: ArcSwapOption<Index>,
+}
+
+impl Source {
+    /// The catalog of a site, before the first index: everybody is told to come back.
+    pub fn new(site: Site, server_id: Uuid, admission: Admission, wanted: Option<Wanted>) -> Self {
+        Self {
+            site,
+            server_id,
+            admission,
+            wanted,
+            index: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Serves this from now on.
+    pub fn serve(&self, index: Index) {
+        self.index.store(Some(Arc::new(index)));
+    }
+
+    /// What is served.
+    ///
+    /// # Errors
+    /// [`SourceError::Busy`] before the first catalog.
+    pub fn index(&self) -> Result<Arc<Index>, SourceError> {
+        self.index.load_full().ok_or(SourceError::Busy)
+    }
+
+    /// What somebody has who holds an anchor.
+    async fn since(
+        &self,
+        index: &Index,
+        anchor: Option<Anchor>,
+        now: Timestamp,
+    ) -> Result<Since, SourceError> {
+        let Some(anchor) = anchor else {
+            return Ok(Since::Beginning);
+        };
+        // The newest anchor may be ahead of a clock that was set back.
+        if anchor.time > now && anchor.time > index.note.time {
+            return Ok(Since::Everything);
+        }
+        let mut read = self.site.store.read().await.map_err(failed)?;
+        let note = read
+            .downstream_position(anchor.time)
+            .await
+            .map_err(failed)?;
+        Ok(match note {
+            Some(note) if note.is_continued_by(index.note.epoch, index.note.floor) => {
+                Since::Position(note.position)
+            }
+            // Of another history, or from before the places of the log meant anything.
+            Some(_) | None => Since::Beginning,
+        })
+    }
+
+    async fn read(&self, ids: &[RevisionId]) -> Result<Vec<Option<RevisionRow>>, SourceError> {
+        let mut read = self.site.store.read().await.map_err(failed)?;
+        let mut found = read.shown_documents(ids).await.map_err(failed)?;
+        // One that is asked for twice comes twice.
+        let mut rows = Vec::with_capacity(ids.len());
+        for (place, id) in ids.iter().enumerate() {
+            let again = ids[place + 1..].contains(id);
+            rows.push(match again {
+                true => found.get(id).cloned(),
+                false => found.remove(id),
+            });
+        }
+        Ok(rows)
+    }
+}
+
+/// A failure of the database. What it was stays here.
+pub(crate) fn failed(error: store::Error) -> SourceError {
+    SourceError::Failed(error.to_string())
+}
+
+fn anchor(index: &Index) -> Anchor {
+    Anchor::new(index.note.position, index.note.time)
+}
+
+/// A revision as it is sent: its document, and where its files are.
+fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, SourceError> {
+    let Some(entry) = index.entry(row.id) else {
+        return Ok(None);
+    };
+    let id = row.id;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        SourceError::Failed(format!("the stored revision {id} cannot be read: {error}"))
+    };
+    let header = RevisionHeader::from_bytes(&row.header).map_err(|error| unreadable(&error))?;
+    let document = codec::decompress(&row.document).map_err(|error| unreadable(&error))?;
+    let locations = header.file_locations.into_iter();
+    Ok(Some(StoredUpdate {
+        document: Arc::from(document),
+        file_digests: entry.files.to_vec(),
+        file_urls: locations
+            .map(|file| FileUrl {
+                digest: file.sha1.to_vec(),
+                mu_url: Some(file.mu_url),
+                uss_url: None,
+            })
+            .collect(),
+    }))
+}
+
+impl wsus::server::Source for Source {
+    fn identity(&self) -> ServerIdentity {
+        // Anchors of another history mean nothing here.
+        let epoch = self.index.load().as_ref().map(|index| index.note.epoch);
+        let mut hash = blake3::Hasher::new_derive_key("headwater 2026-11-22 upstream server");
+        hash.update(self.server_id.as_bytes());
+        hash.update(epoch.unwrap_or_default().as_bytes());
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+        ServerIdentity {
+            server_id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+        }
+    }
+
+    async fn config(
+        &self,
+        config_anchor: Option<&str>,
+        _: Timestamp,
+    ) -> Result<ConfigData, SourceError> {
+        let index = self.index()?;
+        // Languages never change here, so whoever has an anchor has them all.
+        let languages = match config_anchor {
+            Some(_) => Vec::new(),
+            None => wsus::language::all(),
+        };
+        let has_content = self.wanted.is_some();
+        Ok(ConfigData {
+            catalog_only_sync: !has_content,
+            lazy_sync: true,
+            server_hosts_psf_files: !has_content,
+            max_updates_per_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
+            max_updates_per_decryption_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
+            new_config_anchor: anchor(&index).to_string(),
+            protocol_version: Some(wsus::client::PROTOCOL_VERSION.to_owned()),
+            languages,
+            ..ConfigData::default()
+        })
+    }
+
+    async fn revisions(
+        &self,
+        session: &Session,
+        filter: &RevisionFilter,
+        now: Timestamp,
+    ) -> Result<RevisionList, SourceError> {
+        let invalid = SourceError::InvalidParameter("filter");
+        let Ok(selection) = Selection::new(filter) else {
+            return Err(invalid);
+        };
+        let held = filter.anchor.as_deref().map(str::parse).transpose();
+        let held = held.map_err(|_| invalid)?;
+        let index = self.index()?;
+        let since = self.since(&index, held, now).await?;
+        let protocol = session.protocol;
+        let anchor = anchor(&index).to_string();
+        let revisions = if index.len() <= LIST_ASIDE {
+            index.list(&selection, since, protocol)
+        } else {
+            let list = move || index.list(&selection, since, protocol);
+            tokio::task::spawn_blocking(list)
+                .await
+                .map_err(|error| SourceError::Failed(error.to_string()))?
+        };
+        Ok(RevisionList { anchor, revisions })
+    }
+
+    async fn updates(&self, ids: &[RevisionId]) -> Result<Vec<Option<StoredUpdate>>, SourceError> {
+        let index = self.index()?;
+        let rows = self.read(ids).await?;
+        let stored: usize = rows.iter().flatten().map(|row| row.document.len()).sum();
+        let unpack_all = move || {
+            let unpacked = rows
+                .into_iter()
+                .map(|row| row.map_or(Ok(None), |row| unpack(&index, row)));
+            unpacked.collect::<Result<Vec<_>, _>>()
+        };
+        if stored <= UNPACK_ASIDE {
+            return unpack_all();
+        }
+        tokio::task::spawn_blocking(unpack_all)
+            .await
+            .map_err(|error| SourceError::Failed(error.to_string()))?
+    }
+
+    async fn deployments(
+        &self,
+        _: &Session,
+        anchors: &DeploymentAnchors,
+        now: Timestamp,
+    ) -> Result<Deployments, SourceError> {
+        let index = self.index()?;
+        let since = self.since(&index, anchors.deployments, now).await?;
+        let knows = self.since(&index, anchors.revisions, now).await?;
+        let mut answer = index.deployments(Delta { since, knows });
+        // What the replica was not told now, because it does not know what it is about, it is told next time.
+        let reached = match (knows, anchors.revisions) {
+            (Since::Position(position), Some(held)) if position < index.note.position => held,
+            _ => anchor(&index),
+        };
+        answer.anchor = reached.to_string();
+        Ok(answer)
+    }
+
+    async fn download_files(&self, digests: &[Vec<u8>]) -> Result<(), SourceError> {
+        let index = self.index()?;
+        let mut known: Vec<[u8; 20]> = Vec::with_capacity(digests.len());
+        let mut missing: Vec<Vec<u8>> = Vec::new();
+        for digest in digests {
+            match digest.as_slice().try_into() {
+                Ok(digest) => known.push(digest),
+                Err(_) => missing.push(digest.clone()),
+            }
+        }
+        let unknown = index.unknown_files(&known).into_iter();
+        missing.extend(unknown.map(|digest| digest.to_vec()));
+        if !missing.is_empty() {
+            return Err(SourceError::FileDigestsMissing(missing));
+        }
+        if let Some(wanted) = &self.wanted {
+            wanted(&known);
+        }
+        Ok(())
+    }
+
+    async fn admit(&self, server: &DownstreamServer, now: Timestamp) -> Result<(), SourceError> {
+        self.admit_server(server, now).await
+    }
+
+    async fn rolled_up(
+        &self,
+        reporter: Option<std::net::IpAddr>,
+        servers: &[ServerReport],
+        now: Timestamp,
+    ) -> Result<(), SourceError> {
+        self.keep_reports(reporter, servers, now).await
+    }
+}
