@@ -346,7 +346,7 @@ pub async fn run(
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
-        SiteMetrics::new(site.clone(), Arc::clone(&children)),
+        metrics,
         |routes| {
             routes.add_service(content_server.into_service());
             routes.add_service(ContentServiceServer::new(kept_content));
