@@ -306,7 +306,7 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
         &format!("{}.{}", summary.update_id, summary.revision),
     );
     field("Type", &summary.update_type);
-    field("State", table::update_state(summary));
+    field("State", hierarchy::words::update_state(summary));
     if let Some(since) = time(summary.expired_since.as_ref()) {
         let since = text::date_and_time(since, view);
         field(

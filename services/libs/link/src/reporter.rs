@@ -108,6 +108,7 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             certificate_expires: expires.map(from_timestamp),
             disk_free: condition.disk.map_or(0, |room| room.free),
             disk_total: condition.disk.map_or(0, |room| room.total),
+            outbox: condition.outbox,
         };
         site.reports.put(site.code, report);
         tokio::select! {

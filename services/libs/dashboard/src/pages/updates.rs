@@ -47,10 +47,7 @@ pub struct UpdateRow {
 impl UpdateRow {
     /// The row of an update.
     pub fn new(update: UpdateSummary, now: Timestamp) -> Self {
-        let state = match update.expired_since {
-            Some(_) => "Expired (superseded)".to_owned(),
-            None => update.publication_state,
-        };
+        let state = hierarchy::words::update_state(&update).to_owned();
         let approval = update
             .decision
             .as_ref()
