@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod follow;
 pub mod log;
 pub mod message;
+mod moment;
 pub mod progress;
 pub mod render;
 pub mod screen;

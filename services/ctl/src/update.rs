@@ -4,6 +4,7 @@ pub(crate) mod decide;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
+use crate::moment;
 use crate::render::{View, json, table, text};
 use hierarchy::time;
 use serde::Serialize;
@@ -34,6 +35,8 @@ enum Action {
 Examples:
   headwater update list cumulative --classification \"Security Updates\"
   headwater update list KB5031455
+  headwater update list --cve CVE-2024-30051
+  headwater update list --since 2026-11-01 --until 2026-11-30
   headwater update list --type category --limit 500")]
     List(List),
     /// Approve updates: for install, unless --for says otherwise
@@ -80,6 +83,15 @@ struct List {
     /// Only those about which this was decided; without it all but those that were declined
     #[arg(long, value_enum, value_name = "APPROVAL")]
     approval: Option<ApprovalFilter>,
+    /// Only those that name this CVE identifier, or a part of it
+    #[arg(long, value_name = "CVE")]
+    cve: Option<String>,
+    /// Only those that were created since: 7d, 24h, or a date such as 2026-11-21
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that were created until then; a date means its whole day
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// How many to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=MOST_UPDATES))]
@@ -164,6 +176,9 @@ impl List {
             update_type: None,
             state: None,
             approval: Some(ApprovalFilter::Any),
+            cve: None,
+            since: None,
+            until: None,
             limit,
         }
     }
@@ -239,6 +254,11 @@ async fn each_page(
     mut take: impl FnMut(UpdateSummary),
 ) -> anyhow::Result<bool> {
     let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let now = crate::now();
+    let since = list.since.as_deref().map(|text| moment::since(text, now));
+    let since = since.transpose()?.map(wire::convert::from_timestamp);
+    let until = list.until.as_deref().map(|text| moment::until(text, now));
+    let until = until.transpose()?.map(wire::convert::from_timestamp);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut page_token = String::new();
     loop {
@@ -249,6 +269,9 @@ async fn each_page(
             update_type: list.update_type.map_or("", UpdateType::name).to_owned(),
             state: list.state.map_or("", State::name).to_owned(),
             approval: list.approval.map_or("", ApprovalFilter::word).to_owned(),
+            cve: text(&list.cve),
+            created_since: since,
+            created_before: until,
             page_size: list.limit.min(PAGE),
             page_token,
         });
@@ -260,7 +283,8 @@ async fn each_page(
         answer.updates.into_iter().take(left).for_each(&mut take);
         page_token = answer.next_page_token;
         let more = !page_token.is_empty();
-        if came >= left || !more || came == 0 {
+        // A page without any is no end: a call looks at a bounded number of updates.
+        if came >= left || !more {
             return Ok(more || came > left);
         }
         left -= came;
@@ -277,6 +301,7 @@ async fn show_one(
     let request = question(GetUpdateRequest {
         update_id: id,
         with_document: document,
+        with_relations: !document,
     });
     let answer = client.catalog().get_update(request).await;
     let answer = answer
@@ -289,6 +314,22 @@ async fn show_one(
         return console.verbatim(&answer.document);
     }
     console.line(details(&answer, &View::of_process(console)))
+}
+
+/// The updates that are related to an update in one way, and how many more there are.
+fn related(answer: &GetUpdateResponse, kind: &str) -> Vec<String> {
+    let relations = answer.relations.iter();
+    let relations = relations.filter(|relation| relation.kind == kind);
+    let lines = relations.flat_map(|relation| {
+        let updates = relation.updates.iter();
+        let lines = updates.map(|update| {
+            let (id, revision, title) = (&update.update_id, update.revision, &update.title);
+            format!("{id}.{revision}  {title}")
+        });
+        let more = (relation.more > 0).then(|| format!("and {} more", relation.more));
+        lines.chain(more).collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// Everything about an update, for people.
@@ -354,6 +395,8 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
     list("Prerequisites", answer.prerequisites.clone());
     list("Bundled updates", answer.bundled.clone());
     list("Supersedes", answer.supersedes.clone());
+    list("Superseded by", related(answer, "superseded-by"));
+    list("Bundled by", related(answer, "bundled-by"));
     let texts = answer.texts.iter();
     let texts = texts.map(|text| format!("{:8}{}", text.language, text.title));
     list("Titles", texts.collect());
