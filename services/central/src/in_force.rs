@@ -190,7 +190,7 @@ impl InForce {
                     Error::Refused(format!("the setting first-settings: {error:#}"))
                 })?;
                 this.tell(first.clone());
-                this.change(FIRST, 0, false, |_| Ok(first)).await?;
+                this.change(FIRST, None, false, |_| Ok(first)).await?;
             }
             Some(_) | None => this.tell(held.settings),
         }
@@ -332,13 +332,15 @@ impl InForce {
     pub async fn change(
         &self,
         who: &str,
-        expected: u64,
+        expected: Option<u64>,
         dry_run: bool,
         new: impl FnOnce(&Settings) -> Result<Settings, Error>,
     ) -> Result<Outcome, Error> {
         let _turn = self.changing.lock().await;
         let held = self.version(None).await?;
-        if expected != 0 && expected != held.number {
+        if let Some(expected) = expected
+            && expected != held.number
+        {
             return Err(Error::Conflict {
                 held: held.number,
                 expected,

@@ -16,6 +16,7 @@ pub mod downstream;
 pub mod follow;
 pub mod log;
 pub mod message;
+mod moment;
 pub mod package;
 pub mod progress;
 pub mod render;

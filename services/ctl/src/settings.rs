@@ -372,6 +372,7 @@ async fn change(console: &Console, client: &Client, to: To, how: &How) -> anyhow
         to: Some(to),
         expected_version: how.expect,
         dry_run: how.dry_run,
+        ..ChangeSettingsRequest::default()
     });
     let answer = client.settings().change_settings(request).await;
     let answer = answer

@@ -5,6 +5,7 @@ mod import;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
+use crate::moment;
 use crate::render::{View, json, table, text};
 use hierarchy::time;
 use serde::Serialize;
@@ -35,6 +36,8 @@ enum Action {
 Examples:
   headwater update list cumulative --classification \"Security Updates\"
   headwater update list KB5031455
+  headwater update list --cve CVE-2024-30051
+  headwater update list --since 2026-11-01 --until 2026-11-30
   headwater update list --type category --limit 500")]
     List(List),
     /// Approve updates: for install, unless --for says otherwise
@@ -83,6 +86,15 @@ struct List {
     /// Only those about which this was decided; without it all but those that were declined
     #[arg(long, value_enum, value_name = "APPROVAL")]
     approval: Option<ApprovalFilter>,
+    /// Only those that name this CVE identifier, or a part of it
+    #[arg(long, value_name = "CVE")]
+    cve: Option<String>,
+    /// Only those that were created since: 7d, 24h, or a date such as 2026-11-21
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those that were created until then; a date means its whole day
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// How many to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=MOST_UPDATES))]
@@ -167,6 +179,9 @@ impl List {
             update_type: None,
             state: None,
             approval: Some(ApprovalFilter::Any),
+            cve: None,
+            since: None,
+            until: None,
             limit,
         }
     }
@@ -243,6 +258,11 @@ async fn each_page(
     mut take: impl FnMut(UpdateSummary),
 ) -> anyhow::Result<bool> {
     let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let now = crate::now();
+    let since = list.since.as_deref().map(|text| moment::since(text, now));
+    let since = since.transpose()?.map(wire::convert::from_timestamp);
+    let until = list.until.as_deref().map(|text| moment::until(text, now));
+    let until = until.transpose()?.map(wire::convert::from_timestamp);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let mut page_token = String::new();
     loop {
@@ -253,6 +273,9 @@ async fn each_page(
             update_type: list.update_type.map_or("", UpdateType::name).to_owned(),
             state: list.state.map_or("", State::name).to_owned(),
             approval: list.approval.map_or("", ApprovalFilter::word).to_owned(),
+            cve: text(&list.cve),
+            created_since: since,
+            created_before: until,
             page_size: list.limit.min(PAGE),
             page_token,
         });
@@ -264,7 +287,8 @@ async fn each_page(
         answer.updates.into_iter().take(left).for_each(&mut take);
         page_token = answer.next_page_token;
         let more = !page_token.is_empty();
-        if came >= left || !more || came == 0 {
+        // A page without any is no end: a call looks at a bounded number of updates.
+        if came >= left || !more {
             return Ok(more || came > left);
         }
         left -= came;
@@ -281,6 +305,7 @@ async fn show_one(
     let request = question(GetUpdateRequest {
         update_id: id,
         with_document: document,
+        with_relations: !document,
     });
     let answer = client.catalog().get_update(request).await;
     let answer = answer
@@ -293,6 +318,22 @@ async fn show_one(
         return console.verbatim(&answer.document);
     }
     console.line(details(&answer, &View::of_process(console)))
+}
+
+/// The updates that are related to an update in one way, and how many more there are.
+fn related(answer: &GetUpdateResponse, kind: &str) -> Vec<String> {
+    let relations = answer.relations.iter();
+    let relations = relations.filter(|relation| relation.kind == kind);
+    let lines = relations.flat_map(|relation| {
+        let updates = relation.updates.iter();
+        let lines = updates.map(|update| {
+            let (id, revision, title) = (&update.update_id, update.revision, &update.title);
+            format!("{id}.{revision}  {title}")
+        });
+        let more = (relation.more > 0).then(|| format!("and {} more", relation.more));
+        lines.chain(more).collect::<Vec<_>>()
+    });
+    lines.collect()
 }
 
 /// Everything about an update, for people.
@@ -310,7 +351,7 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
         &format!("{}.{}", summary.update_id, summary.revision),
     );
     field("Type", &summary.update_type);
-    field("State", table::update_state(summary));
+    field("State", hierarchy::words::update_state(summary));
     if let Some(since) = time(summary.expired_since.as_ref()) {
         let since = text::date_and_time(since, view);
         field(
@@ -358,6 +399,8 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
     list("Prerequisites", answer.prerequisites.clone());
     list("Bundled updates", answer.bundled.clone());
     list("Supersedes", answer.supersedes.clone());
+    list("Superseded by", related(answer, "superseded-by"));
+    list("Bundled by", related(answer, "bundled-by"));
     let texts = answer.texts.iter();
     let texts = texts.map(|text| format!("{:8}{}", text.language, text.title));
     list("Titles", texts.collect());

@@ -154,16 +154,17 @@ impl SettingsService for Admin {
             To::Assignments(assignments) => To::Assignments(self.by_identifier(assignments).await?),
             To::Document(_) | To::Version(_) => to,
         };
+        let expected = match (request.expected_version, request.expects_version) {
+            (0, false) => None,
+            (version, _) => Some(version),
+        };
         let settings = self.settings.clone();
         // To its end, also where the caller does not wait: it is in the journal then.
         let change = async move {
             settings
-                .change(
-                    &caller.name,
-                    request.expected_version,
-                    request.dry_run,
-                    |held| asked(&to, held, earlier),
-                )
+                .change(&caller.name, expected, request.dry_run, |held| {
+                    asked(&to, held, earlier)
+                })
                 .await
                 .map_err(told)
         };

@@ -4,8 +4,9 @@
 use super::{Command, Line, shown};
 use crate::connection::{Client, explain, question};
 use crate::console::Console;
+use crate::moment;
 use hierarchy::time;
-use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::Timestamp;
 use journal::Severity;
 use journal::merged::MergedLine;
 use std::collections::HashSet;
@@ -27,7 +28,10 @@ struct Wanted {
 
 impl Wanted {
     fn of(command: &Command, now: Timestamp) -> anyhow::Result<Self> {
-        let since = command.since.as_deref().map(|since| moment(since, now));
+        let since = command
+            .since
+            .as_deref()
+            .map(|since| moment::since(since, now));
         Ok(Self {
             site: command
                 .site
@@ -75,21 +79,6 @@ pub enum Least {
     Warning,
     /// What did not happen that should have.
     Error,
-}
-
-/// The moment that somebody means: so long ago, or a local date and time.
-fn moment(text: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
-    if let Ok(ago) = text.parse::<daemon::config::Period>() {
-        let ago = SignedDuration::try_from(ago.0)?;
-        return Ok(now.checked_sub(ago)?);
-    }
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    let local: DateTime = text.parse().map_err(|_| {
-        anyhow::anyhow!("--since {text:?} is no time: use 90m, 24h, 7d or 2026-11-21T18:00")
-    })?;
-    Ok(local.to_zoned(TimeZone::system())?.timestamp())
 }
 
 /// A message as a line of the merged log.
@@ -196,7 +185,9 @@ mod tests {
     fn a_line_that_arrives_is_chosen_as_the_site_would() {
         let read = MergedLine::parse(LINE).unwrap();
         let time = read.time;
-        let later = time.checked_add(SignedDuration::from_millis(1)).unwrap();
+        let later = time
+            .checked_add(jiff::SignedDuration::from_millis(1))
+            .unwrap();
         let any = wanted();
         assert!(any.takes(&read));
         for (change, taken) in [
@@ -269,23 +260,6 @@ mod tests {
                 ..any
             }
             .takes(&fine)
-        );
-    }
-
-    #[test]
-    fn a_time_is_so_long_ago_or_a_moment() {
-        let now: Timestamp = "2026-11-21T21:00:00Z".parse().unwrap();
-        assert_eq!(
-            moment("90m", now).unwrap().to_string(),
-            "2026-11-21T19:30:00Z"
-        );
-        let exact = "2026-11-21T18:00:00Z";
-        assert_eq!(moment(exact, now).unwrap().to_string(), exact);
-        assert!(moment("2026-11-21T18:00", now).is_ok());
-        let refused = moment("yesterday", now).unwrap_err().to_string();
-        assert!(
-            refused.contains("yesterday") && refused.contains("24h"),
-            "{refused}"
         );
     }
 

@@ -218,6 +218,7 @@ pub struct Details<'a> {
     bytes_needed: u64,
     update_file_languages: &'a str,
     texts: Vec<Text<'a>>,
+    relations: Vec<Relation<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     document: &'a str,
 }
@@ -232,6 +233,40 @@ struct File<'a> {
     needed: bool,
     because: &'a str,
     of: &'a str,
+}
+
+/// The updates to which an update stands in one relation.
+#[derive(Debug, Serialize)]
+struct Relation<'a> {
+    kind: &'a str,
+    updates: Vec<Related<'a>>,
+    more: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Related<'a> {
+    update_id: &'a str,
+    revision: u32,
+    title: &'a str,
+    publication_state: &'a str,
+    alternatives: u32,
+}
+
+impl<'a> From<&'a v1::Relation> for Relation<'a> {
+    fn from(relation: &'a v1::Relation) -> Self {
+        let updates = relation.updates.iter().map(|update| Related {
+            update_id: &update.update_id,
+            revision: update.revision,
+            title: &update.title,
+            publication_state: &update.publication_state,
+            alternatives: update.alternatives,
+        });
+        Self {
+            kind: &relation.kind,
+            updates: updates.collect(),
+            more: relation.more,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -279,6 +314,7 @@ pub fn details(answer: &v1::GetUpdateResponse) -> Details<'_> {
         bytes_needed: answer.bytes_needed,
         update_file_languages: &answer.update_file_languages,
         texts: texts.collect(),
+        relations: answer.relations.iter().map(Relation::from).collect(),
         document: &answer.document,
     }
 }

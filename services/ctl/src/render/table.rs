@@ -130,7 +130,7 @@ pub fn updates(updates: &[UpdateSummary], view: &View) -> String {
             Cell::new(or_nothing(&update.classification)),
             Cell::new(products_text(&update.products)),
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
-            Cell::new(or_nothing(update_state(update))),
+            Cell::new(or_nothing(hierarchy::words::update_state(update))),
             Cell::new(or_nothing(&approval)),
             Cell::new(id),
         ]);
@@ -290,14 +290,6 @@ pub fn content(files: &[ContentEntry], view: &View) -> String {
         ]);
     }
     finished(table)
-}
-
-/// The state of an update, in words.
-pub fn update_state(update: &UpdateSummary) -> &str {
-    match update.expired_since {
-        Some(_) => "Expired (superseded)",
-        None => &update.publication_state,
-    }
 }
 
 fn position_text(site: &SiteReport) -> String {

@@ -6,7 +6,7 @@ use crate::render::View;
 use crate::render::table::{coloured, finished, number, table};
 use crate::render::text::{self, count, uuid};
 use comfy_table::{Cell, Color};
-use hierarchy::time;
+use hierarchy::{time, words};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use wire::text::harmless;
@@ -35,6 +35,7 @@ pub(super) async fn newest(client: &Client, most: u32) -> anyhow::Result<Vec<Run
         let request = question(ListRunsRequest {
             page_size: left.min(PAGE),
             page_token,
+            ..ListRunsRequest::default()
         });
         let answer = client.runs().list_runs(request).await;
         let answer = answer
@@ -123,17 +124,8 @@ pub(super) fn took(
     finished: Option<&prost_types::Timestamp>,
 ) -> String {
     match time(started).zip(time(finished)) {
-        Some((started, finished)) => length(finished.duration_since(started)),
+        Some((started, finished)) => words::took(finished.duration_since(started)),
         None => "-".to_owned(),
-    }
-}
-
-/// A length of time; below ten seconds to the tenth.
-pub(super) fn length(length: jiff::SignedDuration) -> String {
-    let tenths = length.as_millis().max(0) / 100;
-    match tenths {
-        ..100 => format!("{}.{} s", tenths / 10, tenths % 10),
-        100.. => text::duration(length),
     }
 }
 

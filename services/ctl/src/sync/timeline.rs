@@ -1,13 +1,13 @@
 //! `sync show`: one synchronization as a time line, a bar a site.
 
-use super::history::{colour, kind, length, newest, run_json, short, took};
+use super::history::{colour, kind, newest, run_json, short, took};
 use crate::connection::{Client, explain, question};
 use crate::console::Console;
 use crate::follow;
 use crate::render::View;
 use crate::render::text::{self, count, size, uuid};
 use anyhow::bail;
-use hierarchy::{Hierarchy, time};
+use hierarchy::{Hierarchy, time, words};
 use jiff::Timestamp;
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
@@ -303,7 +303,7 @@ fn lines(answer: &GetRunResponse, hierarchy: &Hierarchy, view: &View) -> Vec<Str
         let took = match time(site.started.as_ref()) {
             Some(started) => {
                 let end = time(site.finished.as_ref()).unwrap_or(view.now);
-                length(end.duration_since(started))
+                words::took(end.duration_since(started))
             }
             None => "-".to_owned(),
         };

@@ -116,7 +116,41 @@ impl Reading {
         Ok(ListRunsResponse {
             runs,
             next_page_token,
+            parts: Vec::new(),
         })
+    }
+
+    /// Leaves the runs that a site took part in, each with its part.
+    async fn of_site(
+        &self,
+        mut listed: ListRunsResponse,
+        site: PointId,
+    ) -> Result<ListRunsResponse, Status> {
+        let ids = listed.runs.iter();
+        let ids: Vec<Uuid> = ids
+            .filter_map(|run| Uuid::from_slice(&run.id).ok())
+            .collect();
+        let found = async {
+            let mut read = self.site.store.read().await?;
+            read.site_runs_of(site, &ids).await
+        };
+        let mut rows = found.await.map_err(internal)?;
+        let report: Vec<_> = self.site.reports.get(site).into_iter().collect();
+        let mut parts = Vec::new();
+        listed.runs.retain(|run| {
+            let id = Uuid::from_slice(&run.id).unwrap_or_default();
+            let of_run = parts_of(
+                id,
+                rows.remove(&id).into_iter().collect(),
+                &live_of(&report, id),
+            );
+            let part = of_run.values().next().map(shown::site_run);
+            let took_part = part.is_some();
+            parts.extend(part);
+            took_part
+        });
+        listed.parts = parts;
+        Ok(listed)
     }
 
     fn no_such_run(&self, id: Uuid) -> Status {
@@ -141,8 +175,12 @@ impl RunService for Reading {
             0 => DEFAULT_PAGE,
             size => size.min(MAX_PAGE),
         };
+        let site = convert::optional_site_code("site_code", &request.site_code)?;
         let listed = self.list(place(&request.page_token)?, most).await?;
-        Ok(Response::new(listed))
+        Ok(Response::new(match site {
+            Some(site) => self.of_site(listed, site).await?,
+            None => listed,
+        }))
     }
 
     async fn get_run(

@@ -1,14 +1,19 @@
 //! The verified catalog: searching it, and looking at one update.
 
+mod related;
+mod search;
+
 use crate::decisions_shown::{self, Decided};
 use crate::reading::internal;
 use catalog::document::Update;
-use catalog::document::{self, CategoryType, Prerequisite, PublicationState, UpdateType};
+use catalog::document::{self, CategoryType, Prerequisite, UpdateType};
 use catalog::expiry::Expiry;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::language::{self, Language, Wanted};
 use catalog::{RevisionId, UpdateId, codec};
+use related::References;
+use search::Search;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use store::Store;
@@ -25,6 +30,8 @@ const DEFAULT_PAGE: u32 = 50;
 const MAX_PAGE: u32 = 500;
 /// Headers that are read at a time while searching.
 const READ_AHEAD: u32 = 500;
+/// Documents that are read at a time while searching.
+const READ_AHEAD_DOCUMENTS: u32 = 100;
 /// Category names that are remembered.
 const MAX_NAMES: usize = 10_000;
 /// Members of a bundle whose files are told.
@@ -65,6 +72,8 @@ pub struct Catalog {
     store: Store,
     /// Names of categories, as of a verified position.
     names: Mutex<(u64, HashMap<UpdateId, Name>)>,
+    /// Which revisions name an update.
+    references: tokio::sync::Mutex<References>,
 }
 
 /// A category's title, and whether it is a classification.
@@ -72,90 +81,6 @@ pub struct Catalog {
 struct Name {
     title: String,
     classification: bool,
-}
-
-/// What to search for.
-struct Search {
-    text: String,
-    classification: String,
-    product: String,
-    update_type: String,
-    approval: decisions_shown::Filter,
-    state: Option<StateFilter>,
-}
-
-/// What is asked of the state of an update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StateFilter {
-    Published,
-    Expired,
-    ExpiredByPublisher,
-    ExpiredBySupersedence,
-}
-
-impl StateFilter {
-    fn parse(text: &str) -> Result<Option<Self>, Status> {
-        Ok(Some(match text {
-            "" => return Ok(None),
-            "published" => Self::Published,
-            "expired" => Self::Expired,
-            "expired-by-publisher" => Self::ExpiredByPublisher,
-            "expired-by-supersedence" => Self::ExpiredBySupersedence,
-            _ => {
-                return Err(Status::invalid_argument(
-                    "the state is none: use published, expired, expired-by-publisher or \
-                     expired-by-supersedence",
-                ));
-            }
-        }))
-    }
-
-    fn fits(self, header: &RevisionHeader, summary: &UpdateSummary) -> bool {
-        let by_publisher = header.publication_state == PublicationState::Expired;
-        let by_supersedence = summary.expired_since.is_some();
-        match self {
-            Self::Published => !by_publisher && !by_supersedence,
-            Self::Expired => by_publisher || by_supersedence,
-            Self::ExpiredByPublisher => by_publisher,
-            Self::ExpiredBySupersedence => by_supersedence,
-        }
-    }
-}
-
-impl Search {
-    fn fits(&self, header: &RevisionHeader, summary: &UpdateSummary) -> bool {
-        let wanted_type = if self.update_type.is_empty() {
-            header.explicitly_deployable
-        } else {
-            header
-                .update_type
-                .name()
-                .eq_ignore_ascii_case(&self.update_type)
-        };
-        let named = |wanted: &str, name: &str| wanted.is_empty() || name.to_lowercase() == wanted;
-        wanted_type
-            && (self.text.is_empty()
-                || header.title.to_lowercase().contains(&self.text)
-                || header
-                    .kb_article_ids
-                    .iter()
-                    .any(|kb| self.text.trim_start_matches("kb") == kb))
-            && (named(&self.classification, &summary.classification)
-                || self.names_category(&self.classification, header))
-            && (self.product.is_empty()
-                || summary
-                    .products
-                    .iter()
-                    .any(|product| named(&self.product, product))
-                || self.names_category(&self.product, header))
-    }
-
-    fn names_category(&self, wanted: &str, header: &RevisionHeader) -> bool {
-        header
-            .categories
-            .iter()
-            .any(|category| category.to_string() == wanted)
-    }
 }
 
 fn malformed(error: impl std::fmt::Display) -> Status {
@@ -212,6 +137,7 @@ impl Catalog {
         Self {
             store,
             names: Mutex::new((0, HashMap::new())),
+            references: Default::default(),
         }
     }
 
@@ -310,42 +236,28 @@ impl Catalog {
     /// A page of the verified catalog. Titles are searched in English and shown in the language of `shown`.
     ///
     /// # Errors
-    /// When the catalog cannot be read, or the page token is none.
+    /// When the catalog cannot be read, or the request cannot be meant.
     pub async fn list(
         &self,
         request: ListUpdatesRequest,
         shown: &Shown,
     ) -> Result<ListUpdatesResponse, Status> {
-        let search = Search {
-            text: request.text.to_lowercase(),
-            classification: request.classification.to_lowercase(),
-            product: request.product.to_lowercase(),
-            update_type: request.update_type,
-            state: StateFilter::parse(&request.state)?,
-            approval: decisions_shown::Filter::new(&request.approval)?,
+        let page = match request.page_size {
+            0 => DEFAULT_PAGE,
+            size => size.min(MAX_PAGE),
         };
+        let page = usize::try_from(page).unwrap_or(usize::MAX);
         let mut after: u64 = match request.page_token.as_str() {
             "" => 0,
             token => token
                 .parse()
                 .map_err(|_| Status::invalid_argument("the page token is not one of ours"))?,
         };
-        let page = match request.page_size {
-            0 => DEFAULT_PAGE,
-            size => size.min(MAX_PAGE),
-        };
-        let page = usize::try_from(page).unwrap_or(usize::MAX);
+        let search = Search::new(request)?;
         let mut updates = Vec::with_capacity(page);
-        loop {
-            let read = async {
-                let mut read = self.store.read().await?;
-                let rows = read.revisions_after(after, READ_AHEAD).await?;
-                Ok((rows, read))
-            };
-            let (rows, mut read) = read.await.map_err(internal)?;
-            let ids = rows.iter().map(|row| row.id.update_id);
-            let decided = decisions_shown::decided(&mut read, ids).await?;
-            drop(read);
+        let mut left = search.most();
+        while left > 0 && updates.len() < page {
+            let (rows, decided) = self.read_ahead(&search, after).await?;
             if rows.is_empty() {
                 return Ok(ListUpdatesResponse {
                     updates,
@@ -354,32 +266,72 @@ impl Catalog {
             }
             for row in rows {
                 after = row.position;
-                let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
+                left = left.saturating_sub(1);
                 let decided = decided.get(&row.id.update_id);
-                if !search.approval.fits(decided) {
-                    continue;
-                }
-                let record = decided.and_then(Decided::record);
-                let mut summary = self.summary(row.id, &header).await?;
-                summary.decision = record.map(decisions_shown::decision);
-                if search.fits(&header, &summary) && self.is_newest(row.id).await? {
-                    self.add_expiry(row.id.update_id, &mut summary).await?;
-                    let state = search.state;
-                    if state.is_none_or(|state| state.fits(&header, &summary)) {
-                        if !shown.is_english() {
-                            summary.title = self.title(row.id, shown, summary.title).await?;
-                        }
-                        updates.push(summary);
-                    }
-                }
+                updates.extend(self.found(&search, &row, decided, shown).await?);
                 if updates.len() == page {
-                    return Ok(ListUpdatesResponse {
-                        updates,
-                        next_page_token: after.to_string(),
-                    });
+                    break;
                 }
             }
         }
+        Ok(ListUpdatesResponse {
+            updates,
+            next_page_token: after.to_string(),
+        })
+    }
+
+    /// The next revisions to look at, and what was decided about them.
+    async fn read_ahead(
+        &self,
+        search: &Search,
+        after: u64,
+    ) -> Result<(Vec<RevisionRow>, HashMap<UpdateId, Decided>), Status> {
+        let read = async {
+            let mut read = self.store.read().await?;
+            let rows = match search.reads_documents() {
+                true => read.documents_after(after, READ_AHEAD_DOCUMENTS).await?,
+                false => read.revisions_after(after, READ_AHEAD).await?,
+            };
+            Ok((rows, read))
+        };
+        let (rows, mut read) = read.await.map_err(internal)?;
+        let ids = rows.iter().map(|row| row.id.update_id);
+        let decided = decisions_shown::decided(&mut read, ids).await?;
+        Ok((rows, decided))
+    }
+
+    /// The update of a row, if it is searched for and this is its newest revision.
+    async fn found(
+        &self,
+        search: &Search,
+        row: &RevisionRow,
+        decided: Option<&Decided>,
+        shown: &Shown,
+    ) -> Result<Option<UpdateSummary>, Status> {
+        if !search.approval.fits(decided) {
+            return Ok(None);
+        }
+        let header = RevisionHeader::from_bytes(&row.header).map_err(malformed)?;
+        if !search.fits_header(&header) {
+            return Ok(None);
+        }
+        let mut summary = self.summary(row.id, &header).await?;
+        if !search.fits_names(&header, &summary)
+            || !search.fits_document(row)?
+            || !self.is_newest(row.id).await?
+        {
+            return Ok(None);
+        }
+        let record = decided.and_then(Decided::record);
+        summary.decision = record.map(decisions_shown::decision);
+        self.add_expiry(row.id.update_id, &mut summary).await?;
+        if !search.fits_state(&header, &summary) {
+            return Ok(None);
+        }
+        if !shown.is_english() {
+            summary.title = self.title(row.id, shown, summary.title).await?;
+        }
+        Ok(Some(summary))
     }
 
     async fn find(&self, text: &str) -> Result<RevisionRow, Status> {
@@ -474,6 +426,10 @@ impl Catalog {
         summary.decision = record.map(decisions_shown::decision);
         self.add_expiry(id, &mut summary).await?;
         let files = self.files(&header, &update, shown).await?;
+        let (relations, relations_incomplete) = match request.with_relations {
+            true => self.relations(row.id, &header, &update).await?,
+            false => Default::default(),
+        };
         let bytes = |needed: bool| {
             let counted = files.iter().filter(|file| file.needed || !needed);
             counted.fold(0_u64, |sum, file| sum.saturating_add(file.size))
@@ -481,6 +437,8 @@ impl Catalog {
         Ok(GetUpdateResponse {
             summary: Some(summary),
             licence,
+            relations,
+            relations_incomplete,
             bytes: bytes(false),
             bytes_needed: bytes(true),
             update_file_languages: shown.files.to_string(),

@@ -124,6 +124,7 @@ async fn get(catalog: &Catalog, update_id: &str, shown: &Shown) -> GetUpdateResp
     let request = GetUpdateRequest {
         update_id: update_id.to_owned(),
         with_document: true,
+        with_relations: false,
     };
     catalog.get(&request, shown).await.unwrap()
 }

@@ -1,11 +1,14 @@
 //! The admin API, as one person may use it.
 
 use secrecy::{ExposeSecret as _, SecretString};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Interceptor, Routes};
 use tonic::{Request, Status};
+use tower::Service;
 use wire::v1::access_service_client::AccessServiceClient;
 use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
@@ -19,8 +22,9 @@ use wire::v1::sync_service_client::SyncServiceClient;
 
 /// Largest answer that is taken from a service of this process, in bytes: the reports of thousands of sites.
 const MAX_ANSWER: usize = 64 << 20;
-/// How long a question may take. Previews of settings ask the upstream.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a question may take until its answer begins. A preview of settings asks the source, which is waited for less
+/// long than this.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Puts the access token to every call.
 #[derive(Clone)]
@@ -35,7 +39,45 @@ impl Interceptor for Bearer {
     }
 }
 
-type Calls = InterceptedService<Routes, Bearer>;
+/// Calls of this process have no wire on which a deadline travels: this one holds all the same.
+#[derive(Clone)]
+pub struct Bounded<S> {
+    inner: S,
+    patience: Duration,
+}
+
+impl<S, R> Service<R> for Bounded<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+    S::Error: Into<Problem>,
+{
+    type Response = S::Response;
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Problem>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Problem>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let patience = self.patience;
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            match tokio::time::timeout(patience, answer).await {
+                Ok(answer) => answer.map_err(Into::into),
+                Err(_) => Err(Status::deadline_exceeded(format!(
+                    "this site did not answer within {} seconds; nothing is known of what came of it",
+                    patience.as_secs()
+                ))
+                .into()),
+            }
+        })
+    }
+}
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+type Calls = InterceptedService<Bounded<Routes>, Bearer>;
 
 /// The services, called with the access token of a person.
 #[derive(Clone)]
@@ -52,7 +94,11 @@ impl Api {
             .parse()
             .map_err(|_| Status::unauthenticated("this is not an access token"))?;
         value.set_sensitive(true);
-        Ok(Self(InterceptedService::new(routes, Bearer(value))))
+        let bounded = Bounded {
+            inner: routes,
+            patience: PATIENCE,
+        };
+        Ok(Self(InterceptedService::new(bounded, Bearer(value))))
     }
 
     pub fn access(&self) -> AccessServiceClient<Calls> {
@@ -96,9 +142,26 @@ impl Api {
     }
 }
 
-/// A question with a deadline.
+/// A question; its answer has to begin within the patience of [`Api`].
 pub fn question<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(PATIENCE);
-    request
+    Request::new(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_answer_is_not_waited_for() {
+        let silent = tower::service_fn(|()| std::future::pending::<Result<(), Infallible>>());
+        let mut bounded = Bounded {
+            inner: silent,
+            patience: PATIENCE,
+        };
+        let problem = bounded.call(()).await.unwrap_err();
+        let status = Status::try_from_error(problem).unwrap();
+        assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+        assert!(status.message().contains("within 60 seconds"), "{status}");
+    }
 }

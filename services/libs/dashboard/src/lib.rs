@@ -116,6 +116,7 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
             "/settings",
             get(pages::settings::show).post(pages::settings::change),
         )
+        .route("/settings/secret", post(pages::settings::secrets::keep))
         .route("/events", get(events::stream))
         .route(
             "/login",

@@ -2,6 +2,7 @@
 
 use crate::{Behind, State};
 use jiff::{SignedDuration, Timestamp};
+use wire::v1::UpdateSummary;
 
 /// A number with its thousands parted: 12,345.
 pub fn count(number: u64) -> String {
@@ -26,6 +27,30 @@ pub fn duration(length: SignedDuration) -> String {
         (1.., _) => format!("{hours} h {} min", minutes % 60),
         (_, 1..) => format!("{minutes} min"),
         _ => format!("{seconds} s"),
+    }
+}
+
+/// How long something took: below ten seconds to the tenth, and else as [`duration`] says it.
+pub fn took(length: SignedDuration) -> String {
+    let tenths = length.as_millis().max(0) / 100;
+    match tenths {
+        ..100 => format!("{}.{} s", tenths / 10, tenths % 10),
+        100.. => duration(length),
+    }
+}
+
+/// How much came in a second, on average over a length of time; nothing where no time has passed.
+pub fn rate(amount: u64, over: SignedDuration) -> Option<u64> {
+    let milliseconds = u128::try_from(over.as_millis()).ok()?;
+    let rate = (u128::from(amount) * 1000).checked_div(milliseconds)?;
+    u64::try_from(rate).ok()
+}
+
+/// The state of an update: whether its publisher offers it, and whether the supersedence rules expire it.
+pub fn update_state(update: &UpdateSummary) -> &str {
+    match update.expired_since {
+        Some(_) => "Expired (superseded)",
+        None => &update.publication_state,
     }
 }
 
@@ -174,6 +199,34 @@ mod tests {
             "2 days",
         ];
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_was_quick_is_told_to_the_tenth() {
+        let shown = [-5, 0, 149, 9_999, 10_000, 90_000];
+        let shown = shown.map(|ms| took(SignedDuration::from_millis(ms)));
+        assert_eq!(shown, ["0.0 s", "0.0 s", "0.1 s", "9.9 s", "10 s", "1 min"]);
+    }
+
+    #[test]
+    fn a_rate_is_what_came_in_a_second() {
+        let over = SignedDuration::from_millis;
+        assert_eq!(rate(3_000, over(1_500)), Some(2_000));
+        assert_eq!(rate(u64::MAX, over(1_000)), Some(u64::MAX));
+        assert_eq!(rate(u64::MAX, over(1)), None);
+        assert_eq!(rate(7, over(0)), None);
+        assert_eq!(rate(7, over(-1)), None);
+    }
+
+    #[test]
+    fn what_the_rules_expire_is_expired_whatever_its_publisher_says() {
+        let mut update = UpdateSummary {
+            publication_state: "Published".into(),
+            ..UpdateSummary::default()
+        };
+        assert_eq!(update_state(&update), "Published");
+        update.expired_since = Some(crate::samples::at(1));
+        assert_eq!(update_state(&update), "Expired (superseded)");
     }
 
     #[test]

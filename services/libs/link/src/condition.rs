@@ -1,4 +1,5 @@
-//! How a site is beside synchronization: until when its certificate is valid, and how much room its disk has.
+//! How a site is beside synchronization: until when its certificate is valid, how much room its disk has, and how many
+//! status messages wait for its parent.
 
 use crate::site::Site;
 use daemon::disk::Room;
@@ -27,6 +28,8 @@ pub struct Condition {
     pub certificate: Option<(Timestamp, Timestamp)>,
     /// Room of the data directory's file system.
     pub disk: Option<Room>,
+    /// Status messages that wait for the parent.
+    pub outbox: u64,
 }
 
 /// What looks.
@@ -51,7 +54,7 @@ pub fn is_low(was_low: bool, free: u64, floor: u64) -> bool {
 }
 
 impl Conditions {
-    /// How the site is now.
+    /// How the site is now, without its outbox, for which the database has to be asked.
     pub fn look(&self) -> Condition {
         let room = self.site.ambient.room(&self.directory);
         Condition {
@@ -60,14 +63,30 @@ impl Conditions {
                 free: room.free / STEP * STEP,
                 ..room
             }),
+            outbox: 0,
         }
+    }
+
+    /// Status messages that wait for the parent; none at a site that has none.
+    async fn outbox(&self) -> u64 {
+        if !self.site.journal.has_parent() {
+            return 0;
+        }
+        let length = async { self.site.store.read().await?.outbox_length().await };
+        length.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the length of the outbox cannot be read");
+            0
+        })
     }
 
     /// Keeps `condition` up to date, and records status message 9024 once when the disk becomes low, until
     /// `stop` is told.
     pub async fn keep(self, condition: watch::Sender<Condition>, stop: CancellationToken) {
         loop {
-            let now = self.look();
+            let now = Condition {
+                outbox: self.outbox().await,
+                ..self.look()
+            };
             condition.send_if_modified(|held| std::mem::replace(held, now) != now);
             if let Some(room) = now.disk
                 && let Err(error) = self.tell(room).await

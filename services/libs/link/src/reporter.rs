@@ -122,6 +122,7 @@ pub async fn report(site: Site, mut place: Place, stop: CancellationToken) {
             content_quarantined: content.quarantined,
             content_waits: content.waits,
             content_received_bytes: content.received,
+            outbox: condition.outbox,
         };
         site.reports.put(site.code, report);
         tokio::select! {

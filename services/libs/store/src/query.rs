@@ -84,13 +84,34 @@ impl Read<'_> {
         after: u64,
         most: u32,
     ) -> Result<Vec<RevisionRow>, Error> {
+        self.shown_after("null", after, most).await
+    }
+
+    /// The same with their documents.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn documents_after(
+        &mut self,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<RevisionRow>, Error> {
+        self.shown_after("document", after, most).await
+    }
+
+    async fn shown_after(
+        &mut self,
+        document: &'static str,
+        after: u64,
+        most: u32,
+    ) -> Result<Vec<RevisionRow>, Error> {
         let shown = self.shown();
         let (others, end) = keys_beside_revisions();
         let rows = self
             .connection()
             .fetch(
                 format!(
-                    "select position, key, header, null from item \
+                    "select position, key, header, {document} from item \
                      where {VISIBLE} and position > $2 and (key < $4 or key >= $5) \
                      order by position limit $3"
                 ),

@@ -221,6 +221,31 @@ impl Read<'_> {
         site_runs(&mut self.connection(), run).await
     }
 
+    /// The part of one site in each of these runs, where it took part.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn site_runs_of(
+        &mut self,
+        site: PointId,
+        runs: &[Uuid],
+    ) -> Result<HashMap<Uuid, SiteRunRow>, Error> {
+        let mut parts = HashMap::with_capacity(runs.len());
+        for chunk in runs.chunks(AT_ONCE) {
+            let sql = format!(
+                "select {COLUMNS} from site_run where site = $1 and run in {}",
+                self.connection().places_after(1, chunk.len())
+            );
+            let mut values = vec![site.as_str().into()];
+            values.extend(chunk.iter().map(|run| run.as_bytes().to_vec().into()));
+            for row in self.connection().fetch(sql, values).await? {
+                let part = part_of(&row)?;
+                parts.insert(part.run, part);
+            }
+        }
+        Ok(parts)
+    }
+
     /// How many sites took part in these runs, and of how many the newest end is in the state `completed` and
     /// was followed by no further beginning.
     ///

@@ -145,6 +145,7 @@ contract! {
         pruning_keeps_exactly_the_newest_runs;
     site_runs:
         a_part_is_kept_as_it_was_written_last,
+        the_parts_of_one_site_are_found_among_runs,
         sites_are_counted_by_how_their_parts_ended,
         a_run_is_found_and_listed_with_what_was_asked_of_others,
         parts_go_with_their_runs;

@@ -62,13 +62,17 @@ impl SiteCertificate {
     /// the last third and still come back. Its time begins when it was issued, which is later than the
     /// time from which it is accepted.
     pub fn renew_at(&self) -> Timestamp {
-        let accepted = self.not_after.duration_since(self.not_before);
-        let tolerance = SignedDuration::try_from(CLOCK_TOLERANCE).unwrap_or_default();
-        let lifetime = (accepted - tolerance).max(SignedDuration::ZERO);
-        self.not_after
-            .checked_sub(lifetime / 3)
-            .unwrap_or(self.not_after)
+        renew_at(self.not_before, self.not_after)
     }
+}
+
+/// When a site asks for the next certificate, where the one that it has is accepted from `not_before` until
+/// `not_after`.
+pub fn renew_at(not_before: Timestamp, not_after: Timestamp) -> Timestamp {
+    let accepted = not_after.duration_since(not_before);
+    let tolerance = SignedDuration::try_from(CLOCK_TOLERANCE).unwrap_or_default();
+    let lifetime = (accepted - tolerance).max(SignedDuration::ZERO);
+    not_after.checked_sub(lifetime / 3).unwrap_or(not_after)
 }
 
 /// A fingerprint of the public key that the certificate `der` was made for: BLAKE3 of the key. Equal to

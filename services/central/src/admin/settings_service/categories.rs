@@ -7,6 +7,7 @@ use catalog::document::CategoryType;
 use settings::Settings;
 use settings::change::Change;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use sync::Failure;
 use tonic::Status;
 use wire::v1::{Assignments, CategoryEntry, Choice, ListCategoriesResponse, ProductsPreview};
@@ -15,6 +16,8 @@ use wire::v1::{Assignments, CategoryEntry, Choice, ListCategoriesResponse, Produ
 const LISTS: [&str; 2] = [".products", ".classifications"];
 /// Categories stand no deeper: there are companies, families and products.
 const DEEPEST: u32 = 16;
+/// How long the source is waited for before a change is shown without what it would add.
+const PREVIEW_PATIENCE: Duration = Duration::from_secs(20);
 /// Titles that an ambiguous one is told with.
 const MOST_SHOWN: usize = 5;
 
@@ -112,7 +115,16 @@ impl Admin {
             );
             return None;
         }
-        match self.upstream.preview(&settings.products).await {
+        let asked = self.upstream.preview(&settings.products);
+        let Ok(answer) = tokio::time::timeout(PREVIEW_PATIENCE, asked).await else {
+            let seconds = PREVIEW_PATIENCE.as_secs();
+            consequences.push(format!(
+                "How many updates that adds is not known: the synchronization source did not answer within \
+                 {seconds} seconds."
+            ));
+            return None;
+        };
+        match answer {
             Ok(preview) => {
                 consequences.push(format!(
                     "The source has {} updates for the new choice that are not here; {} that are here are \

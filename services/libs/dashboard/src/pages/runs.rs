@@ -8,7 +8,7 @@ use crate::words::Moment;
 use askama::Template;
 use axum::extract::{Query, State};
 use hierarchy::time;
-use hierarchy::words::{count, duration};
+use hierarchy::words::{self, count};
 use jiff::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -61,11 +61,7 @@ pub fn took(
     now: Timestamp,
 ) -> Option<String> {
     let length = finished.unwrap_or(now).duration_since(started?);
-    let milliseconds = length.as_millis();
-    Some(match milliseconds {
-        0..10_000 => format!("{}.{} s", milliseconds / 1000, milliseconds / 100 % 10),
-        _ => duration(length),
-    })
+    Some(words::took(length))
 }
 
 impl RunRow {
@@ -124,6 +120,7 @@ pub async fn list(
     let request = question(ListRunsRequest {
         page_size: PAGE,
         page_token: wanted.page,
+        ..ListRunsRequest::default()
     });
     let answer = person.api.runs().list_runs(request).await?.into_inner();
     let now = dashboard.ambient.now();

@@ -1,164 +1,74 @@
 //! The settings of the hierarchy as forms. What would happen is shown before anything is saved.
 
+mod asked;
+mod categories;
+mod fields;
+mod history;
+mod rules;
+mod schedule;
+pub mod secrets;
+mod sites;
+mod tabs;
+
+use self::asked::{Asked, Pairs, Wrong, value};
+use self::categories::CategoryRow;
+use self::fields::Field;
+use self::history::{VersionRow, changes};
 use crate::Dashboard;
 use crate::api::question;
 use crate::page::{Frame, Problem, Shown, back, query, render};
 use crate::session::Person;
 use askama::Template;
 use axum::extract::{Form, Query, State};
+use axum::response::IntoResponse as _;
+use http::StatusCode;
 use serde::Deserialize;
 use settings::Settings;
-use settings::change::plain;
-use settings::reference::{Kind, entries};
+use settings::change::Assignment;
+use settings::reference::entries;
 use std::collections::{BTreeMap, BTreeSet};
 use tonic::{Code, Status};
 use trust::Role;
+use uuid::Uuid;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
-    Assignments, CategoryEntry, ChangeSettingsRequest, ChangeSettingsResponse, Choice,
-    GetSettingsRequest, GetSettingsResponse, ListCategoriesRequest, ListSettingsVersionsRequest,
+    Assignments, ChangeSettingsRequest, ChangeSettingsResponse, GetCallerRequest,
+    GetSettingsRequest, GetSettingsResponse,
 };
 
-/// The tabs: section of the document, its name as people know it, and what it is about.
-const TABS: &[(&str, &str, &str)] = &[
-    (
-        "source",
-        "Synchronization source",
-        "Where the top-level site synchronizes from. Every other site synchronizes from its parent.",
-    ),
-    (
-        "proxy",
-        "Proxy and account",
-        "The proxy in front of the synchronization source. Its password is set with headwater settings secret.",
-    ),
-    (
-        "products",
-        "Products",
-        "Products whose updates are synchronized. Choosing a company or a family includes everything below it, and whatever appears there later.",
-    ),
-    (
-        "classifications",
-        "Classifications",
-        "Classifications of updates that are synchronized.",
-    ),
-    (
-        "schedule",
-        "Sync schedule",
-        "When the top-level site synchronizes by itself.",
-    ),
-    (
-        "supersedence",
-        "Supersedence rules",
-        "When superseded updates expire.",
-    ),
-    (
-        "cleanup",
-        "WSUS maintenance",
-        "What is cleaned up after each synchronization.",
-    ),
-    (
-        "approvals",
-        "Automatic approvals",
-        "What is approved and declined by itself. Rules are made with headwater settings set.",
-    ),
-    (
-        "content",
-        "Update files",
-        "Which update files are downloaded, when and how fast.",
-    ),
-    (
-        "languages",
-        "Languages",
-        "Languages of titles and descriptions, and of update files.",
-    ),
-    (
-        "failures",
-        "Failures",
-        "What happens when a synchronization fails.",
-    ),
-    ("alerts", "Alerts", "What raises an alert, and who is told."),
-    (
-        "notifications",
-        "Notifications",
-        "Who is told of alerts, by webhook and by mail. Passwords are set with headwater settings password; headwater alert test tries every receiver.",
-    ),
-    ("history", "History", "Who changed what."),
-];
-/// Versions that the history shows.
-const VERSIONS: u32 = 50;
+/// What is said where nothing is asked for.
+const NOTHING: &str = "Nothing was changed.";
+/// Pairs of a form that say how it is handled, and not what was typed.
+const HANDLING: [&str; 6] = ["tab", "version", "confirmed", "set", "reset", "typed"];
 
 /// Which tab is wanted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Wanted {
     tab: String,
-}
-
-/// A field of a form.
-struct Field {
-    name: String,
-    label: String,
-    meaning: String,
-    limits: String,
-    default: String,
-    answers_to: &'static str,
-    kind: Kind,
-    value: String,
-    /// The command line or the settings file of the process decides it.
-    fixed: bool,
-}
-
-impl Field {
-    fn is_switch(&self) -> bool {
-        self.kind == Kind::Switch
-    }
-
-    fn choices(&self) -> &[String] {
-        match &self.kind {
-            Kind::Choice(words) => words,
-            Kind::Switch | Kind::Number { .. } | Kind::Text => &[],
-        }
-    }
-
-    fn bounds(&self) -> Option<(u64, u64)> {
-        match self.kind {
-            Kind::Number { least, most } => Some((least, most)),
-            Kind::Switch | Kind::Choice(_) | Kind::Text => None,
-        }
-    }
-
-    /// The identifier of the element.
-    fn id(&self) -> String {
-        self.name.replace('.', "-")
-    }
-}
-
-/// A category as a row of the tree.
-struct CategoryRow {
-    id: String,
-    title: String,
-    kind: &'static str,
-    depth: String,
-    chosen: bool,
-    included: bool,
+    /// The rule that is to be edited; empty: a new one.
+    rule: Option<String>,
 }
 
 /// What a change would do.
 struct Preview {
     changes: Vec<(String, String, String)>,
     consequences: Vec<String>,
-    adds: Option<(u64, u64)>,
     unknown: Vec<String>,
     version: u64,
-    assignments: Vec<String>,
+    set: Vec<String>,
+    reset: Vec<String>,
+    /// What was typed, to be shown again where saving is refused.
+    typed: String,
+    /// When a changed schedule would synchronize.
+    times: Option<Vec<schedule::Time>>,
 }
 
-/// A version of the settings.
-struct VersionRow {
-    number: u64,
-    at: Option<crate::words::Moment>,
-    who: String,
-    changes: Vec<(String, String, String)>,
+/// A form that is shown again as it was typed, with why it is refused.
+struct Refused {
+    typed: Vec<(String, String)>,
+    wrong: Vec<Wrong>,
+    why: String,
 }
 
 #[derive(Template)]
@@ -174,8 +84,18 @@ struct Page {
     role: String,
     /// Whether this person may change something here.
     writable: bool,
+    /// Why what was typed is refused.
+    refused: Option<String>,
     fields: Vec<Field>,
     categories: Vec<CategoryRow>,
+    schedule: Option<schedule::Form>,
+    /// The next times of the schedule that is in force.
+    times: Vec<schedule::Time>,
+    zone: String,
+    rules: Vec<rules::RuleRow>,
+    rule: Option<rules::Form>,
+    sites: Option<sites::Form>,
+    secrets: Vec<secrets::Secret>,
     preview: Option<Preview>,
     versions: Vec<VersionRow>,
 }
@@ -206,7 +126,7 @@ impl Held {
         let named = entries().into_iter().filter_map(|entry| {
             let mut parts = entry.name.split('.');
             let value = parts.try_fold(&whole, |place, part| place.get(part))?;
-            let value = shown(&entry.name, value);
+            let value = fields::shown(&entry.name, value);
             Some((entry.name, value))
         });
         // A replica is not told where the top-level site synchronizes from.
@@ -220,55 +140,17 @@ impl Held {
     }
 
     fn tabs(&self) -> Vec<(&'static str, &'static str)> {
-        let tabs = TABS.iter().filter(|(section, ..)| {
-            let of_the_top = [
-                "source",
-                "proxy",
-                "notifications",
-                "classifications",
-                "history",
-            ];
-            self.top || !of_the_top.contains(section)
-        });
+        let tabs = tabs::TABS.iter();
+        let tabs = tabs.filter(|(section, ..)| self.top || !tabs::OF_THE_TOP.contains(section));
         tabs.map(|(section, name, _)| (*section, *name)).collect()
     }
 
-    fn fields(&self, tab: &str) -> Vec<Field> {
-        let entries = entries().into_iter();
-        let entries = entries.filter(|entry| {
-            let lists = ["products.products", "products.classifications"];
-            entry.name.split('.').next() == Some(tab) && !lists.contains(&entry.name.as_str())
-        });
-        let fields = entries.filter_map(|entry| {
-            let value = self.named.get(&entry.name)?.clone();
-            let parts = entry.name.split('.').skip(1);
-            let parts: Vec<String> = parts.map(|part| part.replace('-', " ")).collect();
-            Some(Field {
-                label: hierarchy::words::capitalized(&parts.join(": ")),
-                fixed: self.answer.fixed.contains(&entry.name),
-                value,
-                name: entry.name,
-                meaning: entry.meaning,
-                limits: entry.limits,
-                default: entry.default,
-                answers_to: entry.answers_to,
-                kind: entry.kind,
-            })
-        });
-        fields.collect()
-    }
-}
-
-/// The value of a setting as a form shows it: so that a change takes it back.
-fn shown(name: &str, value: &serde_json::Value) -> String {
-    // Languages are written as a list of tags.
-    let is_tags = name.starts_with("languages.");
-    if value.is_null() {
-        String::new()
-    } else if value.is_object() || (value.is_array() && !is_tags) {
-        value.to_string()
-    } else {
-        plain(value)
+    /// The settings with changes made, as far as they can be made without the catalog.
+    fn with(&self, set: &[String], reset: &[String]) -> Option<Settings> {
+        let set: Result<Vec<Assignment>, _> = set.iter().map(|text| text.parse()).collect();
+        let mut all = set.ok()?;
+        all.extend(reset.iter().map(|name| Assignment::reset(name)));
+        self.settings.with(&all).ok()
     }
 }
 
@@ -281,34 +163,74 @@ pub async fn show(
     person: Person,
     Query(wanted): Query<Wanted>,
 ) -> Shown {
-    page(&dashboard, &person, &wanted.tab, None).await
+    let held = Held::read(&person).await?;
+    page(&dashboard, &person, held, wanted, None, None).await
+}
+
+/// What decides the random offsets of the schedule.
+async fn seed(person: &Person) -> Result<u64, Status> {
+    let request = question(GetCallerRequest {});
+    let caller = person.api.access().get_caller(request).await?.into_inner();
+    let hierarchy = Uuid::from_slice(&caller.hierarchy).unwrap_or_default();
+    Ok(settings::schedule::seed_of(hierarchy))
 }
 
 async fn page(
     dashboard: &Dashboard,
     person: &Person,
-    tab: &str,
+    held: Held,
+    wanted: Wanted,
     preview: Option<Preview>,
+    refused: Option<Refused>,
 ) -> Shown {
-    let held = Held::read(person).await?;
     let tabs = held.tabs();
-    let wanted = tabs.iter().find(|(section, _)| *section == tab);
-    let tab = wanted.or(tabs.first()).map_or("", |(section, _)| *section);
-    let (_, heading, about) = TABS
+    let found = tabs.iter().find(|(section, _)| *section == wanted.tab);
+    let tab = found.or(tabs.first()).map_or("", |(section, _)| *section);
+    let (_, heading, about) = tabs::TABS
         .iter()
         .find(|(section, ..)| *section == tab)
         .copied()
         .unwrap_or_default();
     let categories = match tab {
-        "products" | "classifications" if held.top => categories(person, tab).await?,
+        "products" | "classifications" if held.top => categories::rows(person, tab).await?,
         _ => Vec::new(),
     };
     let versions = match tab {
-        "history" => versions(dashboard, person).await?,
+        "history" => history::versions(dashboard, person).await?,
         _ => Vec::new(),
     };
     let title = format!("Settings: {heading}");
-    render(&Page {
+    let typed = refused.as_ref().map(|refused| refused.typed.as_slice());
+    let wrong = refused.as_ref().map_or(&[][..], |refused| &refused.wrong);
+    let mut fields = fields::of(&held, tab);
+    for field in &mut fields {
+        field.problem = Wrong::of(wrong, &field.name);
+        if let Some(pairs) = typed
+            && pairs.iter().any(|(name, _)| *name == field.name)
+        {
+            value(pairs, &field.name).clone_into(&mut field.value);
+        }
+    }
+    let settings = &held.settings;
+    let is_schedule = tab == "schedule";
+    let times = match is_schedule {
+        true => schedule::times(
+            &settings.schedule,
+            seed(person).await?,
+            dashboard.ambient.now(),
+        ),
+        false => Vec::new(),
+    };
+    let rules = &settings.approvals.rules;
+    let rule = match wanted.rule {
+        Some(name) if tab == "approvals" && held.top => {
+            let categories = categories::all(person).await?;
+            Some(rules::Form::new(rules, &name, typed, wrong, &categories))
+        }
+        Some(_) | None => None,
+    };
+    let writable = held.top && person.may(Role::Administrator);
+    let page = Page {
         frame: Frame::new(dashboard, person, title, "/settings", ""),
         tab: tab.to_owned(),
         heading,
@@ -316,122 +238,62 @@ async fn page(
         tabs,
         version: held.answer.version,
         role: held.answer.role.clone(),
-        writable: held.top && person.may(Role::Administrator),
-        fields: held.fields(tab),
+        writable,
+        fields,
         categories,
+        schedule: is_schedule.then(|| schedule::Form::new(&settings.schedule, typed, wrong)),
+        times,
+        zone: settings.schedule.time_zone.clone(),
+        rules: match tab {
+            "approvals" => rules::rows(rules),
+            _ => Vec::new(),
+        },
+        rule,
+        sites: (tab == "site").then(|| sites::Form::new(settings, typed, wrong)),
+        secrets: match writable {
+            true => secrets::of(tab, &held.answer.secrets),
+            false => Vec::new(),
+        },
         preview,
         versions,
-    })
-}
-
-async fn categories(person: &Person, tab: &str) -> Result<Vec<CategoryRow>, Status> {
-    let request = question(ListCategoriesRequest {});
-    let answer = person.api.settings().list_categories(request).await?;
-    let categories = answer.into_inner().categories.into_iter();
-    let categories = categories.filter(|category| is_of(category, tab));
-    let rows = categories.map(|category| CategoryRow {
-        chosen: category.choice() == Choice::Chosen,
-        included: category.choice() == Choice::Included,
-        depth: format!("d{}", category.depth.min(4)),
-        kind: match category.kind.as_str() {
-            "Company" => "company",
-            "ProductFamily" => "product family",
-            "Product" => "product",
-            _ => "classification",
-        },
-        id: category.id,
-        title: category.title,
-    });
-    Ok(rows.collect())
-}
-
-fn is_of(category: &CategoryEntry, tab: &str) -> bool {
-    (category.kind == "UpdateClassification") == (tab == "classifications")
-}
-
-async fn versions(dashboard: &Dashboard, person: &Person) -> Result<Vec<VersionRow>, Status> {
-    let request = question(ListSettingsVersionsRequest { limit: VERSIONS });
-    let answer = person
-        .api
-        .settings()
-        .list_settings_versions(request)
-        .await?;
-    let now = dashboard.ambient.now();
-    let versions = answer.into_inner().versions.into_iter();
-    let rows = versions.map(|version| VersionRow {
-        number: version.version,
-        at: crate::words::Moment::of(version.time.as_ref(), now),
-        who: version.who,
-        changes: changes(&version.changes),
-    });
-    Ok(rows.collect())
-}
-
-fn changes(changes: &[wire::v1::SettingChange]) -> Vec<(String, String, String)> {
-    let value = |text: &str| {
-        let value = serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
-        let text = plain(&value);
-        if value.is_null() {
-            "none".to_owned()
-        } else {
-            text
-        }
+        refused: refused.map(|refused| refused.why),
     };
-    let changes = changes.iter();
-    changes
-        .map(|change| (change.name.clone(), value(&change.old), value(&change.new)))
-        .collect()
+    let status = match page.refused {
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        None => StatusCode::OK,
+    };
+    Ok((status, render(&page)?).into_response())
 }
 
-/// The choice that a form makes: what was marked, and what was chosen and could not be unmarked, because something
-/// above it is chosen, or everything, or because the catalog does not have it.
-fn chosen(
-    before: &BTreeSet<String>,
-    shown: &[CategoryRow],
-    marked: &BTreeSet<String>,
-) -> BTreeSet<String> {
-    let open = shown.iter().filter(|row| !row.included);
-    let open: BTreeSet<&str> = open.map(|row| row.id.as_str()).collect();
-    let kept = before.iter().filter(|id| !open.contains(id.as_str()));
-    let marked = marked.iter().filter(|id| open.contains(id.as_str()));
-    kept.chain(marked).cloned().collect()
-}
-
-/// What a form would change: an assignment for each field that is not as it was.
-async fn assignments(
-    person: &Person,
-    held: &Held,
-    tab: &str,
-    pairs: &[(String, String)],
-) -> Result<Vec<String>, Status> {
-    let fields = pairs.iter().filter_map(|(name, value)| {
-        let before = held.named.get(name)?;
-        let value = value.replace("\r\n", "\n");
-        let before = before.replace("\r\n", "\n");
-        let is_list = before.starts_with('[');
-        let value = match value.trim() {
-            "" if is_list => "[]",
-            value => value,
-        };
-        (value != before.trim()).then(|| format!("{name}={value}"))
-    });
-    let mut assignments: Vec<String> = fields.collect();
+/// What the form of a tab asks for.
+async fn asked_by(person: &Person, held: &Held, tab: &str, pairs: &Pairs) -> Result<Asked, Status> {
+    let settings = &held.settings;
+    if tab == "approvals" && pairs.iter().any(|(name, _)| name == "rule") {
+        return Ok(rules::asked(&settings.approvals.rules, pairs));
+    }
+    let mut asked = match tab {
+        "schedule" => schedule::asked(&settings.schedule, pairs),
+        "site" => sites::asked(settings, pairs),
+        _ => Asked::default(),
+    };
+    asked.set.extend(fields::assignments(held, pairs));
     let has_tree = pairs.iter().any(|(name, _)| name == "tree");
     if has_tree && (tab == "products" || tab == "classifications") {
         let marked = pairs.iter().filter(|(name, _)| name == "category");
         let marked = marked.map(|(_, id)| id.clone()).collect();
         let before = match tab {
-            "products" => &held.settings.products.products,
-            _ => &held.settings.products.classifications,
+            "products" => &settings.products.products,
+            _ => &settings.products.classifications,
         };
         let before: BTreeSet<String> = before.iter().map(ToString::to_string).collect();
-        let after = chosen(&before, &categories(person, tab).await?, &marked);
+        let rows = categories::rows(person, tab).await?;
+        let after = categories::chosen(&before, &rows, &marked);
         if after != before {
             let after = serde_json::Value::from_iter(after);
-            assignments.push(format!("products.{tab}={after}"));
+            asked.set.push(format!("products.{tab}={after}"));
         }
     }
-    Ok(assignments)
+    Ok(asked)
 }
 
 /// `POST /settings`: shows what would change, and makes the change when it is confirmed.
@@ -443,29 +305,60 @@ pub async fn change(
     person: Person,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Shown {
-    let value = |name: &str| {
-        let pair = pairs.iter().find(|(held, _)| held == name);
-        pair.map_or("", |(_, value)| value.as_str())
-    };
-    let tab = value("tab").to_owned();
-    let to = format!("/settings{}", query(&[("tab", &tab)]));
-    let confirmed = value("confirmed") == "yes";
+    let confirmed = value(&pairs, "confirmed") == "yes";
     let held = Held::read(&person).await?;
-    let set: Vec<String> = if confirmed {
-        let set = pairs.iter().filter(|(name, _)| name == "set");
-        set.map(|(_, text)| text.replace("\r\n", "\n")).collect()
-    } else {
-        assignments(&person, &held, &tab, &pairs).await?
+    let typed: Vec<(String, String)> = match confirmed {
+        true => {
+            let typed = form_urlencoded::parse(value(&pairs, "typed").as_bytes());
+            typed.into_owned().collect()
+        }
+        false => {
+            let typed = pairs
+                .iter()
+                .filter(|(name, _)| !HANDLING.contains(&name.as_str()));
+            typed.cloned().collect()
+        }
     };
-    if set.is_empty() {
-        return back(&dashboard, &person, &to, Ok("Nothing was changed.".into()));
+    let wanted = Wanted {
+        tab: value(&pairs, "tab").to_owned(),
+        rule: typed
+            .iter()
+            .find(|(name, _)| name == "rule")
+            .map(|(_, rule)| rule.clone()),
+    };
+    let to = format!("/settings{}", query(&[("tab", &wanted.tab)]));
+    let asked = match confirmed {
+        true => {
+            let lines = |name: &str| -> Vec<String> {
+                let texts = asked::values(&pairs, name).into_iter();
+                texts.map(|text| text.replace("\r\n", "\n")).collect()
+            };
+            Asked {
+                set: lines("set"),
+                reset: lines("reset"),
+                wrong: Vec::new(),
+            }
+        }
+        false => asked_by(&person, &held, &wanted.tab, &typed).await?,
+    };
+    if !asked.wrong.is_empty() {
+        let refused = Refused {
+            typed,
+            wrong: asked.wrong,
+            why: "This cannot be meant: what is wrong stands beside its field.".to_owned(),
+        };
+        return page(&dashboard, &person, held, wanted, None, Some(refused)).await;
+    }
+    if asked.is_empty() {
+        return back(&dashboard, &person, &to, Ok(NOTHING.into()));
     }
     let request = question(ChangeSettingsRequest {
         to: Some(To::Assignments(Assignments {
-            set: set.clone(),
-            reset: Vec::new(),
+            set: asked.set.clone(),
+            reset: asked.reset.clone(),
         })),
-        expected_version: value("version").parse().unwrap_or_default(),
+        expected_version: value(&pairs, "version").parse().unwrap_or_default(),
+        expects_version: true,
         dry_run: !confirmed,
     });
     let answer = match person.api.settings().change_settings(request).await {
@@ -473,77 +366,63 @@ pub async fn change(
         Err(refusal) if refusal.code() == Code::Unauthenticated => {
             return Err(Problem::Refused(refusal));
         }
+        // What cannot be meant can be typed otherwise. Where somebody else was faster, what is in force now is shown,
+        // and not what was typed about something else.
+        Err(refusal) if refusal.code() == Code::InvalidArgument => {
+            let refused = Refused {
+                typed,
+                wrong: Wrong::told(refusal.message()),
+                why: refusal.message().to_owned(),
+            };
+            return page(&dashboard, &person, held, wanted, None, Some(refused)).await;
+        }
         Err(refusal) => return back(&dashboard, &person, &to, Err(refusal)),
     };
     if answer.changes.is_empty() {
-        return back(&dashboard, &person, &to, Ok("Nothing was changed.".into()));
+        return back(&dashboard, &person, &to, Ok(NOTHING.into()));
     }
     if confirmed {
         let said = format!("Version {} of the settings is in force.", answer.version);
         return back(&dashboard, &person, &to, Ok(said));
     }
-    let preview = preview(answer, set);
-    page(&dashboard, &person, &tab, Some(preview)).await
+    let scheduled = answer
+        .changes
+        .iter()
+        .any(|change| change.name.starts_with("schedule."));
+    let times = match held.with(&asked.set, &asked.reset) {
+        Some(after) if scheduled => {
+            let seed = seed(&person).await?;
+            Some(schedule::times(
+                &after.schedule,
+                seed,
+                dashboard.ambient.now(),
+            ))
+        }
+        Some(_) | None => None,
+    };
+    let preview = preview(answer, asked, &typed, times);
+    page(&dashboard, &person, held, wanted, Some(preview), None).await
 }
 
-fn preview(answer: ChangeSettingsResponse, assignments: Vec<String>) -> Preview {
-    let counted = answer.preview.as_ref();
+fn preview(
+    answer: ChangeSettingsResponse,
+    asked: Asked,
+    typed: &Pairs,
+    times: Option<Vec<schedule::Time>>,
+) -> Preview {
+    let mut again = form_urlencoded::Serializer::new(String::new());
+    again.extend_pairs(typed);
     Preview {
         changes: changes(&answer.changes),
-        consequences: answer.consequences.clone(),
-        adds: counted.map(|preview| (preview.adds, preview.no_longer_kept_up)),
-        unknown: counted
-            .map(|preview| preview.unknown.clone())
+        consequences: answer.consequences,
+        unknown: answer
+            .preview
+            .map(|preview| preview.unknown)
             .unwrap_or_default(),
         version: answer.version,
-        assignments,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_form_shows_is_taken_back() {
-        let document = serde_json::json!({
-            "schedule": { "when": { "daily": { "first": "04:00", "times": 2 } }, "blackout": [] },
-            "languages": { "update-files": { "chosen": ["de"] } },
-        });
-        let schedule = &document["schedule"];
-        let form = shown("schedule.when", &schedule["when"]);
-        let back: serde_json::Value = serde_json::from_str(&form).unwrap();
-        assert_eq!(back, schedule["when"]);
-        assert_eq!(shown("schedule.blackout", &schedule["blackout"]), "[]");
-        assert_eq!(shown("schedule.when", &"off".into()), "off");
-        assert_eq!(shown("source.url", &serde_json::Value::Null), "");
-    }
-
-    #[test]
-    fn what_a_form_cannot_unmark_stays_chosen() {
-        let row = |id: &str, included| CategoryRow {
-            id: id.to_owned(),
-            title: String::new(),
-            kind: "product",
-            depth: String::new(),
-            chosen: false,
-            included,
-        };
-        let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-        let shown = [
-            row("family", false),
-            row("below", true),
-            row("other", false),
-        ];
-        let before = set(&["family", "below", "gone"]);
-        // A browser does not send what is marked and cannot be changed.
-        let after = chosen(&before, &shown, &set(&["other"]));
-        assert_eq!(after, set(&["below", "gone", "other"]));
-        assert_eq!(chosen(&before, &shown, &set(&["family"])), before);
-        // What is not offered is not taken.
-        assert_eq!(
-            chosen(&before, &shown, &set(&["family", "made up"])),
-            before
-        );
+        set: asked.set,
+        reset: asked.reset,
+        typed: again.finish(),
+        times,
     }
 }

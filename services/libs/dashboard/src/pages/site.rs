@@ -1,6 +1,9 @@
 //! One software update point: what it is and does, its messages, its settings in effect, and its buttons.
 
+mod facts;
+
 use super::hierarchy::sites;
+use super::runs::{look, took};
 use super::sites::SiteRow;
 use crate::Dashboard;
 use crate::api::{Api, question};
@@ -10,17 +13,55 @@ use crate::words::Moment;
 use askama::Template;
 use axum::extract::{Form, Path, State};
 use hierarchy::Role as Part;
-use hierarchy::words::count;
+use hierarchy::time;
+use hierarchy::words::{count, size};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tonic::Status;
+use uuid::Uuid;
 use wire::v1::{
-    EffectiveSetting, GetSettingsRequest, ListStatusMessagesRequest, RemoveSiteRequest,
-    StatusEntry, SwitchSourceRequest, VerifySiteRequest,
+    EffectiveSetting, GetSettingsRequest, ListRunsRequest, ListStatusMessagesRequest,
+    RemoveSiteRequest, Run, SiteRun, StatusEntry, SwitchSourceRequest, VerifySiteRequest,
 };
 
 /// Messages that the page shows.
 const MESSAGES: u32 = 50;
+/// Runs among which the site's parts are looked for, and parts that the page shows.
+const RUNS: u32 = 100;
+const PARTS: usize = 10;
+
+/// The part of the site in a run, as a row shows it.
+struct PartRow {
+    /// The run.
+    id: String,
+    started: Option<Moment>,
+    /// Class of the colour of its state, and its sign.
+    look: (&'static str, &'static str),
+    state: String,
+    duration: String,
+    items: String,
+    bytes: String,
+    error: String,
+}
+
+impl PartRow {
+    fn new(run: &Run, part: SiteRun, now: Timestamp) -> Self {
+        let started = time(part.started.as_ref());
+        let finished = time(part.finished.as_ref());
+        Self {
+            id: Uuid::from_slice(&run.id).unwrap_or_default().to_string(),
+            started: started
+                .or_else(|| time(run.started.as_ref()))
+                .map(|started| Moment::new(started, now)),
+            look: look(&part.state),
+            state: part.state,
+            duration: took(started, finished, now).unwrap_or_default(),
+            items: count(part.items),
+            bytes: size(part.bytes),
+            error: part.error,
+        }
+    }
+}
 
 /// A status message as a row shows it.
 pub struct MessageRow {
@@ -57,8 +98,10 @@ impl MessageRow {
 struct Page {
     frame: Frame,
     row: SiteRow,
-    /// Names and values of what there is to know.
-    facts: Vec<(&'static str, String)>,
+    /// Names and values of what there is to know, in groups.
+    facts: Vec<facts::Group>,
+    /// Its parts in the last runs.
+    parts: Vec<PartRow>,
     /// The error that stands, with what to do.
     trouble: Option<MessageRow>,
     messages: Vec<MessageRow>,
@@ -98,7 +141,8 @@ pub async fn show(
     let below = hierarchy.in_tree_order().into_iter();
     let below = below.filter(|(_, below)| below.parent == code);
     let below = below.map(|(_, below)| SiteRow::new(&hierarchy, (0, 0), below, now));
-    let facts = facts(site, &row, now);
+    let facts = facts::groups(site, &row, now);
+    let parts = parts(&person.api, &code, now).await;
     render(&Page {
         frame: Frame::new(
             &dashboard,
@@ -108,6 +152,7 @@ pub async fn show(
             "sites messages",
         ),
         facts,
+        parts,
         trouble,
         messages,
         effective: effective(&person.api, &code).await,
@@ -116,47 +161,6 @@ pub async fn show(
         below: below.collect(),
         row,
     })
-}
-
-fn facts(
-    site: &wire::v1::SiteReport,
-    row: &SiteRow,
-    now: Timestamp,
-) -> Vec<(&'static str, String)> {
-    let moment = |time| Moment::of(time, now).map_or_else(|| "never".to_owned(), |at| at.ago);
-    let hex = |bytes: &[u8]| {
-        let digits = bytes.iter().take(8).map(|byte| format!("{byte:02x}"));
-        digits.collect::<String>()
-    };
-    let link = if site.parent.is_empty() {
-        "none: it is the top-level site".to_owned()
-    } else if site.connected {
-        format!("up, to {}", site.parent)
-    } else {
-        format!("down, to {}", site.parent)
-    };
-    let mut facts = vec![
-        ("Kind", row.kind.clone()),
-        ("Synchronization source", site.upstream.clone()),
-        ("Link", link),
-        ("Verified position", row.position.clone()),
-        ("Position to reach", row.target.clone()),
-        ("Items", count(site.items)),
-        ("Root digest", hex(&site.root)),
-        ("Last success", moment(site.last_success.as_ref())),
-        ("Last failure", moment(site.last_failure.as_ref())),
-        ("Last report", moment(site.reported.as_ref())),
-        ("Failed runs in a row", count(site.failed_in_a_row.into())),
-        (
-            "Received since its start",
-            format!("{} changes, {}", count(site.received_changes), row.received),
-        ),
-        ("Version", site.version.clone()),
-        ("Address", site.address.clone()),
-        ("Settings version", count(site.settings_version)),
-    ];
-    facts.retain(|(_, value)| !value.is_empty());
-    facts
 }
 
 async fn messages(api: &Api, code: &str, now: Timestamp) -> Result<Vec<MessageRow>, Status> {
@@ -171,6 +175,20 @@ async fn messages(api: &Api, code: &str, now: Timestamp) -> Result<Vec<MessageRo
         .await?;
     let messages = answer.into_inner().messages.into_iter();
     Ok(messages.map(|entry| MessageRow::new(entry, now)).collect())
+}
+
+/// The parts of the site in the newest runs; none where they cannot be had.
+async fn parts(api: &Api, code: &str, now: Timestamp) -> Vec<PartRow> {
+    let request = ListRunsRequest {
+        page_size: RUNS,
+        site_code: code.to_owned(),
+        ..ListRunsRequest::default()
+    };
+    let answer = api.runs().list_runs(question(request)).await;
+    let answer = answer.map_or_else(|_| Default::default(), tonic::Response::into_inner);
+    let pairs = answer.runs.iter().zip(answer.parts).take(PARTS);
+    let rows = pairs.map(|(run, part)| PartRow::new(run, part, now));
+    rows.collect()
 }
 
 /// The settings in effect; none where they are not known here.

@@ -1,5 +1,10 @@
 //! One update: what it is, its files, its relationships, and what was decided.
 
+mod graph;
+mod relations;
+
+use self::graph::Graph;
+use self::relations::Relation;
 use super::updates::{UpdateRow, word};
 use crate::Dashboard;
 use crate::api::question;
@@ -11,26 +16,8 @@ use axum::extract::{Path, State};
 use hierarchy::words::size;
 use wire::v1::{GetUpdateRequest, GetUpdateResponse};
 
-/// Files and relations of each kind that the page shows; it says how many more there are.
+/// Files that the page shows; it says how many more there are.
 const SHOWN: usize = 50;
-
-/// Titles that are looked up at most.
-const TITLES: usize = 24;
-
-/// What an update is related to, in one way.
-struct Relation {
-    name: &'static str,
-    updates: Vec<Related>,
-    more: usize,
-}
-
-struct Related {
-    /// Said before the title, as in "one of".
-    before: String,
-    id: String,
-    /// Its title, or its identifier where that is all that is known.
-    title: String,
-}
 
 struct FileRow {
     name: String,
@@ -55,6 +42,11 @@ struct Page {
     update: GetUpdateResponse,
     decided: Option<Decided>,
     relations: Vec<Relation>,
+    /// The same as a picture, where there are any.
+    graph: Option<Graph>,
+    /// Since when the supersedence rules expire it, and by which update.
+    expired_since: Option<Moment>,
+    expired_by: String,
     files: Vec<FileRow>,
     more_files: usize,
     bytes: String,
@@ -72,6 +64,7 @@ pub async fn show(
 ) -> Shown {
     let request = question(GetUpdateRequest {
         update_id: id,
+        with_relations: true,
         ..GetUpdateRequest::default()
     });
     let answer = person.api.catalog().get_update(request).await?;
@@ -85,42 +78,9 @@ pub async fn show(
         at: Moment::of(decision.changed_at.as_ref(), now),
         deadline: Moment::of(decision.deadline.as_ref(), now),
     });
-    let superseded_by: Vec<String> = Some(&summary.expired_by)
-        .filter(|by| !by.is_empty())
-        .cloned()
-        .into_iter()
-        .collect();
-    let kinds = [
-        ("Superseded by", &superseded_by),
-        ("Supersedes", &update.supersedes),
-        ("Bundles", &update.bundled),
-        ("Requires", &update.prerequisites),
-    ];
-    let mut relations = Vec::new();
-    let mut looked_up = 0;
-    for (name, ids) in kinds {
-        let mut updates = Vec::new();
-        for text in ids.iter().take(SHOWN) {
-            let (before, id) = text.rsplit_once(' ').unwrap_or(("", text));
-            looked_up += 1;
-            let title = match looked_up {
-                ..=TITLES => title(&person, id).await,
-                _ => None,
-            };
-            updates.push(Related {
-                before: before.to_owned(),
-                title: title.unwrap_or_else(|| id.to_owned()),
-                id: id.to_owned(),
-            });
-        }
-        if !updates.is_empty() {
-            relations.push(Relation {
-                name,
-                updates,
-                more: ids.len().saturating_sub(SHOWN),
-            });
-        }
-    }
+    let (relations, graph) = relations::of(&mut update, &summary.title);
+    let expired_since = Moment::of(summary.expired_since.as_ref(), now);
+    let expired_by = summary.expired_by.clone();
     let files = update.files.iter().take(SHOWN).map(|file| FileRow {
         name: file.name.clone(),
         size: size(file.size),
@@ -136,17 +96,10 @@ pub async fn show(
         row: UpdateRow::new(summary, now),
         decided,
         relations,
+        graph,
+        expired_since,
+        expired_by,
         files,
         update,
     })
-}
-
-/// The title of an update, if the catalog has it.
-async fn title(person: &Person, id: &str) -> Option<String> {
-    let request = question(GetUpdateRequest {
-        update_id: id.to_owned(),
-        ..GetUpdateRequest::default()
-    });
-    let answer = person.api.catalog().get_update(request).await.ok()?;
-    Some(answer.into_inner().summary?.title)
 }

@@ -27,6 +27,10 @@ pub struct Wanted {
     product: String,
     state: String,
     approval: String,
+    cve: String,
+    /// Dates of creation, the last one included.
+    from: String,
+    to: String,
     page: String,
 }
 
@@ -47,10 +51,7 @@ pub struct UpdateRow {
 impl UpdateRow {
     /// The row of an update.
     pub fn new(update: UpdateSummary, now: Timestamp) -> Self {
-        let state = match update.expired_since {
-            Some(_) => "Expired (superseded)".to_owned(),
-            None => update.publication_state,
-        };
+        let state = hierarchy::words::update_state(&update).to_owned();
         let approval = update
             .decision
             .as_ref()
@@ -88,6 +89,8 @@ struct Page {
     wanted: Wanted,
     rows: Vec<UpdateRow>,
     next: Option<String>,
+    /// Whether the search went as far as one goes at a time, and found less than a page.
+    unfinished: bool,
     /// Address of this page, to come back to.
     here: String,
     classifications: Vec<String>,
@@ -129,7 +132,17 @@ pub async fn list(
     person: Person,
     Query(wanted): Query<Wanted>,
 ) -> Shown {
+    let (from, to) = match (day(&wanted.from), day(&wanted.to)) {
+        (Some(from), Some(to)) => (from, to),
+        _ => {
+            let why = "A date of the search is none: write 2026-11-21.";
+            return Err(Status::invalid_argument(why).into());
+        }
+    };
     let request = ListUpdatesRequest {
+        cve: wanted.cve.trim().to_owned(),
+        created_since: from.map(|(begin, _)| begin),
+        created_before: to.map(|(_, end)| end),
         text: wanted.q.trim().to_owned(),
         classification: wanted.classification.clone(),
         product: wanted.product.clone(),
@@ -149,13 +162,18 @@ pub async fn list(
             ("product", &wanted.product),
             ("state", &wanted.state),
             ("approval", &wanted.approval),
+            ("cve", &wanted.cve),
+            ("from", &wanted.from),
+            ("to", &wanted.to),
             ("page", page),
         ];
         format!("/updates{}", query(&pairs))
     };
     let (classifications, products) = categories(&person).await;
+    let full = answer.updates.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
     let rows = answer.updates.into_iter();
     render(&Page {
+        unfinished: !answer.next_page_token.is_empty() && !full,
         frame: Frame::new(&dashboard, &person, "Updates", "/updates", ""),
         rows: rows.map(|update| UpdateRow::new(update, now)).collect(),
         next: (!answer.next_page_token.is_empty()).then(|| address(&answer.next_page_token)),
@@ -164,6 +182,24 @@ pub async fn list(
         products,
         wanted,
     })
+}
+
+/// Begin and end of a day as a form has it, in UTC; none where the field is empty.
+#[expect(
+    clippy::option_option,
+    reason = "what is no date is something else than none"
+)]
+fn day(text: &str) -> Option<Option<(prost_types::Timestamp, prost_types::Timestamp)>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(None);
+    }
+    let date: jiff::civil::Date = text.parse().ok()?;
+    let begin = |date: jiff::civil::Date| {
+        let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(wire::convert::from_timestamp(zoned.timestamp()))
+    };
+    Some(Some((begin(date)?, begin(date.tomorrow().ok()?)?)))
 }
 
 /// Titles of the classifications and products that there are, for the filters. A site that does not know them is

@@ -97,6 +97,29 @@ pub async fn a_part_is_kept_as_it_was_written_last(place: &Place) {
     assert_eq!(parts(&store, 1).await[2], SiteRunRow { begun, ..asked });
 }
 
+pub async fn the_parts_of_one_site_are_found_among_runs(place: &Place) {
+    let store = place.store().await;
+    for number in [1, 2, 3] {
+        put_run(&store, &run(number, 0)).await;
+        put(&store, &part(number, "PR2")).await;
+    }
+    put(&store, &part(1, "PR1")).await;
+    put(&store, &part(3, "PR1")).await;
+    let runs = [1, 2, 3, 4].map(Uuid::from_u128);
+    let mut read = store.read().await.unwrap();
+    let found = read.site_runs_of(site("PR1"), &runs[..3]).await.unwrap();
+    let expected = [1, 3].map(|run| (Uuid::from_u128(run), part(run, "PR1")));
+    assert_eq!(found, expected.into());
+    let found = read.site_runs_of(site("PR2"), &runs[1..]).await.unwrap();
+    assert_eq!(found.len(), 2, "of the runs that were asked for");
+    assert!(
+        read.site_runs_of(site("PR1"), &[])
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
 pub async fn sites_are_counted_by_how_their_parts_ended(place: &Place) {
     let store = place.store().await;
     for number in [1, 2, 3] {
