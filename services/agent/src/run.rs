@@ -149,7 +149,8 @@ pub async fn run(
         ambient.clone(),
         settings.site.engine.clone(),
     )
-    .await?;
+    .await?
+    .of_kind(member.kind);
     let site = Site {
         code: member.site,
         kind: member.kind,
@@ -389,7 +390,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         &settings,
         listener.zip(address),
         Arc::new(TcpConnector),
-        Ambient::system(),
+        Ambient::system().with_traces(telemetry.traces()),
         shutdown.token().clone(),
     ));
     let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));

@@ -164,7 +164,8 @@ pub async fn run(
         ambient.clone(),
         settings.site.engine.clone(),
     )
-    .await?;
+    .await?
+    .of_kind(settings.site_kind);
     let site = Site {
         code,
         kind: settings.site_kind,
@@ -432,7 +433,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         &settings,
         listener,
         address,
-        Ambient::system(),
+        Ambient::system().with_traces(telemetry.traces()),
         shutdown.token().clone(),
     ));
     let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));

@@ -14,6 +14,8 @@ mod chaos;
 #[cfg(test)]
 mod cleanup;
 #[cfg(test)]
+mod collector;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;
@@ -41,5 +43,7 @@ mod stand_alone;
 mod storage;
 #[cfg(test)]
 mod three_tiers;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod trouble;

@@ -331,11 +331,10 @@ impl Conversation {
     }
 
     async fn welcome(&self, hello: &Hello) -> AttachResponse {
-        let run = self
-            .site()
-            .run_behind(&hello.epoch, hello.position)
-            .await
-            .map_or_else(Vec::new, |run| run.as_bytes().to_vec());
+        let behind = self.site().run_behind(&hello.epoch, hello.position).await;
+        let (run, span) = behind.map_or_else(Default::default, |(run, span)| {
+            (run.as_bytes().to_vec(), span.to_bytes().to_vec())
+        });
         let positions = self.site().store.positions();
         let parent = self.site().parent.borrow().clone();
         let (here, reports) = (self.site().code, &self.site().reports);
@@ -348,6 +347,7 @@ impl Conversation {
                 position: positions.verified,
                 others: others.iter().map(Address::to_wire).collect(),
                 run,
+                span,
             })),
         }
     }
@@ -393,6 +393,7 @@ impl Conversation {
                         epoch: announcement.epoch.as_bytes().to_vec(),
                         target_position: announcement.target,
                         full: announcement.full,
+                        span: announcement.span.map_or_else(Vec::new, |span| span.to_bytes().to_vec()),
                     }));
                 }
                 changed = attached.changed() => {

@@ -8,7 +8,9 @@ mod tell;
 pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
+use crate::trace;
 use crate::upstream::{Pace, RunHandle, Upstream};
+use catalog::SiteKind;
 use daemon::Ambient;
 use history::{History, WRITE_AGAIN};
 use jiff::Timestamp;
@@ -232,6 +234,8 @@ pub struct Engine<U> {
     settings: EngineSettings,
     shared: Arc<Shared>,
     history: History,
+    /// Kind of the site, as traces tell it.
+    kind: Option<SiteKind>,
 }
 
 /// What the engine waited for.
@@ -308,7 +312,14 @@ impl<U: Upstream> Engine<U> {
             ambient,
             settings,
             shared,
+            kind: None,
         })
+    }
+
+    /// The same engine, with the kind of its site, which its traces tell.
+    pub fn of_kind(self, kind: SiteKind) -> Self {
+        let kind = Some(kind);
+        Self { kind, ..self }
     }
 
     /// What asks things of this engine.
@@ -336,7 +347,10 @@ impl<U: Upstream> Engine<U> {
             }
             let done = tokio::select! {
                 done = self.run(request, cancel) => done,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    self.trace();
+                    return;
+                }
             };
             failures = if done { 0 } else { failures.saturating_add(1) };
         }
@@ -460,6 +474,7 @@ impl<U: Upstream> Engine<U> {
         let run = SyncRun {
             requested: request.at.unwrap_or(now),
             alone: request.alone,
+            parent_span: request.parent_span,
             ..SyncRun::requested(id, request.trigger, request.full, now)
         };
         self.history.write(&run, 0).await;
@@ -547,5 +562,22 @@ impl<U: Upstream> Engine<U> {
             }
             state.run = Some(run);
         });
+        self.trace();
+    }
+
+    /// Tells what the run was, when it is over or left.
+    fn trace(&self) {
+        let traces = self.ambient.traces();
+        if !traces.wanted() {
+            return;
+        }
+        let run = self.shared.state.borrow().run.clone();
+        let (site, now) = (self.shared.journal.site(), self.ambient.now());
+        for span in run
+            .iter()
+            .flat_map(|run| trace::spans(run, site, self.kind, now))
+        {
+            traces.tell(span);
+        }
     }
 }

@@ -7,8 +7,10 @@
 pub mod engine;
 pub mod progress;
 pub mod run;
+pub mod trace;
 pub mod upstream;
 
 pub use engine::{Engine, EngineHandle, EngineSettings, EngineState, Request};
 pub use run::{Counts, Phase, State, SyncRun, Trigger};
+pub use trace::SpanId;
 pub use upstream::{Failure, RunHandle, Upstream};

@@ -1,5 +1,6 @@
 //! A sync run: one attempt of one site to catch up with its upstream. Pure rules.
 
+use crate::trace::SpanId;
 use jiff::Timestamp;
 use journal::run_part::{CANCELLED, COMPLETED, FAILED, REQUESTED, Told};
 use uuid::Uuid;
@@ -17,6 +18,19 @@ pub enum Trigger {
     Retry,
     /// The slow poll, the start of the process, or a link that came up.
     Poll,
+}
+
+impl Trigger {
+    /// The reason's name, as traces show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule => "schedule",
+            Self::Parent => "parent",
+            Self::Retry => "retry",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// A part of a run. They follow each other; a run may pass over those that it has no work in.
@@ -145,6 +159,8 @@ pub struct SyncRun {
     pub full: bool,
     /// Whether it is for this site alone: sites below it are not asked to follow.
     pub alone: bool,
+    /// The span of the parent's run that led to it, where the parent told it.
+    pub parent_span: Option<SpanId>,
     /// When it was asked for.
     pub requested: Timestamp,
     /// When it was begun.
@@ -169,6 +185,7 @@ impl SyncRun {
             trigger,
             full,
             alone: false,
+            parent_span: None,
             requested: now,
             started: now,
             phases: Vec::new(),
