@@ -9,7 +9,7 @@ use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
 use admin::{Catalog, Reading, Replica, credential, json};
 use anyhow::Context as _;
-use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
+use daemon::{Ambient, Exit, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings, StatusId, phrases};
 use link::Site;
@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use sync::{Engine, Upstream as _};
+use sync::{Engine, Tally, Upstream as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -142,6 +142,7 @@ pub async fn run(
     };
 
     let upstream = ParentUpstream::new(member.kept.parent(), parent.subscribe());
+    let metrics = Metrics::new()?;
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
@@ -150,7 +151,8 @@ pub async fn run(
         settings.site.engine.clone(),
     )
     .await?
-    .of_kind(member.kind);
+    .of_kind(member.kind)
+    .counted_by(Tally::new(&metrics)?);
     let site = Site {
         code: member.site,
         kind: member.kind,
@@ -226,7 +228,7 @@ pub async fn run(
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
-            SiteMetrics::new(site.clone(), Arc::clone(&children)),
+            SiteMetrics::new(site.clone(), Arc::clone(&children), metrics),
             |routes| replica.add_to(routes),
         )
         .await?

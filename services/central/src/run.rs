@@ -18,7 +18,7 @@ use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
 use admin::{Catalog, Reading, credential, json};
 use anyhow::Context as _;
-use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
+use daemon::{Ambient, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings};
 use link::Site;
@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use sync::{Engine, Upstream as _};
+use sync::{Engine, Tally, Upstream as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -157,6 +157,7 @@ pub async fn run(
         ambient.clone(),
         in_force.watch(),
     );
+    let metrics = Metrics::new()?;
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
@@ -165,7 +166,8 @@ pub async fn run(
         settings.site.engine.clone(),
     )
     .await?
-    .of_kind(settings.site_kind);
+    .of_kind(settings.site_kind)
+    .counted_by(Tally::new(&metrics)?);
     let site = Site {
         code,
         kind: settings.site_kind,
@@ -285,7 +287,7 @@ pub async fn run(
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
-        SiteMetrics::new(site.clone(), Arc::clone(&children)),
+        SiteMetrics::new(site.clone(), Arc::clone(&children), metrics),
         |routes| admin.add_to(routes),
     )
     .await?

@@ -24,6 +24,8 @@ mod logs;
 #[cfg(test)]
 mod merged;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod package;
 #[cfg(test)]
 mod points;

@@ -16,7 +16,7 @@ use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::PointId;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use journal::StatusId;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -98,6 +98,19 @@ impl LinkService {
         Ok(self.children.removal_of(child))
     }
 
+    /// The same answers; their bytes are counted as they go.
+    fn counted<T: prost::Message, S: Stream<Item = Result<T, Status>>>(
+        &self,
+        answers: S,
+    ) -> impl Stream<Item = Result<T, Status>> + use<T, S> {
+        let children = Arc::clone(&self.children);
+        answers.inspect(move |answer| {
+            if let Ok(answer) = answer {
+                children.count_sent(answer.encoded_len());
+            }
+        })
+    }
+
     /// The child that calls, if it may.
     async fn child<T>(&self, request: &Request<T>) -> Result<PointId, Status> {
         let peer = Peer::of(request)?;
@@ -146,6 +159,7 @@ impl SiteLinkService for LinkService {
         let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
+        let stream = self.counted(stream);
         let stream = cut_off(stream, self.stop.clone(), removed);
         Ok(Response::new(Box::pin(stream)))
     }
@@ -183,6 +197,7 @@ impl SiteLinkService for LinkService {
         let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = self.comparisons.clone().fetch(request.get_ref())?;
+        let stream = self.counted(stream);
         let stream = cut_off(stream, self.stop.clone(), removed);
         Ok(Response::new(Box::pin(stream)))
     }

@@ -60,9 +60,11 @@ pub struct Site {
     pub received: Arc<Received>,
 }
 
-/// What came from parents since the process started, in pulls and comparisons.
+/// What came from parents since the process started, in pulls and comparisons, and how often one was reached.
 #[derive(Debug, Default)]
 pub struct Received {
+    /// How often the link to a parent came up.
+    pub links: AtomicU64,
     /// Changes and items.
     pub changes: AtomicU64,
     /// Bytes of the batches that they came in.
@@ -109,8 +111,12 @@ pub struct SiteOrder {
 impl Site {
     /// Notes whether this site is attached to its parent.
     pub(crate) fn set_attached(&self, attached: bool) {
-        self.attached
+        let changed = self
+            .attached
             .send_if_modified(|held| std::mem::replace(held, attached) != attached);
+        if changed && attached {
+            self.received.links.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Tells the children of this site what to reach. A parent that is itself still pulling announces

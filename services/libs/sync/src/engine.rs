@@ -8,6 +8,7 @@ mod tell;
 pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
+use crate::tally::Tally;
 use crate::trace;
 use crate::upstream::{Pace, RunHandle, Upstream};
 use catalog::SiteKind;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use journal::phrases;
 use journal::{Journal, StatusId};
 use request::Waiting;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::{Notify, watch};
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pending: Mutex<Waiting>,
     wake: Notify,
     cancel: Mutex<CancellationToken>,
+    /// What all runs add up to, where somebody counts.
+    tally: OnceLock<Tally>,
 }
 
 impl Shared {
@@ -125,7 +128,11 @@ impl Shared {
     pub(crate) fn count(&self, add: impl FnOnce(&mut Counts)) {
         self.state.send_modify(|state| {
             if let Some(run) = &mut state.run {
+                let before = run.counts;
                 add(&mut run.counts);
+                if let Some(tally) = self.tally.get() {
+                    tally.came(&before, &run.counts);
+                }
             }
         });
     }
@@ -304,6 +311,7 @@ impl<U: Upstream> Engine<U> {
             }),
             wake: Notify::new(),
             cancel: Mutex::new(CancellationToken::new()),
+            tally: OnceLock::new(),
         });
         Ok(Self {
             upstream,
@@ -320,6 +328,12 @@ impl<U: Upstream> Engine<U> {
     pub fn of_kind(self, kind: SiteKind) -> Self {
         let kind = Some(kind);
         Self { kind, ..self }
+    }
+
+    /// The same engine, whose runs are counted. Who counts first stays.
+    pub fn counted_by(self, tally: Tally) -> Self {
+        let _ = self.shared.tally.set(tally);
+        self
     }
 
     /// What asks things of this engine.
@@ -560,8 +574,11 @@ impl<U: Upstream> Engine<U> {
                 }
                 State::Cancelled { .. } | State::Requested | State::Running { .. } => {}
             }
-            state.run = Some(run);
+            state.run = Some(run.clone());
         });
+        if let Some(tally) = self.shared.tally.get() {
+            tally.ended(&run);
+        }
         self.trace();
     }
 
