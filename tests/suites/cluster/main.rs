@@ -26,6 +26,8 @@ mod merged;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod one_run;
+#[cfg(test)]
 mod package;
 #[cfg(test)]
 mod points;

@@ -1,6 +1,7 @@
 //! The engine of a site: waits for a reason to synchronize, does it, tells what happened, and tries
 //! again later when it did not succeed. Several reasons during a run become one further run.
 
+mod ending;
 mod history;
 mod request;
 mod tell;
@@ -9,7 +10,6 @@ pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
 use crate::tally::Tally;
-use crate::trace;
 use crate::upstream::{Pace, RunHandle, Upstream};
 use catalog::SiteKind;
 use daemon::Ambient;
@@ -88,6 +88,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// The time now, to the millisecond: as the times of a run are stored and told.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.ambient.now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
     /// Changes the run under way; false when its state does not allow it.
     pub(crate) fn change_run(
         &self,
@@ -163,7 +169,7 @@ impl EngineHandle {
             .or_else(|| pending.next.and_then(|waiting| waiting.run))
             .unwrap_or_else(|| self.ambient.new_id());
         request.run = Some(run);
-        request.at = request.at.or_else(|| Some(self.ambient.now()));
+        request.at = request.at.or_else(|| Some(self.shared.now()));
         pending.add(request);
         drop(pending);
         let mut queued = false;
@@ -483,7 +489,7 @@ impl<U: Upstream> Engine<U> {
 
     /// Does one run; whether it needs no retry.
     async fn run(&self, request: Request, cancel: CancellationToken) -> bool {
-        let now = self.ambient.now();
+        let now = self.shared.now();
         let id = request.run.unwrap_or_else(|| self.ambient.new_id());
         let run = SyncRun {
             requested: request.at.unwrap_or(now),
@@ -509,17 +515,15 @@ impl<U: Upstream> Engine<U> {
             cancel: cancel.clone(),
             pace: Arc::new(Mutex::new(Pace::new())),
         };
-        let began = Instant::now();
         let target = self.shared.state.borrow().target;
         let outcome = tokio::select! {
             outcome = self.upstream.sync(&handle) => Some(outcome),
             () = cancel.cancelled() => None,
         };
         cancel.cancel();
-        let at = self.ambient.now();
         match outcome {
             Some(Ok(position)) => {
-                self.tell_success(id, position, began.elapsed()).await;
+                let at = self.tell_success(id, position).await;
                 self.end(State::Completed { at }, position).await;
                 let raised = self.shared.state.borrow().target;
                 if raised != target && raised > position {
@@ -531,7 +535,7 @@ impl<U: Upstream> Engine<U> {
                 true
             }
             Some(Err(failure)) => {
-                self.tell_failure(id, &failure).await;
+                let at = self.tell_failure(id, &failure).await;
                 let error = failure.message;
                 self.end(State::Failed { at, error }, self.store.positions().verified)
                     .await;
@@ -542,59 +546,11 @@ impl<U: Upstream> Engine<U> {
                     .journal
                     .line(Some(id), phrases::cancelled(self.shared.journal.site()));
                 let by = vec!["request".to_owned()];
-                self.tell_end(id, vec![(StatusId::RunCancelled, by)]).await;
+                let at = self.tell_end(id, vec![(StatusId::RunCancelled, by)]).await;
                 self.end(State::Cancelled { at }, self.store.positions().verified)
                     .await;
                 true
             }
-        }
-    }
-
-    /// Ends the run: written into the history first, then shown.
-    async fn end(&self, end: State, position: u64) {
-        let Some(run) = self.shared.state.borrow().run.clone() else {
-            return;
-        };
-        let run = match run.clone().end(end) {
-            Ok(ended) => ended,
-            Err(_) => run,
-        };
-        self.history.write(&run, position).await;
-        self.shared.state.send_modify(|state| {
-            match &run.state {
-                State::Completed { at } => {
-                    state.last_success = Some(*at);
-                    state.last_failure = None;
-                    state.completed += 1;
-                    state.failed_in_a_row = 0;
-                }
-                State::Failed { at, error } => {
-                    state.last_failure = Some((*at, error.clone()));
-                    state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
-                }
-                State::Cancelled { .. } | State::Requested | State::Running { .. } => {}
-            }
-            state.run = Some(run.clone());
-        });
-        if let Some(tally) = self.shared.tally.get() {
-            tally.ended(&run);
-        }
-        self.trace();
-    }
-
-    /// Tells what the run was, when it is over or left.
-    fn trace(&self) {
-        let traces = self.ambient.traces();
-        if !traces.wanted() {
-            return;
-        }
-        let run = self.shared.state.borrow().run.clone();
-        let (site, now) = (self.shared.journal.site(), self.ambient.now());
-        for span in run
-            .iter()
-            .flat_map(|run| trace::spans(run, site, self.kind, now))
-        {
-            traces.tell(span);
         }
     }
 }
