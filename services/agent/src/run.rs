@@ -7,7 +7,7 @@ use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
 use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
-use admin::{Catalog, Reading, Replica, credential, json};
+use admin::{Catalog, Listeners, Reading, Replica, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Exit, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -199,6 +199,7 @@ pub async fn run(
             catalog: Arc::new(Catalog::new(store.clone())),
             settings: in_force.watch(),
             pin,
+            listeners: Listeners::default(),
             stop: stop.clone(),
         });
         let link = LinkService::new(

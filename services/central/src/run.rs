@@ -16,7 +16,7 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
-use admin::{Catalog, Reading, credential, json};
+use admin::{Catalog, Listeners, Reading, credential, json};
 use anyhow::Context as _;
 use daemon::{Ambient, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -252,6 +252,7 @@ pub async fn run(
         catalog: Arc::new(Catalog::new(store.clone())),
         settings: in_force.watch_roll_out(),
         pin,
+        listeners: Listeners::default(),
         stop: stop.clone(),
     };
     let admin = Admin {

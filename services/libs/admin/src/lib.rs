@@ -8,6 +8,7 @@ pub mod access;
 pub mod credential;
 pub mod decisions_shown;
 pub mod json;
+pub mod listening;
 pub mod messages;
 pub mod openapi;
 pub mod reading;
@@ -16,6 +17,7 @@ pub mod runs;
 pub mod updates;
 
 pub use access::Access;
+pub use listening::Listeners;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;
