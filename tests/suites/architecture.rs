@@ -40,7 +40,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "link",
         &[
-            "catalog", "daemon", "journal", "store", "sync", "trust", "wire",
+            "catalog",
+            "daemon",
+            "hierarchy",
+            "journal",
+            "store",
+            "sync",
+            "trust",
+            "wire",
         ],
     ),
     (

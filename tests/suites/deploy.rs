@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use testkit::patience::LONG;
+use testkit::until;
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -176,13 +179,105 @@ async fn served() -> BTreeSet<String> {
     };
     tx.put_alert(&alert).await.unwrap();
     tx.commit().await.unwrap();
-    let metrics = link::metrics::SiteMetrics::new(central.site.clone(), Arc::default());
-    let text = metrics.render().await.unwrap();
+    let counted = daemon::Metrics::new().unwrap();
+    sync::Tally::new(&counted).unwrap();
+    let metrics = link::metrics::SiteMetrics::new(central.site.clone(), Arc::default(), counted);
+    // What it says of its sites is there when it has reported of itself.
+    let text = until("the central site reported", LONG, || async {
+        let text = metrics.render().await.unwrap();
+        let there = text.contains("headwater_site_certificate_expiry_timestamp_seconds{");
+        there.then(|| text.clone()).ok_or(text)
+    })
+    .await;
     stop.cancel();
     central.ended().await;
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     let name = |line: &str| line.split(['{', ' ']).next().unwrap().to_owned();
     samples.map(name).collect()
+}
+
+/// The metrics that a text names.
+fn named(text: &str) -> BTreeSet<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c: char| !is_name(c))
+        .filter(|word| word.starts_with("headwater_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What is in a dashboard's JSON, at any depth.
+fn each<'v>(value: &'v Value, look: &mut dyn FnMut(&'v serde_json::Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            look(object);
+            object.values().for_each(|value| each(value, look));
+        }
+        Value::Array(values) => values.iter().for_each(|value| each(value, look)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_grafana_dashboard_asks_for_metrics_that_are_served() {
+    let text = std::fs::read_to_string(deploy("grafana/headwater.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let served = served().await;
+    let mut asked = BTreeSet::new();
+    let mut sources = BTreeSet::new();
+    each(&dashboard, &mut |object| {
+        let expressions = ["expr", "definition"]
+            .iter()
+            .filter_map(|key| object.get(*key)?.as_str());
+        asked.extend(expressions.flat_map(named));
+        let source = object
+            .get("datasource")
+            .and_then(|source| source["uid"].as_str());
+        sources.extend(source);
+    });
+    let missing: Vec<_> = asked.difference(&served).collect();
+    assert!(missing.is_empty(), "{missing:?} of {served:?}");
+    assert!(asked.len() >= 15, "{asked:?}");
+    // It is bound to no installation.
+    assert_eq!(sources, ["${datasource}", "-- Grafana --"].into());
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    assert_eq!(variables[0]["type"], "datasource");
+    assert_eq!(variables[0]["query"], "prometheus");
+
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<u64> = panels
+        .iter()
+        .map(|panel| panel["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        ids.len(),
+        panels.len(),
+        "each panel has a number of its own"
+    );
+    for panel in panels {
+        let place = &panel["gridPos"];
+        let [x, w] = ["x", "w"].map(|side| place[side].as_u64().unwrap());
+        assert!(x + w <= 24, "{panel}");
+        let asks = panel["targets"]
+            .as_array()
+            .is_some_and(|targets| !targets.is_empty());
+        assert!(asks || panel["type"] == "row", "{panel}");
+    }
+    // What one looks for on it.
+    for part in [
+        "headwater_sites",
+        "headwater_site_lag_positions",
+        "headwater_site_lag_seconds",
+        "headwater_sync_runs_total",
+        "headwater_sync_run_duration_seconds_bucket",
+        "headwater_sync_items_total",
+        "headwater_pull_received_bytes_total",
+        "headwater_outbox_messages",
+        "headwater_database_size_bytes",
+        "headwater_alerts",
+        "headwater_site_certificate_expiry_timestamp_seconds",
+    ] {
+        assert!(asked.contains(part), "{part}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,12 +288,7 @@ async fn every_metric_in_the_alert_rules_is_served() {
         .filter(|line| !line.trim_start().starts_with('#'));
     let rules: Vec<&str> = rules.collect();
     let rules = rules.join("\n");
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let named: BTreeSet<String> = rules
-        .split(|c: char| !is_name(c))
-        .filter(|word| word.starts_with("headwater_"))
-        .map(str::to_owned)
-        .collect();
+    let named = named(&rules);
     assert!(named.len() >= 8, "{named:?}");
     let served = served().await;
     let missing: Vec<_> = named.difference(&served).collect();
@@ -214,14 +304,7 @@ async fn every_metric_in_the_alert_rules_is_served() {
             "{words}"
         );
     }
-    let checked = Command::new("promtool")
-        .args(["check", "rules"])
-        .arg(deploy("prometheus/headwater-alerts.yml"))
-        .output();
-    let Ok(output) = checked else {
-        eprintln!("skipped: promtool is not installed, so the form of the rules was not checked");
-        return;
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let file = deploy("prometheus/headwater-alerts.yml");
+    let checked = testkit::promtool::check(&["rules", &file.display().to_string()], "");
+    assert_eq!(checked.unwrap_or_default(), "");
 }

@@ -8,12 +8,12 @@ use crate::settings::{Command, Settings};
 use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
 use admin::content_admin::CleaningUp;
-use admin::{Catalog, ContentAdmin, Reading, Replica, credential, json};
+use admin::{Catalog, ContentAdmin, Listeners, Reading, Replica, credential, json};
 use anyhow::Context as _;
 use content::serve::ContentServer;
 use content::source::ParentSource;
 use content::{Content, Files, Parts};
-use daemon::{Ambient, Exit, Shutdown, Signals, Telemetry, service_manager};
+use daemon::{Ambient, Exit, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings, StatusId, phrases};
 use link::Site;
@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use sync::{Engine, Upstream as _};
+use sync::{Engine, Tally, Upstream as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -153,6 +153,7 @@ pub async fn run(
     };
 
     let upstream = ParentUpstream::new(member.kept.parent(), parent.subscribe());
+    let metrics = Metrics::new()?;
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
@@ -160,7 +161,9 @@ pub async fn run(
         ambient.clone(),
         settings.site.engine.clone(),
     )
-    .await?;
+    .await?
+    .of_kind(member.kind)
+    .counted_by(Tally::new(&metrics)?);
     let site = Site {
         code: member.site,
         kind: member.kind,
@@ -211,6 +214,7 @@ pub async fn run(
         catalog: Arc::new(Catalog::new(store.clone())),
         settings: in_force.watch(),
         pin,
+        listeners: Listeners::default(),
         stop: stop.clone(),
     };
     let kept_content = ContentAdmin {
@@ -220,7 +224,7 @@ pub async fn run(
         tasks: tasks.clone(),
     };
     kept_content.keep(CleaningUp::ByItself, &stop);
-    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut shown = SiteMetrics::new(site.clone(), Arc::clone(&children), metrics);
     let mut wsus = Vec::new();
     if let Some((ports, settings)) = wsus_ports {
         wsus.extend(ports.urls());
@@ -236,7 +240,7 @@ pub async fn run(
         let served = (site.clone(), &member.key);
         let counts =
             downstream::start(ports, settings, served, Some(files), &tasks, stop.clone()).await?;
-        metrics = metrics.and(move |metrics| counts.render(metrics));
+        shown = shown.and(move |metrics| counts.render(metrics));
     }
     if let Some((acceptor, address)) = acceptor {
         let who = (member.site, pin);
@@ -274,7 +278,7 @@ pub async fn run(
         let router = link::router::router(
             link,
             Enrollment::new(site.clone(), admission.clone()),
-            metrics,
+            shown,
             |routes| {
                 routes.add_service(content_server.into_service());
                 routes.add_service(ContentServiceServer::new(kept_content));
@@ -444,7 +448,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         &settings,
         listener.zip(address),
         Arc::new(TcpConnector),
-        Ambient::system(),
+        Ambient::system().with_traces(telemetry.traces()),
         shutdown.token().clone(),
     ));
     let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));

@@ -18,12 +18,12 @@ use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
 use admin::content_admin::CleaningUp;
-use admin::{Catalog, ContentAdmin, Reading, credential, json};
+use admin::{Catalog, ContentAdmin, Listeners, Reading, credential, json};
 use anyhow::Context as _;
 use content::serve::ContentServer;
 use content::source::HttpSource;
 use content::{Content, Files, Parts};
-use daemon::{Ambient, Shutdown, Signals, Telemetry, service_manager};
+use daemon::{Ambient, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
 use journal::{Journal, JournalSettings};
 use link::Site;
@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use sync::{Engine, Upstream as _};
+use sync::{Engine, Tally, Upstream as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -169,6 +169,7 @@ pub async fn run(
         ambient.clone(),
         in_force.watch(),
     );
+    let metrics = Metrics::new()?;
     let engine = Engine::new(
         Arc::clone(&upstream),
         store.clone(),
@@ -176,7 +177,9 @@ pub async fn run(
         ambient.clone(),
         settings.site.engine.clone(),
     )
-    .await?;
+    .await?
+    .of_kind(settings.site_kind)
+    .counted_by(Tally::new(&metrics)?);
     let site = Site {
         code,
         kind: settings.site_kind,
@@ -272,6 +275,7 @@ pub async fn run(
         catalog: Arc::new(Catalog::new(store.clone())),
         settings: in_force.watch_roll_out(),
         pin,
+        listeners: Listeners::default(),
         stop: stop.clone(),
     };
     let parts = package::Parts {
@@ -282,7 +286,7 @@ pub async fn run(
     };
     let packages = Packages::new(parts, directory);
     packages.tidy();
-    let mut metrics = SiteMetrics::new(site.clone(), Arc::clone(&children));
+    let mut shown = SiteMetrics::new(site.clone(), Arc::clone(&children), metrics);
     let mut wsus = Vec::new();
     if let Some((ports, settings)) = wsus_ports {
         wsus.extend(ports.urls());
@@ -298,7 +302,7 @@ pub async fn run(
         let served = (site.clone(), &key);
         let counts =
             downstream::start(ports, settings, served, Some(files), &tasks, stop.clone()).await?;
-        metrics = metrics.and(move |metrics| counts.render(metrics));
+        shown = shown.and(move |metrics| counts.render(metrics));
     }
     let admin = Admin {
         packages,
@@ -346,7 +350,7 @@ pub async fn run(
     let router = link::router::router(
         link,
         Enrollment::new(site.clone(), admission),
-        metrics,
+        shown,
         |routes| {
             routes.add_service(content_server.into_service());
             routes.add_service(ContentServiceServer::new(kept_content));
@@ -502,7 +506,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         &settings,
         listener,
         address,
-        Ambient::system(),
+        Ambient::system().with_traces(telemetry.traces()),
         shutdown.token().clone(),
     ));
     let mut ending = pin!(shutdown.clone().wait(signals, DRAIN));

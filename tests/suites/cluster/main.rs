@@ -13,6 +13,7 @@ mod away;
 mod chaos;
 #[cfg(test)]
 mod cleanup;
+mod collector;
 #[cfg(test)]
 mod content;
 #[cfg(test)]
@@ -23,6 +24,10 @@ mod documents;
 mod logs;
 #[cfg(test)]
 mod merged;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod one_run;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
@@ -43,5 +48,7 @@ mod stand_alone;
 mod storage;
 #[cfg(test)]
 mod three_tiers;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod trouble;

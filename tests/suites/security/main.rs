@@ -17,6 +17,8 @@ mod json;
 #[cfg(test)]
 mod lies;
 #[cfg(test)]
+mod listeners;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod parent;

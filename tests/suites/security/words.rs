@@ -54,6 +54,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
         epoch: vec![7; 16],
         target_position: 3,
         full: false,
+        span: Vec::new(),
     };
     vec![
         (b"\x12\xFF\xFF\xFF\xFF\x7F".to_vec(), "decode"),
@@ -176,6 +177,7 @@ async fn words_of_a_parent_that_are_not_true_change_nothing() {
         epoch: vec![7; 16],
         target_position: 1 << 62,
         full: false,
+        span: vec![0xFF; 100_000],
     }));
     for lie in lies {
         parent.send(lie);

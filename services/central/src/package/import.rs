@@ -276,7 +276,7 @@ impl Packages {
                 ..from.settings
             })
         };
-        match self.parts.settings.change(who, 0, dry_run, merged).await {
+        match self.parts.settings.change(who, None, dry_run, merged).await {
             Ok(outcome) if outcome.changes.is_empty() => {
                 report
                     .remarks

@@ -166,6 +166,9 @@ impl AccessService for Access {
             Ok(revoked)
         };
         let revoked = removed.await.map_err(internal)?;
+        if revoked {
+            self.0.listeners.look_again();
+        }
         Ok(Response::new(RevokeAccessTokenResponse { revoked }))
     }
 }

@@ -11,6 +11,7 @@ pub mod credential;
 pub mod decisions_shown;
 pub mod downstream;
 pub mod json;
+pub mod listening;
 pub mod messages;
 pub mod openapi;
 pub mod reading;
@@ -22,6 +23,7 @@ pub use access::Access;
 pub use content_admin::ContentAdmin;
 
 pub use downstream::Downstream;
+pub use listening::Listeners;
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

@@ -1,19 +1,22 @@
 //! Everything that only reads, decoded, authorized, looked up and encoded again.
 
+use crate::listening::Listeners;
 use crate::messages;
 use crate::updates::{Catalog, Shown};
 use catalog::PointId;
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use link::Site;
 use link::log_route::{Lines, LogRouter};
 use settings::roll_out::RollOut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use store::access::AccessTokenRow;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use trust::{AccessToken, AuthorityPin, Role};
+use trust::{AccessToken, AuthorityPin, Role, TokenHash};
 use wire::convert;
 use wire::v1::{
     EffectiveSetting, GetUpdateRequest, GetUpdateResponse, ListSitesRequest, ListSitesResponse,
@@ -40,6 +43,8 @@ pub struct Reading {
     pub settings: watch::Receiver<Option<Arc<RollOut>>>,
     /// Fingerprint of the authority, which access tokens name.
     pub pin: AuthorityPin,
+    /// Who listens.
+    pub listeners: Listeners,
     /// Ends the streams that would go on for ever.
     pub stop: CancellationToken,
 }
@@ -50,6 +55,10 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// When it ends; none: when it is revoked.
+    pub(crate) expires: Option<Timestamp>,
+    /// By what the site knows it.
+    token: TokenHash,
 }
 
 /// A failure of the database, told to the journal and not to the caller.
@@ -79,20 +88,8 @@ impl Reading {
                 "the access token is of another hierarchy",
             ));
         }
-        let found = async {
-            let mut read = self.site.store.read().await?;
-            read.access_token(token.hash().as_bytes()).await
-        };
-        let found = found.await.map_err(internal)?.ok_or_else(unknown)?;
+        let found = self.held(&token.hash()).await?.ok_or_else(unknown)?;
         let name = found.name;
-        if found
-            .expires
-            .is_some_and(|expires| expires <= self.site.ambient.now())
-        {
-            return Err(Status::unauthenticated(format!(
-                "the access token {name:?} has expired: ask an administrator for another"
-            )));
-        }
         let role: Role = found
             .role
             .parse()
@@ -104,7 +101,47 @@ impl Reading {
                 role.name()
             )));
         }
-        Ok(Caller { name, role })
+        Ok(Caller {
+            name,
+            role,
+            expires: found.expires,
+            token: token.hash(),
+        })
+    }
+
+    /// The access token of which this is the digest; none where there is none, or none any more.
+    async fn held(&self, token: &TokenHash) -> Result<Option<AccessTokenRow>, Status> {
+        let found = async {
+            let mut read = self.site.store.read().await?;
+            read.access_token(token.as_bytes()).await
+        };
+        let found = found.await.map_err(internal)?;
+        let now = self.site.ambient.now();
+        let ended = |token: &AccessTokenRow| token.expires.is_some_and(|expires| expires <= now);
+        match found {
+            Some(token) if ended(&token) => Err(Status::unauthenticated(format!(
+                "the access token {:?} has expired: ask an administrator for another",
+                token.name
+            ))),
+            found => Ok(found),
+        }
+    }
+
+    /// Looks whether the access token of somebody who called is still good.
+    ///
+    /// # Errors
+    /// When it is not, or that cannot be found out.
+    pub(crate) async fn look_at(&self, caller: &Caller) -> Result<(), Status> {
+        let revoked = || {
+            Status::unauthenticated(format!(
+                "the access token {:?} was revoked: ask an administrator for another",
+                caller.name
+            ))
+        };
+        self.held(&caller.token)
+            .await?
+            .map(drop)
+            .ok_or_else(revoked)
     }
 
     /// The parent; none at the top-level site.
@@ -236,7 +273,7 @@ impl Reading {
         &self,
         request: Request<WatchSyncRequest>,
     ) -> Result<Response<Answers<WatchSyncResponse>>, Status> {
-        self.authorize(&request, Role::Viewer).await?;
+        let caller = self.authorize(&request, Role::Viewer).await?;
         let mut changes = self.site.reports.watch();
         changes.mark_changed();
         let reports = self.site.reports.clone();
@@ -252,8 +289,7 @@ impl Reading {
                 Some((Ok(WatchSyncResponse { sites }), (changes, false)))
             }
         });
-        let stop = self.stop.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(stream.take_until(stop))))
+        Ok(Response::new(self.listen(caller, stream)?))
     }
 
     /// `JournalService/ReadLog`.
@@ -264,7 +300,7 @@ impl Reading {
         &self,
         request: Request<ReadLogRequest>,
     ) -> Result<Response<Answers<ReadLogResponse>>, Status> {
-        self.authorize(&request, Role::Viewer).await?;
+        let caller = self.authorize(&request, Role::Viewer).await?;
         let request = request.into_inner();
         let site =
             convert::optional_site_code("site_code", &request.site_code)?.unwrap_or(self.site.code);
@@ -273,8 +309,7 @@ impl Reading {
             false => self.logs.read(site, request.last, request.follow).await?,
         };
         let answers = lines.map(|lines| lines.map(|lines| ReadLogResponse { lines }));
-        let stop = self.stop.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(answers.take_until(stop))))
+        Ok(Response::new(self.listen(caller, answers)?))
     }
 
     /// The log that only the top-level site has.

@@ -201,15 +201,13 @@ impl RunService for Reading {
         &self,
         request: Request<WatchRunRequest>,
     ) -> Result<Response<Self::WatchRunStream>, Status> {
-        self.authorize(&request, Role::Viewer).await?;
+        let caller = self.authorize(&request, Role::Viewer).await?;
         let id = convert::uuid("id", &request.get_ref().id)?;
         if self.run(id).await?.is_none() {
             return Err(self.no_such_run(id));
         }
         let changes = watch::changes(self.clone(), id);
-        let stop = self.stop.clone().cancelled_owned();
-        let changes = futures::StreamExt::take_until(changes, stop);
-        Ok(Response::new(Box::pin(changes)))
+        Ok(Response::new(self.listen(caller, changes)?))
     }
 }
 

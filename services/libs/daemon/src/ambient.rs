@@ -1,8 +1,9 @@
-//! Time, identifiers and randomness of a process, and the room on its disks, handed in from outside: the same seed and the same
-//! clock give the same run.
+//! Time, identifiers and randomness of a process, the room on its disks, and the collector of its traces, handed in
+//! from outside: the same seed and the same clock give the same run.
 
 use crate::clock::{Clock, SystemClock};
 use crate::disk::{self, Room};
+use crate::traces::Traces;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -14,10 +15,11 @@ use uuid::Uuid;
 /// Tells the room of the file system that a folder is on, where it is known.
 pub type Disk = Arc<dyn Fn(&Path) -> Option<Room> + Send + Sync>;
 
-/// Where a process gets the time, new identifiers and random delays from, and the room on its disks. Cheap to
-/// clone.
+/// Where a process gets the time, new identifiers and random delays from, and the room on its disks, and where its
+/// traces go. Cheap to clone.
 #[derive(Clone)]
 pub struct Ambient {
+    traces: Traces,
     disk: Disk,
     clock: Arc<dyn Clock>,
     random: Arc<Mutex<StdRng>>,
@@ -39,6 +41,7 @@ impl Ambient {
         )]
         rand::rng().fill_bytes(&mut seed);
         Self {
+            traces: Traces::default(),
             disk: Arc::new(disk::room),
             clock: Arc::new(SystemClock),
             random: Arc::new(Mutex::new(StdRng::from_seed(seed))),
@@ -48,6 +51,7 @@ impl Ambient {
     /// A given clock, randomness that a seed determines, and disks of which nothing is known.
     pub fn seeded(clock: Arc<dyn Clock>, seed: u64) -> Self {
         Self {
+            traces: Traces::default(),
             disk: Arc::new(|_| None),
             clock,
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
@@ -57,6 +61,16 @@ impl Ambient {
     /// The same with other disks.
     pub fn with_disk(self, disk: Disk) -> Self {
         Self { disk, ..self }
+    }
+
+    /// The same with traces that go somewhere.
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
+    }
+
+    /// Where traces go.
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// The room of the file system that a folder is on, where it is known.

@@ -10,13 +10,17 @@ pub mod disk;
 pub mod locale;
 pub mod metrics;
 pub mod paths;
+pub mod places;
 pub mod secret_file;
 pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 
 pub use ambient::Ambient;
 pub use clock::{Clock, SystemClock};
 pub use metrics::Metrics;
+pub use places::Places;
 pub use shutdown::{Exit, Shutdown, Signals};
 pub use telemetry::Telemetry;
+pub use traces::Traces;

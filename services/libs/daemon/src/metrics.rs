@@ -1,16 +1,20 @@
 //! The numbers that a process shows to Prometheus, all named `headwater_…`.
 
 use prometheus::core::Collector;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+pub use prometheus::{
+    Counter, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
+use prometheus::{HistogramOpts, Opts, Registry, TextEncoder};
 
 /// What the text form is called in HTTP (`Content-Type`).
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// Bounds of histograms over durations, in seconds: 1 ms to about 17 min.
 pub const SECONDS: [f64; 11] = [
     0.001, 0.004, 0.016, 0.064, 0.256, 1.0, 4.0, 16.0, 64.0, 256.0, 1024.0,
+];
+/// Bounds of histograms over runs, in seconds: 0.1 s to about 5 hours.
+pub const RUN_SECONDS: [f64; 12] = [
+    0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 180.0, 600.0, 1800.0, 5400.0, 18000.0,
 ];
 
 /// A number that cannot be registered: the name is taken, or is no name.
@@ -21,8 +25,9 @@ pub struct MetricsError {
     reason: String,
 }
 
-/// All numbers of a process. Each is made once, at the start, and kept by who counts; names are given
-/// without the prefix `headwater_`, counters end in `_total`, units stand in the name.
+/// Numbers of a process. What is counted is made once, at the start, and kept by who counts ([`Metrics::new`]); what is
+/// only looked at is put together anew whenever somebody asks ([`Metrics::looked_at`]). Names are given without the
+/// prefix `headwater_`, counters end in `_total`, units stand in the name.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -31,18 +36,28 @@ pub struct Metrics {
 impl Metrics {
     /// Starts with `headwater_build_info`.
     pub fn new() -> Result<Self, MetricsError> {
-        let fail = |error: prometheus::Error| MetricsError {
-            name: "headwater".to_owned(),
-            reason: error.to_string(),
-        };
-        let registry = Registry::new_custom(Some("headwater".to_owned()), None).map_err(fail)?;
-        let metrics = Self { registry };
+        let metrics = Self::looked_at()?;
         let help = "The version that runs, as a label; always 1.";
         metrics
             .gauges("build_info", help, &["version"])?
             .with_label_values(&[crate::build_info::VERSION])
             .set(1);
         Ok(metrics)
+    }
+
+    /// Starts with nothing: for what stands beside what is counted.
+    pub fn looked_at() -> Result<Self, MetricsError> {
+        let fail = |error: prometheus::Error| MetricsError {
+            name: "headwater".to_owned(),
+            reason: error.to_string(),
+        };
+        let registry = Registry::new_custom(Some("headwater".to_owned()), None).map_err(fail)?;
+        Ok(Self { registry })
+    }
+
+    /// A length of time, in seconds, that only grows.
+    pub fn seconds(&self, name: &str, help: &str) -> Result<Counter, MetricsError> {
+        self.add(name, Counter::with_opts(Opts::new(name, help)))
     }
 
     /// A number that only grows.

@@ -1,28 +1,20 @@
 //! What a process tells while it runs: lines on stderr, and traces to a collector where one is named.
 
+use crate::traces::Traces;
 use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor as _};
 use serde::Deserialize;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::Subscriber;
-use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-/// The parts that carry traces to the collector: traced themselves, each trace would make more.
-const CARRIERS: [&str; 6] = [
-    "hyper",
-    "hyper_util",
-    "h2",
-    "tonic",
-    "tower",
-    "opentelemetry",
-];
 /// How long the collector may take for one batch of traces.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -88,7 +80,7 @@ pub enum TelemetryError {
 /// Telemetry that runs. Keep it until the process ends, then [`Telemetry::shutdown`].
 #[derive(Debug)]
 pub struct Telemetry {
-    traces: Option<SdkTracerProvider>,
+    collector: Option<Arc<BatchSpanProcessor>>,
 }
 
 impl Telemetry {
@@ -96,16 +88,27 @@ impl Telemetry {
     /// traces, such as `headwater-central`.
     pub fn start(settings: &Settings, service: &str) -> Result<Self, TelemetryError> {
         let ansi = std::io::stderr().is_terminal();
-        let (subscriber, traces) = build(settings, service, std::io::stderr, ansi)?;
+        let subscriber = subscriber(settings, std::io::stderr, ansi)?;
+        let endpoint = settings.otlp_endpoint.as_deref();
+        let collector = endpoint.map(|endpoint| collector(endpoint, service));
+        let collector = collector.transpose()?.map(Arc::new);
         tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Started)?;
-        Ok(Self { traces })
+        Ok(Self { collector })
+    }
+
+    /// Where the spans of this process go.
+    pub fn traces(&self) -> Traces {
+        let collector = self.collector.clone();
+        collector.map_or_else(Traces::default, Traces::to)
     }
 
     /// Hands over the last traces, for at most `timeout`. A collector that does not answer delays the
     /// end of the process by no more than that.
     pub async fn shutdown(self, timeout: Duration) {
-        let Some(traces) = self.traces else { return };
-        let flush = tokio::task::spawn_blocking(move || traces.shutdown_with_timeout(timeout));
+        let Some(collector) = self.collector else {
+            return;
+        };
+        let flush = tokio::task::spawn_blocking(move || collector.shutdown_with_timeout(timeout));
         match tokio::time::timeout(timeout, flush).await {
             Ok(Ok(Ok(()))) => {}
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the last traces were not delivered"),
@@ -115,18 +118,11 @@ impl Telemetry {
     }
 }
 
-fn build<W>(
+fn subscriber<W>(
     settings: &Settings,
-    service: &str,
     writer: W,
     ansi: bool,
-) -> Result<
-    (
-        impl Subscriber + Send + Sync + use<W>,
-        Option<SdkTracerProvider>,
-    ),
-    TelemetryError,
->
+) -> Result<impl Subscriber + Send + Sync + use<W>, TelemetryError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -136,29 +132,16 @@ where
             filter: settings.filter.clone(),
             source,
         })?;
-    let traces = settings
-        .otlp_endpoint
-        .as_deref()
-        .map(|endpoint| provider(endpoint, service))
-        .transpose()?;
-    let to_collector = traces.as_ref().map(|traces| {
-        tracing_opentelemetry::layer()
-            .with_tracer(traces.tracer("headwater"))
-            .with_filter(FilterFn::new(|metadata| is_traced(metadata.target())))
-    });
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match settings.format {
         Format::Human => lines.with_ansi(ansi).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    let subscriber = Registry::default()
-        .with(lines)
-        .with(to_collector)
-        .with(filter);
-    Ok((subscriber, traces))
+    Ok(Registry::default().with(lines).with(filter))
 }
 
-fn provider(endpoint: &str, service: &str) -> Result<SdkTracerProvider, TelemetryError> {
+/// What hands finished spans over to the collector, in batches and from a thread of its own.
+fn collector(endpoint: &str, service: &str) -> Result<BatchSpanProcessor, TelemetryError> {
     let refuse = |reason: String| TelemetryError::Collector {
         endpoint: endpoint.to_owned(),
         reason,
@@ -177,16 +160,9 @@ fn provider(endpoint: &str, service: &str) -> Result<SdkTracerProvider, Telemetr
         .with_service_name(service.to_owned())
         .with_attribute(KeyValue::new("service.version", crate::build_info::VERSION))
         .build();
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        .with_batch_exporter(exporter)
-        .build())
-}
-
-/// Whether what this part says belongs into traces.
-fn is_traced(target: &str) -> bool {
-    let part = target.split("::").next().unwrap_or(target);
-    !CARRIERS.contains(&part) && !part.starts_with("opentelemetry")
+    let mut collector = BatchSpanProcessor::builder(exporter).build();
+    collector.set_resource(&resource);
+    Ok(collector)
 }
 
 #[cfg(test)]

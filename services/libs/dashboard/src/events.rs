@@ -6,9 +6,9 @@ use crate::page::Problem;
 use crate::session::Person;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use daemon::places::{Full, Place};
 use futures::stream::{self, Stream, StreamExt as _};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tonic::Status;
@@ -16,7 +16,9 @@ use wire::v1::GetCallerRequest;
 
 /// Changes are gathered this long before they are told.
 const GATHER: Duration = Duration::from_millis(250);
-/// A connection lives this long; the page connects again, and the person's access token is looked at again.
+/// How often the person's access token is looked at again.
+const LOOK: Duration = Duration::from_secs(30);
+/// A connection lives this long; then the page connects again.
 pub const LONGEST: Duration = Duration::from_secs(10 * 60);
 /// A line is sent this often while nothing happens, so that a connection that is gone is noticed.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -33,9 +35,7 @@ pub async fn stream(
         .access()
         .get_caller(question(GetCallerRequest {}))
         .await?;
-    let place = Arc::clone(&dashboard.listeners)
-        .try_acquire_owned()
-        .map_err(|_| Status::resource_exhausted("too many pages listen already: close some"))?;
+    let place = place(&dashboard, &person)?;
     let pulse = dashboard.pulse.clone();
     let sites = changes("sites", pulse.sites);
     let messages = changes("messages", pulse.messages);
@@ -49,8 +49,38 @@ pub async fn stream(
             Ok(Event::default().event(name).data("changed"))
         })
         .take_until(dashboard.stop.clone().cancelled_owned())
+        .take_until(Box::pin(refused(person)))
         .take_until(Box::pin(tokio::time::sleep(LONGEST)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE)))
+}
+
+/// A place for a page of a person that listens.
+///
+/// # Errors
+/// When too many pages listen, of this person or of all.
+pub fn place(dashboard: &Dashboard, person: &Person) -> Result<Place, Status> {
+    let place = dashboard.listeners.take(&person.name);
+    place.map_err(|full| {
+        Status::resource_exhausted(match full {
+            Full::All(most) => format!("{most} pages listen already, and no more can: close some."),
+            Full::OfOne(most) => format!(
+                "{most} pages listen with the access token {:?} already, and no more can: close some.",
+                person.name
+            ),
+        })
+    })
+}
+
+/// Waits until the person's access token is good no more. What is followed by RPC is told of it there, and at once.
+async fn refused(person: Person) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let mut access = person.api.access();
+        let caller = access.get_caller(question(GetCallerRequest {}));
+        if caller.await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The name, whenever the number changes, not more often than each [`GATHER`].

@@ -21,15 +21,17 @@ use crate::session::Sessions;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post};
-use daemon::Ambient;
+use daemon::{Ambient, Places};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use wire::v1::SiteReport;
 
 /// Pages that listen for events or follow a log, at a time.
 const MAX_LISTENERS: usize = 1000;
+/// Pages of those that one person may have open.
+const MAX_LISTENERS_OF_ONE: usize = 48;
 
 /// What changes make pages fetch themselves anew. Each number changes with every change.
 #[derive(Clone)]
@@ -68,7 +70,7 @@ struct Dashboard {
     sessions: Arc<Sessions>,
     convergence: Arc<Convergence>,
     /// Places of pages that listen for events or follow a log.
-    listeners: Arc<Semaphore>,
+    listeners: Places,
     stop: CancellationToken,
 }
 
@@ -89,7 +91,7 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
         site_code: parts.site_code.into(),
         sessions: Arc::default(),
         convergence,
-        listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+        listeners: Places::new(MAX_LISTENERS, MAX_LISTENERS_OF_ONE),
         stop: parts.stop,
     };
     let router = Router::new()

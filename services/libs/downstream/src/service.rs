@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use tower::ServiceExt as _;
 use wsus::server::{Handled, PeerAddress, Service, serves};
@@ -50,6 +51,14 @@ impl Served {
         }
     }
 
+    /// On the heap and without its type: it holds the futures of everything below it.
+    fn handle(
+        &self,
+        request: Request<Body>,
+    ) -> Pin<Box<dyn Future<Output = Response<Body>> + Send + '_>> {
+        Box::pin(self.service.handle(request))
+    }
+
     /// Answers one request that came from `address`.
     pub async fn answer(&self, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
@@ -58,7 +67,7 @@ impl Served {
             return answered.unwrap_or_else(|never| match never {});
         }
         if !serves(path) {
-            return self.service.handle(request).await;
+            return self.handle(request).await;
         }
         let Some(_turn) = self.limits.turn(address).await else {
             self.counts.throttled();
@@ -66,7 +75,7 @@ impl Served {
         };
         request.extensions_mut().insert(PeerAddress(address));
         let packs = takes_gzip(request.headers());
-        let mut answer = self.service.handle(request).await;
+        let mut answer = self.handle(request).await;
         if let Some(handled) = answer.extensions_mut().remove::<Handled>() {
             let outcome = handled.fault.as_ref().map_or("ok", |code| code.as_str());
             let operation = handled.operation.unwrap_or("unreadable");

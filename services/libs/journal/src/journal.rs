@@ -10,6 +10,7 @@ use crate::status_id::StatusId;
 use crate::status_message::{Origin, StatusMessage};
 use catalog::PointId;
 use daemon::Ambient;
+use jiff::Timestamp;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -169,7 +170,18 @@ impl Journal {
     /// Records messages that belong together, in their order and in one unit of work. Where the database
     /// does not take them, they wait in memory until it does.
     pub async fn record_all(&self, run: Option<Uuid>, messages: Vec<(StatusId, Vec<String>)>) {
-        let messages = self.messages(run, messages);
+        let now = self.inner.ambient.now();
+        self.record_all_at(now, run, messages).await;
+    }
+
+    /// The same, of something that happened at a time that is told elsewhere, too.
+    pub async fn record_all_at(
+        &self,
+        at: Timestamp,
+        run: Option<Uuid>,
+        messages: Vec<(StatusId, Vec<String>)>,
+    ) {
+        let messages = self.messages(at, run, messages);
         if let Err(error) = self.store(&messages).await {
             let ids: Vec<u32> = messages.iter().map(|message| message.id).collect();
             tracing::error!(%error, status = ?ids, "status messages could not be stored");
@@ -189,7 +201,7 @@ impl Journal {
         tx: &mut Tx<'_>,
         messages: Vec<(StatusId, Vec<String>)>,
     ) -> Result<Recorded, store::Error> {
-        let messages = self.messages(None, messages);
+        let messages = self.messages(self.inner.ambient.now(), None, messages);
         for message in &messages {
             tx.record_status(row_of(message), self.queues()).await?;
         }
@@ -208,13 +220,14 @@ impl Journal {
 
     fn messages(
         &self,
+        time: Timestamp,
         run: Option<Uuid>,
         messages: Vec<(StatusId, Vec<String>)>,
     ) -> Vec<StatusMessage> {
         let message = |(id, inserts): (StatusId, Vec<String>)| StatusMessage {
             site: self.site(),
             number: 0,
-            time: self.inner.ambient.now(),
+            time,
             id: id.number(),
             severity: id.severity(),
             run,

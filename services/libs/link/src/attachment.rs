@@ -6,9 +6,10 @@ mod elsewhere;
 mod greeting;
 mod incoming;
 mod log_lines;
+mod requests;
 
 use self::greeting::Greeted;
-use self::incoming::{Order, Said};
+use self::incoming::Said;
 use self::log_lines::forward_log;
 use crate::address::Address;
 use crate::children::{Children, STATUS_BYTES_PER_BATCH, STATUS_PER_BATCH};
@@ -246,6 +247,7 @@ impl Attachment {
         if (behind || unfinished) && !state.running() {
             self.site.engine.request(Request {
                 run: welcome.run.filter(|_| behind),
+                parent_span: welcome.span.filter(|_| behind),
                 target: behind.then_some(place.position),
                 ..Request::new(Trigger::Poll)
             });
@@ -519,36 +521,6 @@ impl Conversation<'_> {
             }
         }
         Ok(())
-    }
-
-    fn take_sync(&self, order: Order) {
-        let Order { run, target, full } = order;
-        let site = &self.attachment.site;
-        let state = site.engine.state();
-        let positions = site.store.positions();
-        // A parent that is still pulling announces a run, and once more when it is done. A run that
-        // follows the parent's to its end serves both.
-        let same = state
-            .run
-            .as_ref()
-            .filter(|held| Some(held.id) == run)
-            .is_some_and(|held| match held.state {
-                sync::State::Requested | sync::State::Running { .. } => true,
-                sync::State::Completed { .. } => {
-                    target.epoch == Some(positions.epoch) && positions.verified >= target.position
-                }
-                sync::State::Failed { .. } | sync::State::Cancelled { .. } => false,
-            });
-        if same {
-            site.engine.raise_target(target.position);
-            return;
-        }
-        site.engine.request(Request {
-            run,
-            full,
-            target: Some(target.position),
-            ..Request::new(Trigger::Parent)
-        });
     }
 
     async fn take_log_request(&mut self, request: &LogRequest) -> Result<(), String> {

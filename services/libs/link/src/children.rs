@@ -16,7 +16,7 @@ use crate::serve_compare::CompareServer;
 use crate::serve_pull::PullServer;
 use crate::site::{Announcement, SharedAdmission, Site};
 use catalog::PointId;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use journal::StatusId;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -112,6 +112,19 @@ impl LinkService {
         Ok(self.children.removal_of(child))
     }
 
+    /// The same answers; their bytes are counted as they go.
+    fn counted<T: prost::Message, S: Stream<Item = Result<T, Status>>>(
+        &self,
+        answers: S,
+    ) -> impl Stream<Item = Result<T, Status>> + use<T, S> {
+        let children = Arc::clone(&self.children);
+        answers.inspect(move |answer| {
+            if let Ok(answer) = answer {
+                children.count_sent(answer.encoded_len());
+            }
+        })
+    }
+
     /// The child that calls, if it may.
     async fn child<T>(&self, request: &Request<T>) -> Result<PointId, Status> {
         let peer = Peer::of(request)?;
@@ -160,6 +173,7 @@ impl SiteLinkService for LinkService {
         let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = Arc::clone(&self.pulls).pull(request.get_ref()).await?;
+        let stream = self.counted(stream);
         let stream = cut_off(stream, self.stop.clone(), removed);
         Ok(Response::new(Box::pin(stream)))
     }
@@ -197,6 +211,7 @@ impl SiteLinkService for LinkService {
         let removed = self.removal(&request)?;
         self.child(&request).await?;
         let stream = self.comparisons.clone().fetch(request.get_ref())?;
+        let stream = self.counted(stream);
         let stream = cut_off(stream, self.stop.clone(), removed);
         Ok(Response::new(Box::pin(stream)))
     }
@@ -345,11 +360,10 @@ impl Conversation {
     }
 
     async fn welcome(&self, hello: &Hello) -> AttachResponse {
-        let run = self
-            .site()
-            .run_behind(&hello.epoch, hello.position)
-            .await
-            .map_or_else(Vec::new, |run| run.as_bytes().to_vec());
+        let behind = self.site().run_behind(&hello.epoch, hello.position).await;
+        let (run, span) = behind.map_or_else(Default::default, |(run, span)| {
+            (run.as_bytes().to_vec(), span.to_bytes().to_vec())
+        });
         let positions = self.site().store.positions();
         let parent = self.site().parent.borrow().clone();
         let (here, reports) = (self.site().code, &self.site().reports);
@@ -362,6 +376,7 @@ impl Conversation {
                 position: positions.verified,
                 others: others.iter().map(Address::to_wire).collect(),
                 run,
+                span,
             })),
         }
     }
@@ -407,6 +422,7 @@ impl Conversation {
                         epoch: announcement.epoch.as_bytes().to_vec(),
                         target_position: announcement.target,
                         full: announcement.full,
+                        span: announcement.span.map_or_else(Vec::new, |span| span.to_bytes().to_vec()),
                     }));
                 }
                 changed = attached.changed() => {

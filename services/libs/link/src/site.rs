@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Positions, Store};
-use sync::{EngineHandle, Request, Trigger};
+use sync::{EngineHandle, Request, SpanId, Trigger};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -60,9 +60,11 @@ pub struct Site {
     pub received: Arc<Received>,
 }
 
-/// What came from parents since the process started, in pulls and comparisons.
+/// What came from parents since the process started, in pulls and comparisons, and how often one was reached.
 #[derive(Debug, Default)]
 pub struct Received {
+    /// How often the link to a parent came up.
+    pub links: AtomicU64,
     /// Changes and items.
     pub changes: AtomicU64,
     /// Bytes of the batches that they came in.
@@ -89,6 +91,8 @@ pub struct Announcement {
     pub target: u64,
     /// Whether children shall compare everything.
     pub full: bool,
+    /// The span of this site's part in the run; none where it has none.
+    pub span: Option<SpanId>,
 }
 
 /// That a site is to catch up with its parent.
@@ -107,14 +111,19 @@ pub struct SiteOrder {
 impl Site {
     /// Notes whether this site is attached to its parent.
     pub(crate) fn set_attached(&self, attached: bool) {
-        self.attached
+        let changed = self
+            .attached
             .send_if_modified(|held| std::mem::replace(held, attached) != attached);
+        if changed && attached {
+            self.received.links.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Tells the children of this site what to reach. A parent that is itself still pulling announces
     /// too: its children then follow it batch by batch.
     pub fn announce(&self, run: Uuid, target: u64, full: bool) {
         let epoch = self.store.positions().epoch;
+        let span = self.span_of(run);
         self.announcements.send_modify(|announcement| {
             *announcement = Announcement {
                 sequence: announcement.sequence + 1,
@@ -122,8 +131,15 @@ impl Site {
                 epoch,
                 target,
                 full,
+                span,
             };
         });
+    }
+
+    /// The span of the run under way here, or of the last one, if it is that run.
+    fn span_of(&self, run: Uuid) -> Option<SpanId> {
+        let held = self.engine.state().run.filter(|held| held.id == run)?;
+        Some(SpanId::of(run, self.code, held.started))
     }
 
     /// The statement, if the hierarchy's authority signed it and it may follow the one that is held.
@@ -248,7 +264,10 @@ impl Site {
 
     /// The run that a child which stands at a position is to catch up with: the newest that completed here, where
     /// that went further.
-    pub(crate) async fn run_behind(&self, epoch: &[u8], position: u64) -> Option<Uuid> {
+    ///
+    /// With it comes the span of that run here; after a restart by what history keeps, the beginning of the first
+    /// attempt.
+    pub(crate) async fn run_behind(&self, epoch: &[u8], position: u64) -> Option<(Uuid, SpanId)> {
         let newest = async { self.store.read().await?.last_success().await };
         let newest = newest.await.unwrap_or_else(|error| {
             tracing::error!(%error, "the newest run cannot be read");
@@ -256,7 +275,11 @@ impl Site {
         })?;
         let here = self.store.positions();
         let behind = epoch != here.epoch.as_bytes() || position < newest.position;
-        behind.then_some(newest.id)
+        behind.then(|| {
+            let span = self.span_of(newest.id);
+            let kept = || SpanId::of(newest.id, self.code, newest.started);
+            (newest.id, span.unwrap_or_else(kept))
+        })
     }
 
     /// Announces to the children whatever this site verifies, and every run that completed, until

@@ -14,6 +14,7 @@ mod effort;
 mod epoch;
 mod error;
 mod location;
+mod measures;
 mod migrations;
 
 pub mod access;
@@ -43,15 +44,19 @@ pub mod verify;
 pub use error::{Error, Mismatch};
 pub use location::{DATABASE_FILE, Location, PostgresUrl};
 pub use log::{Appended, Applied, ChangeRow, NewItem};
+pub use measures::Measures;
 
 use backend::{Connection, settle, start};
 use catalog::merkle::Tree;
+use measures::Commits;
 use sqlx::postgres::{PgPool, Postgres};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Transaction};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How a unit of work begins: alone, and synced to the disk when it is committed.
@@ -96,6 +101,7 @@ struct Inner {
     positions: watch::Sender<Positions>,
     /// The Merkle tree of a verified catalog; loaded when it is first needed.
     tree: std::sync::Mutex<Option<KnownTree>>,
+    commits: Commits,
 }
 
 /// A tree, and which catalog it is of: another process may have gone over to the next meanwhile.
@@ -108,6 +114,7 @@ struct KnownTree {
 
 enum Backend {
     Sqlite {
+        directory: PathBuf,
         writer: Mutex<SqliteConnection>,
         readers: Vec<Mutex<SqliteConnection>>,
         next_reader: AtomicUsize,
@@ -178,6 +185,7 @@ impl Store {
                 location: location.clone(),
                 positions: watch::Sender::new(nowhere),
                 tree: std::sync::Mutex::new(None),
+                commits: Commits::default(),
             }),
         };
         let positions = store.read().await?.positions();
@@ -348,6 +356,7 @@ impl Tx<'_> {
             }
             store.remember(positions);
         };
+        let began = Instant::now();
         match connection {
             TxConnection::Sqlite(mut turn) => {
                 #[cfg(feature = "simulation")]
@@ -364,6 +373,7 @@ impl Tx<'_> {
                 remember();
             }
         }
+        store.inner.commits.count(began.elapsed());
         Ok(())
     }
 }

@@ -129,6 +129,7 @@ pub(crate) async fn open_sqlite(directory: &Path) -> Result<Backend, Error> {
         readers.push(Mutex::new(reader));
     }
     Ok(Backend::Sqlite {
+        directory: directory.to_owned(),
         writer: Mutex::new(connection),
         readers,
         next_reader: AtomicUsize::new(0),

@@ -81,6 +81,7 @@ contract! {
         revisions_are_counted_apart_from_other_changes;
     units:
         a_dropped_unit_leaves_nothing,
+        the_database_says_how_large_it_is_and_what_was_committed,
         a_repeatable_unit_is_whole_and_mixes_with_others,
         a_unit_that_is_cancelled_at_any_point_leaves_the_store_usable,
         a_commit_whose_answer_nobody_awaits_is_whole_or_nothing,

@@ -1,6 +1,7 @@
 //! The engine of a site: waits for a reason to synchronize, does it, tells what happened, and tries
 //! again later when it did not succeed. Several reasons during a run become one further run.
 
+mod ending;
 mod history;
 mod request;
 mod tell;
@@ -8,14 +9,16 @@ mod tell;
 pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
+use crate::tally::Tally;
 use crate::upstream::{Pace, RunHandle, Upstream};
+use catalog::SiteKind;
 use daemon::Ambient;
 use history::{History, WRITE_AGAIN};
 use jiff::Timestamp;
 use journal::phrases;
 use journal::{Journal, StatusId};
 use request::Waiting;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::{Notify, watch};
@@ -80,9 +83,17 @@ pub(crate) struct Shared {
     pending: Mutex<Waiting>,
     wake: Notify,
     cancel: Mutex<CancellationToken>,
+    /// What all runs add up to, where somebody counts.
+    tally: OnceLock<Tally>,
 }
 
 impl Shared {
+    /// The time now, to the millisecond: as the times of a run are stored and told.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.ambient.now();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+    }
+
     /// Changes the run under way; false when its state does not allow it.
     pub(crate) fn change_run(
         &self,
@@ -123,7 +134,11 @@ impl Shared {
     pub(crate) fn count(&self, add: impl FnOnce(&mut Counts)) {
         self.state.send_modify(|state| {
             if let Some(run) = &mut state.run {
+                let before = run.counts;
                 add(&mut run.counts);
+                if let Some(tally) = self.tally.get() {
+                    tally.came(&before, &run.counts);
+                }
             }
         });
     }
@@ -154,7 +169,7 @@ impl EngineHandle {
             .or_else(|| pending.next.and_then(|waiting| waiting.run))
             .unwrap_or_else(|| self.ambient.new_id());
         request.run = Some(run);
-        request.at = request.at.or_else(|| Some(self.ambient.now()));
+        request.at = request.at.or_else(|| Some(self.shared.now()));
         pending.add(request);
         drop(pending);
         let mut queued = false;
@@ -232,6 +247,8 @@ pub struct Engine<U> {
     settings: EngineSettings,
     shared: Arc<Shared>,
     history: History,
+    /// Kind of the site, as traces tell it.
+    kind: Option<SiteKind>,
 }
 
 /// What the engine waited for.
@@ -302,6 +319,7 @@ impl<U: Upstream> Engine<U> {
             }),
             wake: Notify::new(),
             cancel: Mutex::new(CancellationToken::new()),
+            tally: OnceLock::new(),
         });
         Ok(Self {
             upstream,
@@ -310,7 +328,20 @@ impl<U: Upstream> Engine<U> {
             ambient,
             settings,
             shared,
+            kind: None,
         })
+    }
+
+    /// The same engine, with the kind of its site, which its traces tell.
+    pub fn of_kind(self, kind: SiteKind) -> Self {
+        let kind = Some(kind);
+        Self { kind, ..self }
+    }
+
+    /// The same engine, whose runs are counted. Who counts first stays.
+    pub fn counted_by(self, tally: Tally) -> Self {
+        let _ = self.shared.tally.set(tally);
+        self
     }
 
     /// What asks things of this engine.
@@ -338,7 +369,10 @@ impl<U: Upstream> Engine<U> {
             }
             let done = tokio::select! {
                 done = self.run(request, cancel) => done,
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {
+                    self.trace();
+                    return;
+                }
             };
             failures = if done { 0 } else { failures.saturating_add(1) };
         }
@@ -457,12 +491,13 @@ impl<U: Upstream> Engine<U> {
 
     /// Does one run; whether it needs no retry.
     async fn run(&self, request: Request, cancel: CancellationToken) -> bool {
-        let now = self.ambient.now();
+        let now = self.shared.now();
         let id = request.run.unwrap_or_else(|| self.ambient.new_id());
         let run = SyncRun {
             requested: request.at.unwrap_or(now),
             alone: request.alone,
             source: request.source,
+            parent_span: request.parent_span,
             ..SyncRun::requested(id, request.trigger, request.full, now)
         };
         self.history.write(&run, 0).await;
@@ -484,17 +519,15 @@ impl<U: Upstream> Engine<U> {
             cancel: cancel.clone(),
             pace: Arc::new(Mutex::new(Pace::new())),
         };
-        let began = Instant::now();
         let target = self.shared.state.borrow().target;
         let outcome = tokio::select! {
             outcome = self.upstream.sync(&handle) => Some(outcome),
             () = cancel.cancelled() => None,
         };
         cancel.cancel();
-        let at = self.ambient.now();
         match outcome {
             Some(Ok(position)) => {
-                self.tell_success(id, position, began.elapsed()).await;
+                let at = self.tell_success(id, position).await;
                 self.end(State::Completed { at }, position).await;
                 let raised = self.shared.state.borrow().target;
                 if raised != target && raised > position {
@@ -506,7 +539,7 @@ impl<U: Upstream> Engine<U> {
                 true
             }
             Some(Err(failure)) => {
-                self.tell_failure(id, &failure).await;
+                let at = self.tell_failure(id, &failure).await;
                 let error = failure.message;
                 self.end(State::Failed { at, error }, self.store.positions().verified)
                     .await;
@@ -517,39 +550,11 @@ impl<U: Upstream> Engine<U> {
                     .journal
                     .line(Some(id), phrases::cancelled(self.shared.journal.site()));
                 let by = vec!["request".to_owned()];
-                self.tell_end(id, vec![(StatusId::RunCancelled, by)]).await;
+                let at = self.tell_end(id, vec![(StatusId::RunCancelled, by)]).await;
                 self.end(State::Cancelled { at }, self.store.positions().verified)
                     .await;
                 true
             }
         }
-    }
-
-    /// Ends the run: written into the history first, then shown.
-    async fn end(&self, end: State, position: u64) {
-        let Some(run) = self.shared.state.borrow().run.clone() else {
-            return;
-        };
-        let run = match run.clone().end(end) {
-            Ok(ended) => ended,
-            Err(_) => run,
-        };
-        self.history.write(&run, position).await;
-        self.shared.state.send_modify(|state| {
-            match &run.state {
-                State::Completed { at } => {
-                    state.last_success = Some(*at);
-                    state.last_failure = None;
-                    state.completed += 1;
-                    state.failed_in_a_row = 0;
-                }
-                State::Failed { at, error } => {
-                    state.last_failure = Some((*at, error.clone()));
-                    state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
-                }
-                State::Cancelled { .. } | State::Requested | State::Running { .. } => {}
-            }
-            state.run = Some(run);
-        });
     }
 }

@@ -7,8 +7,12 @@
 pub mod engine;
 pub mod progress;
 pub mod run;
+pub mod tally;
+pub mod trace;
 pub mod upstream;
 
 pub use engine::{Engine, EngineHandle, EngineSettings, EngineState, Request};
 pub use run::{Counts, Phase, Source, State, SyncRun, Trigger};
+pub use tally::Tally;
+pub use trace::SpanId;
 pub use upstream::{Failure, RunHandle, Upstream};

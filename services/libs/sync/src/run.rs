@@ -1,5 +1,6 @@
 //! A sync run: one attempt of one site to catch up with its upstream. Pure rules.
 
+use crate::trace::SpanId;
 use jiff::Timestamp;
 use journal::run_part::{CANCELLED, COMPLETED, FAILED, REQUESTED, Told};
 use uuid::Uuid;
@@ -38,6 +39,19 @@ impl Source {
             Self::Upstream => "",
             Self::Package => "package",
             Self::Updates => "updates",
+        }
+    }
+}
+
+impl Trigger {
+    /// The reason's name, as traces show it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule => "schedule",
+            Self::Parent => "parent",
+            Self::Retry => "retry",
+            Self::Poll => "poll",
         }
     }
 }
@@ -170,6 +184,8 @@ pub struct SyncRun {
     pub alone: bool,
     /// What it takes in.
     pub source: Source,
+    /// The span of the parent's run that led to it, where the parent told it.
+    pub parent_span: Option<SpanId>,
     /// When it was asked for.
     pub requested: Timestamp,
     /// When it was begun.
@@ -195,6 +211,7 @@ impl SyncRun {
             full,
             alone: false,
             source: Source::Upstream,
+            parent_span: None,
             requested: now,
             started: now,
             phases: Vec::new(),

@@ -191,7 +191,7 @@ impl RunHandle {
 
     /// Goes over to a phase. A phase that has passed is not entered again.
     pub fn enter(&self, phase: Phase) {
-        let now = self.shared.ambient.now();
+        let now = self.shared.now();
         let entered = self.shared.change_run(|run| run.enter(phase, now));
         if !entered {
             return;

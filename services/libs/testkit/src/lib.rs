@@ -13,6 +13,7 @@ pub mod patience;
 pub mod postgres;
 pub mod process;
 pub mod program;
+pub mod promtool;
 pub mod proxy;
 pub mod shared_data;
 pub mod tinyproxy;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::traces::Span;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -22,7 +23,7 @@ fn told(settings: &Settings) -> String {
         let lines = lines.clone();
         move || lines.clone()
     };
-    let (subscriber, _) = build(settings, "test", writer, false).unwrap();
+    let subscriber = subscriber(settings, writer, false).unwrap();
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!(site = "PR1", "line\nbreak");
         tracing::debug!("detail");
@@ -64,8 +65,12 @@ fn programs_read_one_json_object_a_line() {
 #[test]
 fn bad_settings_are_refused_by_name() {
     let refusal = |settings: Settings| {
-        let result = build(&settings, "test", io::stderr, false);
-        result.map(|_| ()).unwrap_err().to_string()
+        let endpoint = settings.otlp_endpoint.as_deref();
+        let result = match endpoint {
+            Some(endpoint) => collector(endpoint, "test").map(|_| ()),
+            None => subscriber(&settings, io::stderr, false).map(|_| ()),
+        };
+        result.unwrap_err().to_string()
     };
     let filter = "sync=loud".to_owned();
     let error = refusal(Settings {
@@ -96,36 +101,24 @@ fn settings_read_from_a_file() {
     assert!(error.message().contains("`human` or `json`"), "{error}");
 }
 
-#[test]
-fn the_carriers_of_traces_are_not_traced() {
-    for target in [
-        "hyper::client",
-        "h2",
-        "tonic::transport",
-        "opentelemetry_sdk",
-    ] {
-        assert!(!is_traced(target), "{target}");
-    }
-    for target in ["sync::run", "h2o", "headwater"] {
-        assert!(is_traced(target), "{target}");
-    }
-}
-
 #[tokio::test]
 async fn a_collector_that_is_silent_does_not_hold_up_the_end() {
     // Accepts connections into its backlog and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    let otlp_endpoint = Some(endpoint);
-    let settings = Settings {
-        otlp_endpoint,
-        ..Settings::default()
-    };
-    let (subscriber, traces) = build(&settings, "test", io::sink, false).unwrap();
-    tracing::subscriber::with_default(subscriber, || {
-        tracing::info_span!("work").in_scope(|| tracing::info!("inside"));
+    let collector = Some(Arc::new(collector(&endpoint, "test").unwrap()));
+    let telemetry = Telemetry { collector };
+    telemetry.traces().tell(Span {
+        trace: [1; 16],
+        id: [1; 8],
+        parent: None,
+        parent_is_remote: false,
+        name: "work",
+        began: jiff::Timestamp::UNIX_EPOCH,
+        ended: jiff::Timestamp::UNIX_EPOCH,
+        attributes: vec![],
+        error: None,
     });
-    let telemetry = Telemetry { traces };
     let began = tokio::time::Instant::now();
     telemetry.shutdown(Duration::from_millis(300)).await;
     assert!(began.elapsed() < Duration::from_secs(3));

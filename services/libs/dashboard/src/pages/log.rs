@@ -14,7 +14,6 @@ use futures::{StreamExt as _, stream};
 use http::header;
 use serde::Deserialize;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Status};
 use wire::v1::{ListStatusMessagesRequest, ReadLogRequest};
@@ -258,9 +257,7 @@ pub async fn lines(
         ];
         return Ok((headers, text).into_response());
     }
-    let place = Arc::clone(&dashboard.listeners)
-        .try_acquire_owned()
-        .map_err(|_| Status::resource_exhausted("too many pages listen already: close some"))?;
+    let place = crate::events::place(&dashboard, &person)?;
     let request = ReadLogRequest {
         site_code: wanted.site,
         last: LINES,

@@ -4,6 +4,7 @@ use crate::address::{Address, MAX_OTHERS};
 use crate::moved::{self, Moved};
 use crate::site::SiteOrder;
 use catalog::PointId;
+use sync::SpanId;
 use uuid::Uuid;
 use wire::convert;
 use wire::v1::attach_response::Message;
@@ -30,6 +31,8 @@ pub(super) struct Welcomed {
     pub others: Vec<Address>,
     /// The run that led to its place, where that is known.
     pub run: Option<Uuid>,
+    /// The span of that run there.
+    pub span: Option<SpanId>,
 }
 
 /// A request to catch up.
@@ -37,6 +40,8 @@ pub(super) struct Welcomed {
 pub(super) struct Order {
     /// The run that led to it.
     pub run: Option<Uuid>,
+    /// The span of that run at the parent. One that cannot be used is none: no trace is worth a synchronization.
+    pub span: Option<SpanId>,
     /// What to reach.
     pub target: Place,
     /// Whether everything is to be compared.
@@ -105,6 +110,7 @@ pub(super) fn welcome(first: Option<AttachResponse>) -> Result<Welcomed, String>
                 place: place("welcome", &welcome.epoch, welcome.position)?,
                 others: others.filter_map(Address::read).collect(),
                 run: named("welcome", &welcome.run)?,
+                span: SpanId::read(&welcome.span),
             })
         }
         Some(
@@ -189,6 +195,7 @@ fn order(request: &SyncRequest) -> Result<Order, String> {
     const WHAT: &str = "sync request";
     Ok(Order {
         run: named(WHAT, &request.run)?,
+        span: SpanId::read(&request.span),
         target: place(WHAT, &request.epoch, request.target_position)?,
         full: request.full,
     })
@@ -222,12 +229,14 @@ mod tests {
                     url: "https://pr1-2:8540".to_owned(),
                 }],
                 run: run.clone(),
+                span: vec![8; 8],
             }),
             Message::Sync(SyncRequest {
                 run: run.clone(),
                 epoch,
                 target_position: 12,
                 full: true,
+                span: vec![8; 8],
             }),
             Message::Cancel(CancelRequest { run: run.clone() }),
             Message::Acknowledgement(StatusAcknowledgement { through: 1 << 40 }),
@@ -311,8 +320,14 @@ mod tests {
         }
         assert!(welcome(None).is_err());
         let first = everything().swap_remove(0);
-        let Welcomed { place, others, run } = welcome(Some(response(first))).unwrap();
+        let Welcomed {
+            place,
+            others,
+            run,
+            span,
+        } = welcome(Some(response(first))).unwrap();
         assert_eq!((others.len(), run), (1, Some(Uuid::from_bytes([9; 16]))));
+        assert_eq!(span, SpanId::read(&[8; 8]));
         assert_eq!(
             (place.epoch, place.position),
             (Some(Uuid::from_bytes([7; 16])), 12)
@@ -330,5 +345,18 @@ mod tests {
             refused,
             "the parent sent a sync request that cannot be used: it names a position that there is not"
         );
+    }
+    #[test]
+    fn a_span_that_is_none_is_passed_over_and_the_request_counts() {
+        for span in [vec![], vec![0; 8], vec![7; 16], vec![7; 200_000]] {
+            let request = SyncRequest {
+                run: vec![9; 16],
+                target_position: 12,
+                span,
+                ..SyncRequest::default()
+            };
+            let order = order(&request).unwrap();
+            assert_eq!((order.span, order.target.position), (None, 12));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use crate::moved::{self, Moved};
 use catalog::PointId;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,8 @@ use wire::v1::{AttachResponse, CancelRequest, Removed};
 /// The children of a site that are attached.
 pub struct Children {
     connected: Mutex<Connected>,
+    /// Bytes that went to children in pulls and comparisons.
+    sent: AtomicU64,
 }
 
 #[derive(Default)]
@@ -37,6 +40,7 @@ impl Default for Children {
     fn default() -> Self {
         Self {
             connected: Mutex::new(Connected::default()),
+            sent: AtomicU64::new(0),
         }
     }
 }
@@ -63,6 +67,16 @@ impl Children {
             held.cut.cancel();
         }
         sent
+    }
+
+    /// Counts bytes that go to a child in a pull or a comparison.
+    pub(super) fn count_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes that went to children in pulls and comparisons since the process started.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Codes of the children that are attached.

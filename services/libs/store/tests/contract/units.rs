@@ -29,6 +29,23 @@ pub async fn a_dropped_unit_leaves_nothing(place: &Place) {
     assert_eq!(read.state("kept").await.unwrap(), None);
 }
 
+pub async fn the_database_says_how_large_it_is_and_what_was_committed(place: &Place) {
+    let store = place.store().await;
+    let before = store.measures().await.unwrap();
+    assert!(before.size > 0, "{before:?}");
+    append(&store, items(1..2_000, "a")).await;
+    drop(store.begin().await.unwrap());
+    let after = store.measures().await.unwrap();
+    assert!(after.size > before.size, "{before:?} {after:?}");
+    assert_eq!(
+        after.commits,
+        before.commits + 1,
+        "what was dropped is none"
+    );
+    assert!(after.commit_time > before.commit_time);
+    assert_eq!(after.wal, before.wal.map(|_| after.wal.unwrap()));
+}
+
 pub async fn a_repeatable_unit_is_whole_and_mixes_with_others(place: &Place) {
     let database = place.database().await;
     let store = database.open().await;

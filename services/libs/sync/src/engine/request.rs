@@ -1,6 +1,7 @@
 //! Reasons to synchronize, and what becomes of several that wait.
 
 use crate::run::{Source, Trigger};
+use crate::trace::SpanId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -12,6 +13,8 @@ const MOST_JOINED: usize = 64;
 pub struct Request {
     /// The run that it shall become; a new one where none is named.
     pub run: Option<Uuid>,
+    /// The span of the parent's run that led to it, where the parent told it.
+    pub parent_span: Option<SpanId>,
     /// When it came; none before that.
     pub at: Option<Timestamp>,
     /// Why.
@@ -33,6 +36,7 @@ impl Request {
     pub const fn new(trigger: Trigger) -> Self {
         Self {
             run: None,
+            parent_span: None,
             at: None,
             trigger,
             full: false,
@@ -53,6 +57,7 @@ impl Request {
         };
         Self {
             run: named.run,
+            parent_span: named.parent_span,
             at: named.at,
             trigger: newer.trigger,
             full: self.full || newer.full,

@@ -3,6 +3,7 @@
 use super::{Engine, Request};
 use crate::run::Trigger;
 use crate::upstream::{Failure, Upstream};
+use jiff::Timestamp;
 use journal::StatusId;
 use journal::phrases;
 use std::time::Duration;
@@ -44,16 +45,11 @@ impl<U: Upstream> Engine<U> {
         }
     }
 
-    pub(super) async fn tell_success(&self, id: Uuid, position: u64, took: Duration) {
+    /// Tells that a run completed; when it did.
+    pub(super) async fn tell_success(&self, id: Uuid, position: u64) -> Timestamp {
         let journal = &self.shared.journal;
-        let counts = self
-            .shared
-            .state
-            .borrow()
-            .run
-            .as_ref()
-            .map(|run| run.counts)
-            .unwrap_or_default();
+        let run = self.shared.state.borrow().run.clone();
+        let counts = run.as_ref().map(|run| run.counts).unwrap_or_default();
         let epoch = self.store.positions().epoch;
         journal.line(Some(id), phrases::upstream_done(journal.server()));
         journal.line(
@@ -68,16 +64,20 @@ impl<U: Upstream> Engine<U> {
             journal.line(Some(id), phrases::database_started(journal.server()));
             journal.line(Some(id), phrases::database_done(journal.server()));
         }
-        self.tell_end(id, vec![(StatusId::SyncDone, vec![])]).await;
+        let at = self.tell_end(id, vec![(StatusId::SyncDone, vec![])]).await;
         journal.line(Some(id), phrases::succeeded(journal.site()));
         match self.upstream.parent() {
             Some(parent) => journal.line(Some(id), phrases::synced_with_parent(parent, position)),
             None => journal.line(Some(id), phrases::updated(counts.items(), position)),
         }
-        journal.line(Some(id), phrases::sync_time(took));
+        let took = run.map(|run| at.duration_since(run.started));
+        let took = took.and_then(|took| Duration::try_from(took).ok());
+        journal.line(Some(id), phrases::sync_time(took.unwrap_or_default()));
+        at
     }
 
-    pub(super) async fn tell_failure(&self, id: Uuid, failure: &Failure) {
+    /// Tells that a run failed; when it did.
+    pub(super) async fn tell_failure(&self, id: Uuid, failure: &Failure) -> Timestamp {
         let journal = &self.shared.journal;
         journal.line(Some(id), phrases::failed(&failure.message, failure.origin));
         if let Some((status, inserts)) = &failure.status {
@@ -85,19 +85,22 @@ impl<U: Upstream> Engine<U> {
         }
         let inserts = vec![failure.origin.to_owned(), failure.message.clone()];
         self.tell_end(id, vec![(StatusId::SyncFailed, inserts)])
-            .await;
+            .await
     }
 
     /// Records how a run ended, and with it, in the same unit of work, what it did when: one message however long
-    /// it took and whatever came.
-    pub(super) async fn tell_end(&self, id: Uuid, end: Vec<(StatusId, Vec<String>)>) {
+    /// it took and whatever came. When that was: the moment of its messages is that of its history.
+    pub(super) async fn tell_end(&self, id: Uuid, end: Vec<(StatusId, Vec<String>)>) -> Timestamp {
+        let at = self.shared.now();
         let run = self.shared.state.borrow().run.clone();
         let part = run.filter(|run| run.id == id).map(|run| {
             let told = run.told();
             (StatusId::RunPart, told.to_inserts())
         });
         let messages = part.into_iter().chain(end).collect();
-        self.shared.journal.record_all(Some(id), messages).await;
+        let journal = &self.shared.journal;
+        journal.record_all_at(at, Some(id), messages).await;
+        at
     }
 
     /// Records that runs that were asked for are done by another one.
