@@ -248,7 +248,10 @@ pub async fn run(
         files: Files::open(&settings.site.content)?,
         journal: journal.clone(),
         ambient: ambient.clone(),
-        sources: vec![Arc::clone(&http) as _],
+        sources: vec![match settings.upstream.as_ref().and_then(|upstream| upstream.files.clone()) {
+            Some(files) => files,
+            None => Arc::clone(&http) as _,
+        }],
     });
     let planner = ::admin::content_admin::planner(&site, in_force.watch_roll_out());
     upstream.has_content(planner.clone(), content.clone());

@@ -120,6 +120,8 @@ pub struct Upstream {
     pub parallel: usize,
     /// How it is reached, where that is not over the machine's network.
     pub exchange: Option<Arc<dyn Exchange>>,
+    /// How update files are fetched, where that is not over the machine's network.
+    pub files: Option<Arc<dyn content::source::Source>>,
 }
 
 const PARALLEL: std::ops::RangeInclusive<usize> = 1..=16;
@@ -187,6 +189,7 @@ impl Settings {
             ca_file_pem,
             parallel,
             exchange: None,
+            files: None,
         });
         let first = command
             .first_settings

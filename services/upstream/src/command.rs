@@ -18,7 +18,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 ///
 /// Answers downstream servers (Headwater or WSUS) over MS-WSUSSS from a catalog in memory, without the
 /// internet. The catalog is generated from a seed, read from a package of "wsusutil export", or read from a
-/// folder of update documents. Metadata only: content files are not served.
+/// folder of update documents. The content files of a generated catalog are small, and served too; those of a
+/// folder where they lie in a folder "Content" of it, laid out as the content store of WSUS.
 ///
 /// It answers everybody; do not let it be reached from outside a test network. Send SIGUSR1 to publish one
 /// change of a generated catalog at once.

@@ -4,11 +4,12 @@
 //! Classifications, companies, families, products and architectures have their real identifiers; everything
 //! else is invented. Shape and lengths follow what was measured on real catalogs (WSUS-PROTOCOL sections 5.7
 //! and 9): bundles with members that carry the files, monthly chains of supersedence, titles in many
-//! languages on some, a few documents of hundreds of kilobytes.
+//! languages on some, a few documents of hundreds of kilobytes. Content files alone are small, so that they can be made.
 
 mod condition;
 mod language;
 mod lines;
+mod made;
 mod parts;
 mod random;
 mod recipe;
@@ -20,6 +21,7 @@ mod xml;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use made::bytes_of;
 pub use recipe::Recipe;
 
 use catalog::document::CategoryType;

@@ -1,7 +1,7 @@
 //! Fills a catalog: from the generator, from an exported package, or from a folder of documents.
 
 use crate::generator::{Generator, GeneratorSettings};
-use crate::source::{Body, Revision, ServedCatalog, State};
+use crate::source::{Addresses, Body, Revision, ServedCatalog, State};
 use catalog::category::{Category, CategoryTree};
 use catalog::document::{self, Update};
 use catalog::order::topological;
@@ -90,7 +90,7 @@ pub fn generated(settings: GeneratorSettings) -> ServedCatalog {
             body: Body::Recipe(recipe),
         })
         .collect();
-    let mut state = State::new(tree, HashMap::new(), Some(generator));
+    let mut state = State::new(tree, Addresses::default(), Some(generator));
     for revision in revisions {
         state.add(revision);
     }
@@ -211,7 +211,11 @@ impl Documents {
     }
 
     /// The catalog, in topological order.
-    fn finish(self, addresses: HashMap<[u8; 20], String>) -> ServedCatalog {
+    fn finish(self, known: HashMap<[u8; 20], String>) -> ServedCatalog {
+        let addresses = Addresses {
+            known,
+            made_at: None,
+        };
         let relations: Vec<Relations> = self
             .revisions
             .iter()

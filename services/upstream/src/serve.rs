@@ -124,6 +124,12 @@ impl Upstream {
         router(Arc::new(self.catalog.clone()), self.server_settings())
     }
 
+    /// The same at the address `base`, with the content files of a generated catalog, which are made there.
+    pub fn router_at(&self, base: &str) -> axum::Router {
+        self.catalog.make_files_at(base);
+        self.router().merge(ServedCatalog::made_router())
+    }
+
     /// Serves until `shutdown` is cancelled, and publishes changes: at the interval of the settings, and
     /// whenever the process receives `SIGUSR1`.
     ///
@@ -135,9 +141,9 @@ impl Upstream {
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let mut wishes = signal(SignalKind::user_defined1())?;
-        let mut router = self.router();
+        let base = format!("http://{}", listener.local_addr()?);
+        let mut router = self.router_at(&base);
         if let Some(folder) = self.content_folder() {
-            let base = format!("http://{}", listener.local_addr()?);
             let files = self.catalog.offer_content(&folder, &base)?;
             tracing::info!(files, folder = %folder.display(), "content files are handed out");
             router = router.merge(ServedCatalog::content_router(&folder));

@@ -6,6 +6,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use content::Addresses;
 pub(crate) use state::{Body, Revision, State};
 
 use catalog::RevisionId;
@@ -92,6 +93,16 @@ impl ServedCatalog {
                 .map(|(sha1, path)| (sha1, format!("{base}/Content/{path}"))),
         );
         Ok(count)
+    }
+
+    /// Tells downstream servers that the files of a generated catalog are at `base`, the address of this server.
+    pub(crate) fn make_files_at(&self, base: &str) {
+        self.write().make_files_at(base);
+    }
+
+    /// What makes them.
+    pub(crate) fn made_router() -> axum::Router {
+        content::made_router()
     }
 
     /// What hands out the files of such a folder.

@@ -14,6 +14,7 @@ mod database;
 mod disaster;
 mod disk;
 mod fault;
+mod files;
 mod glue;
 mod ledger;
 mod loops;

@@ -60,15 +60,18 @@ impl Mood {
         trouble
     }
 
-    /// An upstream of this mood.
-    pub fn over(self, upstream: Upstream) -> Router {
-        let router = Arc::new(Mutex::new(upstream.router()));
+    /// An upstream of this mood at an address.
+    pub fn over(self, upstream: Upstream, address: &str) -> Router {
+        let address: Arc<str> = address.into();
+        let router = Arc::new(Mutex::new(upstream.router_at(&address)));
         Router::new().fallback(move |request: http::Request<Body>| {
             let (mood, router, upstream) = (self.clone(), Arc::clone(&router), upstream.clone());
+            let address = Arc::clone(&address);
             async move {
                 let trouble = mood.take();
                 if trouble == Trouble::NoCookies {
-                    *router.lock().unwrap_or_else(PoisonError::into_inner) = upstream.router();
+                    *router.lock().unwrap_or_else(PoisonError::into_inner) =
+                        upstream.router_at(&address);
                 }
                 let router = router
                     .lock()

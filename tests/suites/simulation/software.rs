@@ -4,6 +4,7 @@ mod person;
 
 pub use person::person;
 
+use crate::files::SimulatedFiles;
 use crate::glue::{Host, Network, SimulatedHttp};
 use crate::mood::Mood;
 use catalog::{PointId, SiteKind};
@@ -399,7 +400,8 @@ impl Shared {
 /// The upstream, until the host loses its power.
 pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) -> turmoil::Result {
     let listener = shared.host(UPSTREAM).listen(UPSTREAM_PORT).await?;
-    Ok(axum::serve(listener, mood.over(upstream)).await?)
+    let address = format!("http://{UPSTREAM}:{UPSTREAM_PORT}");
+    Ok(axum::serve(listener, mood.over(upstream, &address)).await?)
 }
 
 /// What is synchronized: everything.
@@ -431,6 +433,9 @@ pub async fn central(shared: Shared, code: PointId) -> turmoil::Result {
             ca_file_pem: None,
             parallel: 2,
             exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
+            files: Some(Arc::new(SimulatedFiles(SimulatedHttp {
+                host: host.clone(),
+            }))),
         }),
         first: Some(FirstSettings::Document(Box::new(first_settings(
             shared.pace.tidy,

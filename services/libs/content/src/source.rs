@@ -10,6 +10,7 @@ use bytes::Bytes;
 use catalog::content::ContentFile;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use std::fmt;
 use std::ops::Range;
 
 /// Why a source did not give a file.
@@ -43,7 +44,7 @@ pub struct Memory {
 }
 
 /// Where files come from.
-pub trait Source: Send + Sync + 'static {
+pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// What people call it.
     fn name(&self, file: &ContentFile) -> String;
 

@@ -4,6 +4,7 @@ use super::Generator;
 use super::condition::{ARCHITECTURES, Detects};
 use super::language::LANGUAGES;
 use super::lines::{Place, Style};
+use super::made::Made;
 use super::parts::{ContentFile, Links, base64, handler, handler_data, write_files, write_links};
 use super::random::Random;
 use super::recipe::{Offer, Part};
@@ -354,18 +355,18 @@ impl Generator {
         // One licence for many updates, as in reality, so its files are shared.
         let mut random = Random::new(self.seed, &[FILES, u64::from(offer.number % 3)]);
         for language in ["en", "de", "ja"] {
-            let size = 20_000 + random.below(30_000);
+            let made = Made::new(&format!("eula-{language}"), random.next(), "txt");
             xml.put(format_args!(
                 concat!(
-                    r#"<upd:EulaFile Digest="{}" DigestAlgorithm="SHA1" FileName="eula-{}.txt" Size="{}" "#,
+                    r#"<upd:EulaFile Digest="{}" DigestAlgorithm="SHA1" FileName="{}" Size="{}" "#,
                     r#"Modified="2019-01-08T18:00:00Z" Language="{}" GeoId=""><upd:AdditionalDigest "#,
                     r#"Algorithm="SHA256">{}</upd:AdditionalDigest></upd:EulaFile>"#,
                 ),
-                base64(&random.bytes::<20>()),
+                base64(&made.sha1),
+                made.name,
+                made.size,
                 language,
-                size,
-                language,
-                base64(&random.bytes::<32>())
+                base64(&made.sha256)
             ));
         }
     }
@@ -373,13 +374,10 @@ impl Generator {
     fn files(&self, offer: Offer, part: Part, place: &Place) -> Vec<ContentFile> {
         let mut random = self.stream(FILES, offer, part);
         let style = place.line.style;
-        let (count, low, high) = match style {
-            Style::Cumulative => (1 + u64::from(random.chance(300)), 18, 30),
-            Style::Program => (1, 18, 28),
-            Style::Patch => (1, 18, 28),
-            Style::Definitions => (1, 18, 27),
-            Style::Upgrade => (random.between(12, 40), 20, 32),
-            Style::Driver => (1, 14, 27),
+        let count = match style {
+            Style::Cumulative => 1 + u64::from(random.chance(300)),
+            Style::Upgrade => random.between(12, 40),
+            Style::Program | Style::Patch | Style::Definitions | Style::Driver => 1,
         };
         let extension = match style {
             Style::Cumulative | Style::Patch | Style::Driver => "cab",
@@ -389,8 +387,6 @@ impl Generator {
         (0..count)
             .map(|number| {
                 let express = style == Style::Cumulative && number == 1;
-                let magnitude = random.between(low, high);
-                let sha1 = random.bytes::<20>();
                 let suffix = ARCHITECTURES[match part {
                     Part::Parent => 1,
                     Part::Member(member) => architecture(member),
@@ -398,12 +394,13 @@ impl Generator {
                 .0
                 .to_lowercase();
                 let extension = if express { "psf" } else { extension };
+                let stem = format!("kb{}-{suffix}-{number}", kb(offer));
+                let made = Made::new(&stem, random.next(), extension);
                 ContentFile {
-                    sha1,
-                    sha256: random.bytes(),
-                    name: format!("kb{}-{suffix}-{number}.{extension}", kb(offer)),
-                    // Log-uniform: as many between 1 and 2 MB as between 100 and 200.
-                    size: (1 << magnitude) + random.below(1 << magnitude),
+                    sha1: made.sha1,
+                    sha256: made.sha256,
+                    name: made.name,
+                    size: made.size,
                     express,
                 }
             })

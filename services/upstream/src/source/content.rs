@@ -1,5 +1,7 @@
-//! Where the content files of a document can be downloaded, and handing out those that there are.
+//! Where the content files of a document can be downloaded, and handing out those that there are: the files of a
+//! folder, and those that are made when they are asked for.
 
+use crate::generator::bytes_of;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path as Segments, State};
@@ -14,12 +16,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wsus::message::FileUrl;
 
-/// Addresses by SHA-1, as a package gives them.
-pub(crate) type Addresses = HashMap<[u8; 20], String>;
+/// Where files are.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    /// By SHA-1, as a package gives them.
+    pub(crate) known: HashMap<[u8; 20], String>,
+    /// The address of this server, where it makes the files of its catalog.
+    pub(crate) made_at: Option<String>,
+}
 
 /// The addresses of all files of `update`, each under its SHA-1 and, where known, under its SHA-256. A file
-/// that has no address in `known` gets one of the form that Microsoft Update uses.
-pub(super) fn file_urls(update: &Update, known: &Addresses) -> Vec<FileUrl> {
+/// that is neither known nor made gets one of the form that Microsoft Update uses.
+pub(super) fn file_urls(update: &Update, addresses: &Addresses) -> Vec<FileUrl> {
     let mut urls = Vec::new();
     let month = update.creation_date.strftime("%Y/%m").to_string();
     let files = update.files.iter();
@@ -27,9 +35,10 @@ pub(super) fn file_urls(update: &Update, known: &Addresses) -> Vec<FileUrl> {
     let licences = update.eula_files.iter();
     let licences = licences.map(|file| (file.sha1, file.sha256, file.name.as_str()));
     for (sha1, sha256, name) in files.chain(licences) {
-        let address = match known.get(&sha1) {
-            Some(address) => address.clone(),
-            None => invented(&month, name, &sha1),
+        let address = match (addresses.known.get(&sha1), &addresses.made_at) {
+            (Some(address), _) => address.clone(),
+            (None, Some(base)) => format!("{base}/made/{name}"),
+            (None, None) => invented(&month, name, &sha1),
         };
         let digests = std::iter::once(sha1.to_vec()).chain(sha256.map(|sha256| sha256.to_vec()));
         urls.extend(digests.map(|digest| FileUrl {
@@ -79,6 +88,18 @@ pub(super) fn router(folder: PathBuf) -> Router {
         .with_state(Arc::new(folder))
 }
 
+/// Makes the files of a generated catalog, with byte ranges.
+pub(super) fn made_router() -> Router {
+    Router::new().route("/made/{name}", get(make))
+}
+
+async fn make(Segments(name): Segments<String>, headers: HeaderMap) -> Response {
+    match bytes_of(&name) {
+        Some(bytes) => part(bytes, &headers),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 async fn serve(
     State(folder): State<Arc<PathBuf>>,
     Segments((below, name)): Segments<(String, String)>,
@@ -90,9 +111,14 @@ async fn serve(
     if !is_name(&below) || !is_name(&name) || below.contains('.') {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let Ok(bytes) = tokio::fs::read(folder.join(below).join(name)).await else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
+    match tokio::fs::read(folder.join(below).join(name)).await {
+        Ok(bytes) => part(bytes, &headers),
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// A file, or the part of it that is asked for.
+fn part(bytes: Vec<u8>, headers: &HeaderMap) -> Response {
     let range = headers.get(header::RANGE);
     let range = range.and_then(|range| part_of(range.to_str().ok()?, bytes.len()));
     let Some((first, last)) = range else {

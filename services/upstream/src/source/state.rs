@@ -120,7 +120,14 @@ impl State {
 
     /// Tells where files are.
     pub(super) fn add_addresses(&mut self, addresses: impl Iterator<Item = ([u8; 20], String)>) {
-        self.addresses.extend(addresses);
+        self.addresses.known.extend(addresses);
+    }
+
+    /// Tells that the files of a generated catalog are made at `base`. Others are where they are.
+    pub(super) fn make_files_at(&mut self, base: &str) {
+        if self.generator.is_some() {
+            self.addresses.made_at = Some(base.to_owned());
+        }
     }
 
     /// Adds a revision after everything that it needs. One that is held already is not added again.

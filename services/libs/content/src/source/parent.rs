@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt as _, TryStreamExt as _};
 use link::dial::explain_status;
 use link::pull::ParentUpstream;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use sync::Upstream as _;
@@ -18,6 +19,12 @@ use wire::v1::fetch_content_response::Message;
 /// Fetches files from the parent.
 pub struct ParentSource {
     parent: Arc<ParentUpstream>,
+}
+
+impl fmt::Debug for ParentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParentSource({})", self.parent.name())
+    }
 }
 
 impl ParentSource {
