@@ -2,6 +2,7 @@
 //! and a line in [`ALWAYS`], [`NOW_AND_THEN`], [`AT_REST`] or [`AT_THE_END`].
 
 use crate::database::{self, Item, Snapshot};
+use crate::needed;
 use crate::software::host_of;
 use crate::world::World;
 use catalog::PointId;
@@ -92,6 +93,8 @@ pub const AT_REST: &[Check] = &[
         settings_arrived,
     ),
     check(4, "no decision was lost", decisions_are_kept),
+    check(4, "no imported package was lost", needed::packages_are_kept),
+    check(4, "every needed file came", needed::files_came),
     check(
         2,
         "the clean-up came to its end everywhere",
@@ -107,6 +110,7 @@ pub const AT_THE_END: &[Check] = &[
         roots_are_real,
     ),
     check(4, "the database is whole", databases_are_whole),
+    check(1, "files are what the catalog says", needed::files_are_real),
     check(
         5,
         "a pull costs what changed, and what was on its way for each break",

@@ -74,6 +74,25 @@ impl Databases {
         self.0.get_mut(directory)
     }
 
+    /// The files that a site needs and does not have, each with what went wrong last.
+    pub async fn missing_files(&mut self, directory: &Path) -> Vec<String> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        let sql = "select name || ': ' || last_error from content_file where state in (1, 3)";
+        let rows = sqlx::query_scalar(sql).fetch_all(database).await;
+        rows.unwrap()
+    }
+
+    /// The files that a site says it has, by their SHA-1.
+    pub async fn held_files(&mut self, directory: &Path) -> Vec<String> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        let sql = "select hex(sha1) from content_file where present_since is not null";
+        sqlx::query_scalar(sql).fetch_all(database).await.unwrap()
+    }
+
     /// Closes the database of a directory.
     pub async fn close(&mut self, directory: &Path) {
         if let Some(connection) = self.0.remove(directory) {

@@ -19,6 +19,8 @@ mod glue;
 mod ledger;
 mod loops;
 mod mood;
+mod needed;
+mod package;
 mod plan;
 mod run;
 mod software;

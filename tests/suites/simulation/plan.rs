@@ -165,6 +165,12 @@ impl Plan {
                 work.push((at, Work::Person(Wish::Decide { update, decline })));
             }
         }
+        if seed % 4 == 1 {
+            let random = &mut StdRng::seed_from_u64(seed.wrapping_add(4));
+            let at = seconds(random, 5..FAULTS_UNTIL);
+            let seed = crate::package::ELSEWHERE + seed;
+            work.push((at, Work::Person(Wish::Import { seed })));
+        }
         if seed % 11 == 2 {
             let random = &mut StdRng::seed_from_u64(seed.wrapping_add(3));
             let at = seconds(random, 5..FAULTS_UNTIL);

@@ -30,6 +30,7 @@ use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::change_settings_request::To;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
+use wire::v1::package_service_client::PackageServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
@@ -132,6 +133,11 @@ pub enum Wish {
     },
     /// Have everything cleaned up that can be.
     TidyUp,
+    /// Take in a package of updates that the upstream does not have.
+    Import {
+        /// What is in it follows from this.
+        seed: u64,
+    },
     /// Give a site languages of its own.
     Languages {
         /// The site.
@@ -186,6 +192,7 @@ impl Wish {
             | Self::Schedule { .. }
             | Self::SwitchAfter { .. }
             | Self::Decide { .. }
+            | Self::Import { .. }
             | Self::TidyUp => None,
         }
     }
@@ -222,6 +229,8 @@ struct Board {
     scheduled: Option<Timestamp>,
     /// Whether updates are declined, as the person was told last; else they are approved for install.
     decided: BTreeMap<String, bool>,
+    /// Packages that the person was told are in the catalog.
+    imported: BTreeSet<u64>,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
@@ -358,6 +367,11 @@ impl Shared {
     /// install.
     pub fn decided(&self) -> BTreeMap<String, bool> {
         self.board().decided.clone()
+    }
+
+    /// What the packages were made from that the person was told are in the catalog.
+    pub fn imported(&self) -> BTreeSet<u64> {
+        self.board().imported.clone()
     }
 
     /// Tells the software of a host to end as a service does; it is started again.

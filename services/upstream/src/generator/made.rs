@@ -57,9 +57,7 @@ fn made(number: u64, extension: &str) -> Vec<u8> {
     }
     bytes.truncate(size);
     if extension == "txt" {
-        bytes
-            .iter_mut()
-            .for_each(|byte| *byte = b'a' + *byte % 26);
+        bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
         bytes.splice(..TERMS.len(), TERMS.bytes());
     }
     bytes
@@ -76,7 +74,10 @@ mod tests {
             let bytes = bytes_of(&made.name).unwrap();
             assert_eq!(bytes.len() as u64, made.size);
             assert_eq!(digest(&SHA256, &bytes).as_ref(), made.sha256);
-            assert_eq!(digest(&SHA1_FOR_LEGACY_USE_ONLY, &bytes).as_ref(), made.sha1);
+            assert_eq!(
+                digest(&SHA1_FOR_LEGACY_USE_ONLY, &bytes).as_ref(),
+                made.sha1
+            );
         }
         let terms = bytes_of("eula-en-00000000000000ff.txt").unwrap();
         assert!(terms.starts_with(TERMS.as_bytes()) && terms.is_ascii());
@@ -84,7 +85,15 @@ mod tests {
 
     #[test]
     fn other_names_have_none() {
-        for name in ["", "a", "a.cab", "a-1.cab", "a-zzzzzzzzzzzzzzzz.cab", "-.", "a-00000000000000001.cab"] {
+        for name in [
+            "",
+            "a",
+            "a.cab",
+            "a-1.cab",
+            "a-zzzzzzzzzzzzzzzz.cab",
+            "-.",
+            "a-00000000000000001.cab",
+        ] {
             assert_eq!(bytes_of(name), None, "{name}");
         }
     }

@@ -1,6 +1,7 @@
 //! A person: fulfils the wishes of a run, one after the other, each until it is done.
 
 use super::*;
+use crate::package;
 
 /// Somebody who does what is wished, one thing after another, each until it is done.
 pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
@@ -159,6 +160,12 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             let report = report.unwrap_or_default();
             let left: u64 = report.tasks.iter().map(|task| task.left).sum();
             anyhow::ensure!(left == 0 && report.failure.is_empty(), "{report:?}");
+        }
+        Wish::Import { seed } => {
+            let mut client = PackageServiceClient::with_interceptor(channel, interceptor);
+            let package = package::of(seed)?;
+            package::import(&mut client, package).await?;
+            shared.board().imported.insert(seed);
         }
         Wish::Languages { site } => {
             let request = change(vec![format!("site.{site}.update-files=de,fr")]);
