@@ -1,6 +1,8 @@
 //! What must hold, each under the number of its invariant in docs/architecture.md. To add a check: a function,
 //! and a line in [`ALWAYS`], [`NOW_AND_THEN`], [`AT_REST`] or [`AT_THE_END`].
 
+mod alerts;
+
 use crate::database::{self, Item, Snapshot};
 use crate::software::host_of;
 use crate::world::World;
@@ -92,6 +94,7 @@ pub const AT_REST: &[Check] = &[
         settings_arrived,
     ),
     check(4, "no decision was lost", decisions_are_kept),
+    check(9, "who is well has no alert", alerts::none_of_who_is_well),
     check(
         2,
         "the clean-up came to its end everywhere",
