@@ -1,8 +1,10 @@
 //! What must hold, each under the number of its invariant in docs/architecture.md. To add a check: a function,
 //! and a line in [`ALWAYS`], [`NOW_AND_THEN`], [`AT_REST`] or [`AT_THE_END`].
 
+mod alerts;
+mod needed;
+
 use crate::database::{self, Item, Snapshot};
-use crate::needed;
 use crate::software::host_of;
 use crate::world::World;
 use catalog::PointId;
@@ -95,6 +97,7 @@ pub const AT_REST: &[Check] = &[
     check(4, "no decision was lost", decisions_are_kept),
     check(4, "no imported package was lost", needed::packages_are_kept),
     check(4, "every needed file came", needed::files_came),
+    check(9, "who is well has no alert", alerts::none_of_who_is_well),
     check(
         2,
         "the clean-up came to its end everywhere",

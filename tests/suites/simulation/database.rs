@@ -230,6 +230,20 @@ impl Databases {
         numbers
     }
 
+    /// Kinds and sites of the alerts that were raised and have not ended.
+    pub async fn open_alerts(&mut self, directory: &Path) -> Vec<(String, PointId)> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        let open = "select kind, site from alert where raised is not null and ended is null";
+        let rows = sqlx::query(open).fetch_all(database).await.unwrap();
+        let alert = rows.iter().map(|row| {
+            let site: String = row.get(1);
+            (row.get(0), site.parse().unwrap())
+        });
+        alert.collect()
+    }
+
     /// Number of the newest version of the settings that were made here.
     pub async fn settings_version(&mut self, directory: &Path) -> u64 {
         let Some(database) = self.open(directory).await else {

@@ -19,7 +19,6 @@ mod glue;
 mod ledger;
 mod loops;
 mod mood;
-mod needed;
 mod package;
 mod plan;
 mod run;

@@ -1,6 +1,6 @@
 //! What must hold of update files and of packages.
 
-use crate::check::{Sites, reachable};
+use super::{Sites, reachable};
 use crate::package;
 use crate::world::World;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
