@@ -45,7 +45,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "catalog", "daemon", "journal", "link", "settings", "store", "sync", "trust", "wire",
+            "catalog", "content", "daemon", "journal", "link", "settings", "store", "sync",
+            "trust", "wire",
         ],
     ),
     (

@@ -7,7 +7,8 @@ use crate::renewal::Renewal;
 use crate::settings::{Command, Settings};
 use ::settings::document::{Cleanup, DiskLow};
 use ::settings::roll_out::RollOut;
-use admin::{Catalog, Reading, Replica, credential, json};
+use admin::content_admin::CleaningUp;
+use admin::{Catalog, ContentAdmin, Reading, Replica, credential, json};
 use anyhow::Context as _;
 use content::serve::ContentServer;
 use content::source::ParentSource;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::AuthorityPin;
 use trust::tls::{self, HotCertificate, ServerTrust};
+use wire::v1::content_service_server::ContentServiceServer;
 
 /// How long tasks may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -197,17 +199,26 @@ pub async fn run(
     if let Some(why) = in_force.refresh(&site).await? {
         tracing::warn!(why, "the settings of the catalog cannot be read");
     }
+    let reading = Reading {
+        site: site.clone(),
+        logs: logs.clone(),
+        catalog: Arc::new(Catalog::new(store.clone())),
+        settings: in_force.watch(),
+        pin,
+        stop: stop.clone(),
+    };
+    let kept_content = ContentAdmin {
+        planner: admin::content_admin::planner(&site, in_force.watch()),
+        content: content.clone(),
+        reading: reading.clone(),
+        tasks: tasks.clone(),
+    };
+    kept_content.keep(CleaningUp::ByItself, &stop);
     if let Some((acceptor, address)) = acceptor {
         let who = (member.site, pin);
         credential::ensure(directory, who, address, &store, &ambient).await?;
-        let replica = Replica(Reading {
-            site: site.clone(),
-            logs: logs.clone(),
-            catalog: Arc::new(Catalog::new(store.clone())),
-            settings: in_force.watch(),
-            pin,
-            stop: stop.clone(),
-        });
+        let replica = Replica(reading.clone());
+        let kept_content = kept_content.clone();
         let link = LinkService::new(
             site.clone(),
             Arc::clone(&children),
@@ -216,7 +227,10 @@ pub async fn run(
             tasks.clone(),
             stop.clone(),
         );
-        let services = admin::services(|routes| replica.clone().add_to(routes));
+        let services = admin::services(|routes| {
+            replica.clone().add_to(routes);
+            routes.add_service(ContentServiceServer::new(kept_content.clone()));
+        });
         let (pages, sampling) = dashboard::router(dashboard::Parts {
             api: services.clone(),
             pulse: dashboard::Pulse {
@@ -239,6 +253,7 @@ pub async fn run(
             SiteMetrics::new(site.clone(), Arc::clone(&children)),
             |routes| {
                 routes.add_service(content_server.into_service());
+                routes.add_service(ContentServiceServer::new(kept_content));
                 replica.add_to(routes);
             },
         )

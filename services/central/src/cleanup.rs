@@ -16,6 +16,8 @@ use crate::ingest::WsusUpstream;
 use catalog::approval::{Approval, Cause, Record};
 use catalog::cleanup::{self, DeclineRules, Reason};
 use catalog::item::ItemKey;
+use content::Content;
+use content::cleanup::CleanError;
 use daemon::Ambient;
 use jiff::{SignedDuration, Timestamp};
 use journal::{Journal, StatusId, phrases};
@@ -66,6 +68,8 @@ pub struct Cleaner {
     turn: Arc<Mutex<()>>,
     /// Told when a clean-up did not come to its end.
     unfinished: Arc<Notify>,
+    /// The update files of the site, where it has any.
+    content: Option<Content>,
 }
 
 /// What stopped a task.
@@ -73,6 +77,8 @@ enum Stopped {
     /// The log went on: what was planned is to be planned anew.
     Overtaken,
     Failed(Error),
+    /// A file could not be removed.
+    Files(CleanError),
 }
 
 impl From<Error> for Stopped {
@@ -100,6 +106,16 @@ impl Cleaner {
             journal,
             turn: Arc::default(),
             unfinished: Arc::default(),
+            content: None,
+        }
+    }
+
+    /// The same, with the update files of the site.
+    #[must_use]
+    pub fn with_content(self, content: Content) -> Self {
+        Self {
+            content: Some(content),
+            ..self
         }
     }
 
@@ -142,6 +158,11 @@ impl Cleaner {
                     report.failure = format!("{}: {why}", task.name());
                     break;
                 }
+                Err(Stopped::Files(error)) => {
+                    let why = sync::upstream::with_causes(&error);
+                    report.failure = format!("{}: {why}", task.name());
+                    break;
+                }
             }
         }
         report.finished = self.ambient.now();
@@ -178,10 +199,11 @@ impl Cleaner {
                 }
                 Task::RemoveUnusedRevisions => self.remove(settings, dry_run, tally).await,
                 Task::History => self.forget(settings, dry_run, tally).await,
+                Task::UnneededContent => self.remove_files(settings, dry_run, tally).await,
             };
             match outcome {
                 Err(Stopped::Overtaken) => {}
-                Ok(()) | Err(Stopped::Failed(_)) => return outcome,
+                Ok(()) | Err(Stopped::Failed(_) | Stopped::Files(_)) => return outcome,
             }
         }
         Err(Stopped::Overtaken)
@@ -316,6 +338,28 @@ impl Cleaner {
         Ok(())
     }
 
+    /// Removes update files of this site that nothing needs. Those for which it is too early are not left over.
+    async fn remove_files(
+        &self,
+        settings: &Cleanup,
+        dry_run: bool,
+        tally: &mut Tally,
+    ) -> Result<(), Stopped> {
+        let Some(content) = &self.content else {
+            return Ok(());
+        };
+        let days = settings.content_days;
+        let outcome =
+            content::cleanup::clean(&self.store, content, &self.ambient, days, dry_run).await;
+        let outcome = outcome.map_err(|error| match error {
+            CleanError::Store(error) => Stopped::Failed(error),
+            CleanError::Files { .. } => Stopped::Files(error),
+        })?;
+        tally.done = outcome.removed.files;
+        tally.looked_at = outcome.removed.files + outcome.kept.files;
+        Ok(())
+    }
+
     /// Keeps the report, and tells of it where there is something to tell.
     async fn tell(&self, report: &Report) {
         let updates = report.entries.first().map_or(0, |entry| entry.looked_at);
@@ -334,8 +378,15 @@ impl Cleaner {
         }
         if report.all_done() > 0 || report.who != BY_ITSELF {
             let mut inserts = vec![report.who.clone()];
-            inserts.extend(Task::ALL.map(|task| report.done(task).to_string()));
+            let told = [
+                Task::DeclineExpired,
+                Task::DeclineSuperseded,
+                Task::RemoveUnusedRevisions,
+                Task::History,
+            ];
+            inserts.extend(told.map(|task| report.done(task).to_string()));
             inserts.push(report.all_left().to_string());
+            inserts.push(report.done(Task::UnneededContent).to_string());
             self.journal
                 .record(StatusId::CleanupDone, None, inserts)
                 .await;
@@ -422,6 +473,7 @@ fn is_enabled(task: Task, settings: &Cleanup) -> bool {
         Task::DeclineExpired => settings.decline_expired,
         Task::DeclineSuperseded => settings.decline_superseded,
         Task::RemoveUnusedRevisions => settings.remove_unused_revisions,
+        Task::UnneededContent => settings.unneeded_content,
         Task::History => true,
     }
 }

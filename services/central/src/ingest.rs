@@ -27,6 +27,7 @@ use crate::approvals::{AcceptedTerms, DecidedThrough};
 use crate::publish::Publisher;
 use crate::restore::Evidence;
 use crate::settings::Upstream as FixedSource;
+use crate::update_files::UpdateFiles;
 use crate::verify::ROWS_LOST;
 use catalog::{PointId, RevisionId, UpdateId};
 use choice::{Choice, Covered};
@@ -39,7 +40,7 @@ use settings::document::Products;
 use sieve::Sieve;
 use source::Made;
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use store::Store;
 use sync::upstream::with_causes;
 use sync::{Failure, Phase, RunHandle, Upstream};
@@ -89,6 +90,7 @@ pub struct WsusUpstream {
     restored: Mutex<Option<Evidence>>,
     pub(crate) decided: Mutex<DecidedThrough>,
     pub(crate) terms: Mutex<AcceptedTerms>,
+    pub(crate) files: OnceLock<UpdateFiles>,
 }
 
 impl WsusUpstream {
@@ -116,6 +118,7 @@ impl WsusUpstream {
             restored: Mutex::default(),
             decided: Mutex::default(),
             terms: Mutex::default(),
+            files: OnceLock::new(),
         })
     }
 
@@ -197,7 +200,7 @@ impl Upstream for WsusUpstream {
             products: &settings.products,
             aside: Mutex::default(),
         };
-        match ingest.run(full).await {
+        let outcome = match ingest.run(full).await {
             Err(Stopped::ServerChanged) => {
                 run.line("The upstream server was replaced; all anchors are void");
                 self.forget_anchors().await?;
@@ -212,7 +215,11 @@ impl Upstream for WsusUpstream {
             }
             Err(Stopped::Failure(failure)) => Err(failure),
             Ok(position) => Ok(position),
+        };
+        if outcome.is_ok() {
+            self.await_licence_terms(run).await;
         }
+        outcome
     }
 }
 

@@ -22,6 +22,7 @@ mod seal;
 pub mod secrets;
 pub mod settings;
 pub mod source_point;
+mod update_files;
 mod verify;
 
 pub use run::{Central, execute, run};

@@ -16,7 +16,8 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
-use admin::{Catalog, Reading, credential, json};
+use admin::content_admin::CleaningUp;
+use admin::{Catalog, ContentAdmin, Reading, credential, json};
 use anyhow::Context as _;
 use content::serve::ContentServer;
 use content::source::HttpSource;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use trust::seal::Sealer;
 use trust::tls::{self, HotCertificate};
+use wire::v1::content_service_server::ContentServiceServer;
 
 /// How long tasks may take to end.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -230,13 +232,17 @@ pub async fn run(
     };
     in_force.decide_by(decisions.clone());
     in_force.roll_out().await?;
+    let http = Arc::new(HttpSource::new(None)?);
     let content = Content::new(Parts {
         store: store.clone(),
         files: Files::open(&settings.site.content)?,
         journal: journal.clone(),
         ambient: ambient.clone(),
-        sources: vec![Arc::new(HttpSource::new(None)?)],
+        sources: vec![Arc::clone(&http) as _],
     });
+    let planner = ::admin::content_admin::planner(&site, in_force.watch_roll_out());
+    upstream.has_content(planner.clone(), content.clone());
+    let cleaner = cleaner.with_content(content.clone());
     let children = Arc::new(Children::default());
     let logs = LogRouter::new(site.clone(), Arc::clone(&children));
     let link = LinkService::new(
@@ -275,7 +281,17 @@ pub async fn run(
         alerts: alerts.clone(),
         notifier: notifier.clone(),
     };
-    let services = ::admin::services(|routes| admin.clone().add_to(routes));
+    let kept_content = ContentAdmin {
+        planner: planner.clone(),
+        content: content.clone(),
+        reading: admin.reading.clone(),
+        tasks: tasks.clone(),
+    };
+    kept_content.keep(CleaningUp::WithTheRest, &stop);
+    let services = ::admin::services(|routes| {
+        admin.clone().add_to(routes);
+        routes.add_service(ContentServiceServer::new(kept_content.clone()));
+    });
     let (pages, sampling) = dashboard::router(dashboard::Parts {
         api: services.clone(),
         pulse: dashboard::Pulse {
@@ -298,6 +314,7 @@ pub async fn run(
         SiteMetrics::new(site.clone(), Arc::clone(&children)),
         |routes| {
             routes.add_service(content_server.into_service());
+            routes.add_service(ContentServiceServer::new(kept_content));
             admin.add_to(routes);
         },
     )
@@ -330,6 +347,7 @@ pub async fn run(
     ));
     tasks.spawn(engine.work(stop.clone()));
     tasks.spawn(content.work(stop.clone()));
+    tasks.spawn(Arc::clone(&upstream).keep_files_proxy(http, stop.clone()));
     tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));

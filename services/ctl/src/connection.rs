@@ -18,6 +18,7 @@ use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
 use wire::v1::catalog_service_client::CatalogServiceClient;
 use wire::v1::cleanup_service_client::CleanupServiceClient;
+use wire::v1::content_service_client::ContentServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
@@ -192,6 +193,11 @@ impl Client {
     /// The clean-up.
     pub fn cleanup(&self) -> CleanupServiceClient<Transport> {
         CleanupServiceClient::new(self.transport.clone())
+    }
+
+    /// The update files of the site.
+    pub fn content(&self) -> ContentServiceClient<Transport> {
+        ContentServiceClient::new(self.transport.clone()).max_decoding_message_size(MAX_ANSWER)
     }
 
     /// Log and status messages.

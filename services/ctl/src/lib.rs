@@ -9,6 +9,7 @@ pub mod alert;
 pub mod cleanup;
 pub mod connection;
 pub mod console;
+pub mod content;
 pub mod demo;
 pub mod doctor;
 pub mod follow;
@@ -47,6 +48,8 @@ pub enum Verb {
     Cleanup(cleanup::Command),
     /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),
+    /// Show the update files of a site, read them anew, take in files that were copied there
+    Content(content::Command),
     /// Make, list and revoke access tokens, with which people and scripts use a site
     Access(access::Command),
     /// Check what has to be right outside of Headwater: the policies of clients
@@ -72,6 +75,7 @@ pub async fn execute(verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Settings(command) => settings::execute(command).await,
         Verb::Cleanup(command) => cleanup::execute(command).await,
         Verb::Update(command) => update::execute(command).await,
+        Verb::Content(command) => content::execute(command).await,
         Verb::Access(command) => access::execute(command).await,
         Verb::Doctor(command) => doctor::execute(command),
         Verb::Demo(command) => demo::execute(command).await,

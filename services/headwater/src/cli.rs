@@ -31,7 +31,8 @@ const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Synchronize and look",
         &[
-            "sync", "status", "alert", "settings", "log", "message", "update", "cleanup", "access",
+            "sync", "status", "alert", "settings", "log", "message", "update", "content",
+            "cleanup", "access",
         ],
     ),
     ("Look around it", &["doctor"]),
@@ -211,6 +212,12 @@ mod tests {
             "alert acknowledge 1f0c2a9b",
             "alert test",
             "cleanup report",
+            "content usage --json",
+            "content list --state wanted --failing --limit 5 --json",
+            "content verify",
+            "content import /mnt/disk --dry-run",
+            "content retry",
+            "content clean --dry-run",
             "update list --approval declined",
             "update approve KB5031455 --for removal --deadline 2026-12-01T18:00 --accept-licence --json",
             "update approve --classification x --product y --text z --approval detection --dry-run --yes",

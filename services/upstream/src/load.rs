@@ -128,7 +128,8 @@ pub fn package(path: &Path) -> Result<ServedCatalog, Error> {
     Ok(documents.finish(addresses.collect()))
 }
 
-/// The catalog of a folder of update documents, one a file, whose names end in `.xml`.
+/// The catalog of a folder of update documents, one a file, whose names end in `.xml`. Content files may lie in a
+/// folder `Content` in it, as in the content store of WSUS: [`ServedCatalog::offer_content`].
 ///
 /// # Errors
 /// The folder cannot be read, is empty, or holds a document that is not one.

@@ -17,6 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use wsus::server::{ServerSettings, router};
 
+/// Folder of content files in a folder of documents.
+const CONTENT: &str = "Content";
+
 /// What to serve, and how it changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamSettings {
@@ -132,7 +135,14 @@ impl Upstream {
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let mut wishes = signal(SignalKind::user_defined1())?;
-        let server = axum::serve(listener, self.router())
+        let mut router = self.router();
+        if let Some(folder) = self.content_folder() {
+            let base = format!("http://{}", listener.local_addr()?);
+            let files = self.catalog.offer_content(&folder, &base)?;
+            tracing::info!(files, folder = %folder.display(), "content files are handed out");
+            router = router.merge(ServedCatalog::content_router(&folder));
+        }
+        let server = axum::serve(listener, router)
             .with_graceful_shutdown(shutdown.clone().cancelled_owned())
             .into_future();
         tokio::pin!(server);
@@ -150,6 +160,16 @@ impl Upstream {
             if let Err(error) = self.publish_changes(self.settings.evolve_percent) {
                 tracing::warn!(%error, "no change was published");
             }
+        }
+    }
+
+    /// Where the content files of a folder of documents lie, where it has some.
+    fn content_folder(&self) -> Option<PathBuf> {
+        match &self.settings.source {
+            SourceSettings::Directory(folder) => {
+                Some(folder.join(CONTENT)).filter(|folder| folder.is_dir())
+            }
+            SourceSettings::Generate(_) | SourceSettings::Package(_) => None,
         }
     }
 

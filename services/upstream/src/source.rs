@@ -12,6 +12,8 @@ pub(crate) use state::{Body, Revision, State};
 use catalog::RevisionId;
 use jiff::Timestamp;
 use state::Unreadable;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wsus::anchor::Anchor;
 use wsus::message::{ConfigData, RevisionFilter, RevisionList};
@@ -75,6 +77,27 @@ impl ServedCatalog {
     /// many that were.
     pub fn withdraw(&self, most: usize) -> usize {
         self.write().withdraw(most)
+    }
+
+    /// Hands out the files of a folder that is laid out as the content store of WSUS, and tells downstream servers
+    /// that they are at `base`, the address of this server. How many there are.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn offer_content(&self, folder: &Path, base: &str) -> io::Result<usize> {
+        let files = content::files_in(folder)?;
+        let count = files.len();
+        self.write().add_addresses(
+            files
+                .into_iter()
+                .map(|(sha1, path)| (sha1, format!("{base}/Content/{path}"))),
+        );
+        Ok(count)
+    }
+
+    /// What hands out the files of such a folder.
+    pub(crate) fn content_router(folder: &Path) -> axum::Router {
+        content::router(folder.to_owned())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

@@ -14,6 +14,8 @@ mod chaos;
 #[cfg(test)]
 mod cleanup;
 #[cfg(test)]
+mod content;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;

@@ -15,15 +15,18 @@ pub enum Task {
     RemoveUnusedRevisions,
     /// Old history of this site is forgotten.
     History,
+    /// Update files of this site that nothing needs are removed.
+    UnneededContent,
 }
 
 impl Task {
     /// All of them, in the order in which they are done.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::DeclineExpired,
         Self::DeclineSuperseded,
         Self::RemoveUnusedRevisions,
         Self::History,
+        Self::UnneededContent,
     ];
 
     /// Its name; that of the setting that switches it on, where there is one.
@@ -33,6 +36,7 @@ impl Task {
             Self::DeclineSuperseded => "decline-superseded",
             Self::RemoveUnusedRevisions => "remove-unused-revisions",
             Self::History => "history",
+            Self::UnneededContent => "unneeded-content",
         }
     }
 }

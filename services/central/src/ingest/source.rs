@@ -124,7 +124,11 @@ impl WsusUpstream {
     }
 
     /// A secret; empty where the settings do not ask for it.
-    async fn secret(&self, secret: Secret, settings: &Settings) -> Result<SecretString, Failure> {
+    pub(crate) async fn secret(
+        &self,
+        secret: Secret,
+        settings: &Settings,
+    ) -> Result<SecretString, Failure> {
         let Some(place) = secret.place(settings) else {
             return Ok(SecretString::default());
         };

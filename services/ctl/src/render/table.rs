@@ -10,7 +10,7 @@ use comfy_table::{
 };
 use hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use wire::text::harmless;
-use wire::v1::{AccessTokenEntry, CleanupReport, SiteReport, UpdateSummary};
+use wire::v1::{AccessTokenEntry, CleanupReport, ContentEntry, SiteReport, UpdateSummary};
 
 /// Shown where there is nothing to say.
 const NOTHING_TO_SAY: &str = "-";
@@ -211,6 +211,31 @@ pub fn cleanup(report: &CleanupReport, view: &View) -> String {
             row.push(Cell::new("switched off"));
         }
         table.add_row(row);
+    }
+    finished(table)
+}
+
+/// The update files of a site.
+pub fn content(files: &[ContentEntry], view: &View) -> String {
+    let mut table = table(view, &["File", "SHA-1", "Size", "State", "Why"]);
+    for file in files {
+        let state = match file.had {
+            had if file.state == "wanted" && had > 0 => {
+                format!("wanted ({} here)", text::size(had))
+            }
+            _ => file.state.clone(),
+        };
+        let why = match file.last_error.is_empty() {
+            true => file.because.clone(),
+            false => format!("{}; {}", file.because, file.last_error),
+        };
+        table.add_row(vec![
+            Cell::new(harmless(&file.name)),
+            Cell::new(short_digest(&file.sha1)),
+            number(&text::size(file.size)),
+            Cell::new(harmless(&state)),
+            Cell::new(or_nothing(&why)),
+        ]);
     }
     finished(table)
 }

@@ -5,6 +5,8 @@
 //! do it.
 
 pub mod access;
+pub mod content_admin;
+
 pub mod credential;
 pub mod decisions_shown;
 pub mod json;
@@ -16,6 +18,8 @@ pub mod runs;
 pub mod updates;
 
 pub use access::Access;
+pub use content_admin::ContentAdmin;
+
 pub use reading::{Caller, Reading, internal};
 pub use replica::Replica;
 pub use updates::Catalog;

@@ -17,6 +17,7 @@ pub mod item;
 pub mod language;
 pub mod merkle;
 mod millisecond;
+pub mod needed;
 pub mod order;
 mod problem;
 pub mod relations;

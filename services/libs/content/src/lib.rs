@@ -10,12 +10,16 @@ mod engine;
 mod plane;
 mod transfers;
 
+pub mod cleanup;
 pub mod digest;
 pub mod files;
+pub mod import;
 pub mod limits;
+pub mod plan;
 pub mod router;
 pub mod serve;
 pub mod source;
+pub mod verify;
 
 pub use catalog::content::{ContentFile, ContentId};
 pub use files::{ContentStore, Files};

@@ -259,8 +259,8 @@ catalogue! {
     /// ISTR0 who, ISTR1 updates.
     LicenceAccepted = 9042 Information "licence terms accepted", "{0} accepted the licence terms of {1}", "", "";
     /// ISTR0 who, ISTR1 declined as expired, ISTR2 declined as superseded, ISTR3 revisions removed, ISTR4 entries of
-    /// history, ISTR5 left over.
-    CleanupDone = 9045 Information "clean-up done", "the clean-up by {0} declined {1} expired and {2} superseded updates, removed {3} unused revisions and {4} old entries of the history; {5} are left for the next", "", "";
+    /// history, ISTR5 left over, ISTR6 update files removed.
+    CleanupDone = 9045 Information "clean-up done", "the clean-up by {0} declined {1} expired and {2} superseded updates, removed {3} unused revisions {4} old entries of the history and {6} update files; {5} are left for the next", "", "";
     /// ISTR0 who, ISTR1 reason.
     CleanupFailed = 9046 Warning "clean-up broken off", "the clean-up by {0} was broken off: {1}",
         "The database failed, or the site was stopped.",

@@ -90,6 +90,7 @@ impl Settings {
         check_limits(&mut found, self);
         crate::approvals::check(&mut found, &self.approvals);
         crate::alerts::check(&mut found, &self.alerts);
+        crate::content::check(&mut found, self);
         crate::notifications::check(&mut found, &self.notifications);
         let why = format!("{MOST_SITES} sites can have settings of their own");
         found.unless(self.site.len() <= MOST_SITES, "site", why);
@@ -110,6 +111,12 @@ impl Settings {
                 && let Some(why) = self.wrong_with_site(*site, sites)
             {
                 found.unless(false, format!("site.{site}.update-files"), why);
+            }
+            if !is_left_over
+                && !section.content.is_empty()
+                && let Some((field, why)) = self.wrong_with_content(*site, sites)
+            {
+                found.unless(false, format!("site.{site}.content{field}"), why);
             }
         }
         found.result()
@@ -183,6 +190,9 @@ fn check_limits(found: &mut Findings, settings: &Settings) {
     }
     let why = format!("{} days: use 1 to 365, or 0 for at once", cleanup.days);
     found.unless(cleanup.days <= 365, "cleanup.days", why);
+    let days = cleanup.content_days;
+    let why = format!("{days} days: use 1 to 365, or 0 for at once");
+    found.unless(days <= 365, "cleanup.content-days", why);
     let days = cleanup.history_days;
     let why = format!("{days} days: use 1 to 3650");
     found.unless((1..=3650).contains(&days), "cleanup.history-days", why);
@@ -310,6 +320,11 @@ mod tests {
         refused(
             &["cleanup.days=366"],
             "cleanup.days",
+            "366 days: use 1 to 365, or 0",
+        );
+        refused(
+            &["cleanup.content-days=366"],
+            "cleanup.content-days",
             "366 days: use 1 to 365, or 0",
         );
         for days in ["0", "3651"] {

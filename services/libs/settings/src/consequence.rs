@@ -53,7 +53,25 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
              nothing is fetched again.",
         );
     }
-    if changed("languages.update-files") || changed("site.") {
+    let of_site = |part: &str| {
+        let mut names = changes.iter().map(|change| change.name.as_str());
+        names.any(|name| name.starts_with("site.") && name.contains(part))
+    };
+    let which = ["download", "licence-terms", "express"];
+    if which
+        .into_iter()
+        .any(|field| changed(&format!("content.{field}")) || of_site(&format!(".content.{field}")))
+    {
+        told.push(match settings.cleanup.unneeded_content {
+            true => {
+                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs                  any more is removed after the days of cleanup.content-days."
+            }
+            false => {
+                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs                  any more stays, because cleanup.unneeded-content is off."
+            }
+        });
+    }
+    if changed("languages.update-files") || of_site(".update-files") {
         told.push(
             "Sites need other files than before: headwater update show says which. A site never has languages \
              that its parent does not have, and English always.",

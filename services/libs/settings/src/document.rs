@@ -7,6 +7,7 @@ pub use crate::alerts::{
     Alerts, CategoryVanished, CertificateExpires, DiskLow, SiteBehind, SiteSilent, StatementStale,
 };
 pub use crate::approvals::{ApprovalRule, Approvals, RuleApproval};
+pub use crate::content::{Content, ContentDownload, SiteContent};
 use crate::languages::{Languages, SiteSettings};
 pub use crate::notifications::{Mail, MailEncryption, Notifications};
 use crate::schedule::Schedule;
@@ -18,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
 /// measurements.
-pub const EVERYTHING: &str = "[products]\neverything = true\n[approvals]\nrules = {}\n";
+pub const EVERYTHING: &str = "[products]\neverything = true\n[approvals]\nrules = {}\n\
+                              [content]\ndownload = \"never\"\nlicence-terms = false\n";
 
 /// The settings of a hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +46,8 @@ pub struct Settings {
     pub cleanup: Cleanup,
     /// What is approved and declined by itself.
     pub approvals: Approvals,
+    /// Which update files are downloaded, and how fast.
+    pub content: Content,
     /// Languages of texts and of update files.
     pub languages: Languages,
     /// What is set for single sites, by their codes.
@@ -116,6 +120,19 @@ pub struct Proxy {
     pub domain: Option<String>,
     /// Whether the password may be sent in the clear (basic authentication).
     pub allow_basic_authentication: bool,
+    /// Whether it is used for synchronization only, or for downloading update files, too.
+    pub use_for: ProxyUse,
+}
+
+/// What the proxy is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyUse {
+    /// For synchronization only.
+    Synchronization,
+    /// For synchronization and for update files.
+    #[default]
+    SynchronizationAndContent,
 }
 
 impl Default for Proxy {
@@ -126,6 +143,7 @@ impl Default for Proxy {
             user: None,
             domain: None,
             allow_basic_authentication: false,
+            use_for: ProxyUse::SynchronizationAndContent,
         }
     }
 }
@@ -245,19 +263,27 @@ pub struct Cleanup {
     /// Days after which what is expired, superseded or replaced is cleaned up; 0 is at once.
     #[schemars(range(max = 365))]
     pub days: u16,
+    /// Whether update files are removed that no update at the site needs any more. Each site removes its own.
+    pub unneeded_content: bool,
+    /// Days that an update file stays after nothing needs it any more; 0 is at once.
+    #[schemars(range(max = 365))]
+    pub content_days: u16,
     /// Days that the history of synchronizations, status messages and updates set aside are kept.
     #[schemars(range(min = 1, max = 3650))]
     pub history_days: u16,
 }
 
 impl Default for Cleanup {
-    /// Expired updates are declined after the 30 days of the WSUS cleanup wizard; nothing is removed.
+    /// Expired updates are declined after the 30 days of the WSUS cleanup wizard; of the catalog nothing is
+    /// removed. Files that nothing needs go after a week.
     fn default() -> Self {
         Self {
             decline_expired: true,
             decline_superseded: false,
             remove_unused_revisions: false,
             days: 30,
+            unneeded_content: true,
+            content_days: 7,
             history_days: 365,
         }
     }

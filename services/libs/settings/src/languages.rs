@@ -1,6 +1,7 @@
 //! Languages: of summary details at the top-level site, and of update files at each site. A site below
 //! another may have a part of what that one has, never more.
 
+use crate::content::SiteContent;
 use crate::document::Settings;
 use catalog::SiteCode;
 use catalog::language::{Language, Wanted};
@@ -108,6 +109,9 @@ pub struct SiteSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Written>")]
     pub update_files: Option<LanguageChoice>,
+    /// Files of updates: how this site downloads them, where that is not as at its parent.
+    #[serde(skip_serializing_if = "SiteContent::is_empty")]
+    pub content: SiteContent,
 }
 
 /// Where a site stands, and the language of its server's locale, where that is known.

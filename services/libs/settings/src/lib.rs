@@ -9,6 +9,7 @@ mod approvals;
 pub mod change;
 pub mod check;
 pub mod consequence;
+pub mod content;
 pub mod document;
 pub mod languages;
 pub mod notifications;

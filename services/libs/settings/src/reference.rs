@@ -95,6 +95,11 @@ const NAMES: &[(&str, &str, &str)] = &[
         "",
         "Allow basic authentication (password is sent in cleartext)",
     ),
+    (
+        "proxy.use-for",
+        "",
+        "use a proxy server when synchronizing; when downloading content with automatic deployment rules",
+    ),
     ("products.everything", "", "-"),
     (
         "products.products",
@@ -225,6 +230,12 @@ const NAMES: &[(&str, &str, &str)] = &[
         "Delete Aged Status Messages; WSUS: -",
     ),
     (
+        "cleanup.unneeded-content",
+        "",
+        "Server Cleanup Wizard: Unneeded update files",
+    ),
+    ("cleanup.content-days", "0 to 365 days", "-"),
+    (
         "approvals.approve-new-revisions",
         "",
         "Automatic Approvals, Advanced: Automatically approve new revisions of updates that are already approved",
@@ -265,6 +276,37 @@ const NAMES: &[(&str, &str, &str)] = &[
         "Set a deadline for the approval",
     ),
     (
+        "content.download",
+        "",
+        "WSUS: Update Files: Download update files to this server only when updates are approved; Do not store update files locally",
+    ),
+    (
+        "content.licence-terms",
+        "",
+        "- (WSUS: licence terms are downloaded with the synchronization)",
+    ),
+    (
+        "content.express",
+        "",
+        "Update Files: Download both full files for all approved updates and express installation files; `ContentFileOption`",
+    ),
+    ("content.parallel-downloads", "1 to 32", "-"),
+    (
+        "content.maximum-transfer-rate",
+        "0 to 100000000 kilobits a second",
+        "BITS: Limit the maximum network bandwidth, Maximum transfer rate",
+    ),
+    (
+        "content.window-from",
+        "a time of day, such as 22:00",
+        "BITS: work schedule, from",
+    ),
+    (
+        "content.window-to",
+        "a time of day, such as 05:30",
+        "BITS: work schedule, to",
+    ),
+    (
         "languages.summary-details",
         "all, server-locale, or tags such as de,pt-br",
         "Languages: Summary Details",
@@ -278,6 +320,32 @@ const NAMES: &[(&str, &str, &str)] = &[
         "site.<CODE>.update-files",
         "all, server-locale, or tags; a part of what the parent has",
         "Languages: Software Update File, at each site",
+    ),
+    (
+        "site.<CODE>.content.download",
+        "never, deferred, immediate; what the parent has, or less",
+        "WSUS: Update Files, at each server",
+    ),
+    (
+        "site.<CODE>.content.express",
+        "true where the parent's is, false",
+        "WSUS: Update Files, at each server",
+    ),
+    ("site.<CODE>.content.parallel-downloads", "1 to 32", "-"),
+    (
+        "site.<CODE>.content.maximum-transfer-rate",
+        "0 to 100000000 kilobits a second",
+        "Rate limits of a site's distribution points",
+    ),
+    (
+        "site.<CODE>.content.window-from",
+        "a time of day, such as 22:00",
+        "Schedule of a site's distribution points",
+    ),
+    (
+        "site.<CODE>.content.window-to",
+        "a time of day, such as 05:30",
+        "Schedule of a site's distribution points",
     ),
 ];
 
@@ -452,13 +520,13 @@ a bounded amount at a time and goes on after the next synchronization; broken of
 | Expired updates | `cleanup.decline-expired` |
 | Superseded updates | `cleanup.decline-superseded` |
 | Computers not contacting the server | none: Headwater knows sites, and no client computers |
-| Unneeded update files | none: sites hold no update files yet |
+| Unneeded update files | `cleanup.unneeded-content`, `cleanup.content-days`; at every site for itself |
 
 WSUS has to be cleaned up from the bottom of a hierarchy to its top, because each server deletes from its own database, and one
 that still has what its upstream server deleted no longer agrees with it. Here nothing is deleted at one site alone: what
 the top-level site declines and removes are changes of the one log that all sites follow, so every site takes them over in
-order with its next synchronization, however long it was away. Only its own history is cleaned up at each site by
-itself, and no other site depends on that.
+order with its next synchronization, however long it was away. Only its own history and its update files are cleaned up at
+each site by itself, and no other site depends on that.
 "#;
 
 /// What languages mean, and where a site stands.
@@ -471,6 +539,12 @@ languages of update files, never more; without a choice of its own it has what i
 that. `headwater settings show --site SE1` says what is in effect there, and where it comes from. An update without a language
 is for every language. Documents are kept and handed on byte for byte: languages say what is shown of them and which files
 a site needs.
+
+## Files of updates
+
+The top-level site downloads files from its source, every other site from its parent. What a site chooses in `site.CODE.content` is
+therefore what its parent has, or less. A file that comes late (a window, a limit, a connection that broke) is no failure
+of a synchronization. [content.md](content.md) tells which files a site needs, and what becomes of them.
 
 ## Top-level site and replicas
 

@@ -1,6 +1,7 @@
 //! Settings on their way through the hierarchy: what every site has to know of them, as one item of the
 //! replicated log. What is the top-level site's alone (its source, its proxy, whom it notifies) is never in it.
 
+use crate::content::ContentChoice;
 use crate::document::Settings;
 use crate::languages::{LanguageChoice, Sites};
 use catalog::codec;
@@ -42,6 +43,9 @@ pub struct RollOut {
     pub update_files: Wanted,
     /// The same of the sites where other ones are in effect.
     pub sites: BTreeMap<SiteCode, Wanted>,
+    /// Which update files the sites download that download others than the top-level site.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub content: BTreeMap<SiteCode, ContentChoice>,
 }
 
 /// Why the settings of a catalog cannot be read.
@@ -72,6 +76,10 @@ impl RollOut {
         sites: &Sites,
     ) -> Self {
         let update_files = settings.update_files(top, sites);
+        let choices = sites
+            .keys()
+            .map(|site| (*site, settings.content_choice(*site, sites)))
+            .filter(|(_, choice)| *choice != settings.content.choice());
         let others = sites
             .keys()
             .map(|site| (*site, settings.update_files(*site, sites)));
@@ -92,6 +100,7 @@ impl RollOut {
                 .filter(|(_, wanted)| *wanted != update_files)
                 .collect(),
             update_files,
+            content: choices.collect(),
         }
     }
 
@@ -201,6 +210,7 @@ impl RollOut {
         if let Some(files) = effective.iter_mut().find(|e| e.name == UPDATE_FILES) {
             self.narrow(files, site, parent);
         }
+        self.narrow_content(&mut effective, site, parent);
         effective
     }
 

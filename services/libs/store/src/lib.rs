@@ -25,6 +25,7 @@ pub mod decisions;
 pub mod deliveries;
 pub mod ingest;
 pub mod log;
+pub mod needs;
 pub mod query;
 pub mod records;
 pub mod retention;

@@ -29,6 +29,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
     13 "content" "0013_content.sql",
+    14 "needed content" "0014_needed_content.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -42,6 +43,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
     13 "content" "0013_content.sql",
+    14 "needed content" "0014_needed_content.sql",
 };
 
 /// Brings a SQLite database to this version's schema.

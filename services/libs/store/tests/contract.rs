@@ -14,6 +14,7 @@ mod contract {
     pub mod decisions;
     pub mod ingest;
     pub mod log;
+    pub mod needs;
     pub mod random;
     pub mod retention;
     pub mod runs;
@@ -181,4 +182,10 @@ contract! {
         a_broken_row_elsewhere_is_an_error;
     schema:
         the_schema_is_the_one_of_the_other_database;
+    needs:
+        a_file_is_wanted_as_long_as_an_update_needs_it,
+        licence_terms_that_are_missing_are_told,
+        what_waits_for_a_member_is_found_by_it,
+        a_downstream_server_asks_for_what_the_catalog_names,
+        the_clean_up_counts_what_nothing_needs;
 }

@@ -118,6 +118,11 @@ impl State {
         }
     }
 
+    /// Tells where files are.
+    pub(super) fn add_addresses(&mut self, addresses: impl Iterator<Item = ([u8; 20], String)>) {
+        self.addresses.extend(addresses);
+    }
+
     /// Adds a revision after everything that it needs. One that is held already is not added again.
     pub(crate) fn add(&mut self, revision: Revision) {
         let id = revision.relations.id;

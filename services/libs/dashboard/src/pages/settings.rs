@@ -62,6 +62,11 @@ const TABS: &[(&str, &str, &str)] = &[
         "What is approved and declined by itself. Rules are made with headwater settings set.",
     ),
     (
+        "content",
+        "Update files",
+        "Which update files are downloaded, when and how fast.",
+    ),
+    (
         "languages",
         "Languages",
         "Languages of titles and descriptions, and of update files.",

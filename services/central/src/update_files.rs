@@ -1,0 +1,144 @@
+//! What a synchronization and the update files of the top-level site have to do with each other: the texts of licence
+//! terms come with the updates, and files go through the proxy where that is chosen.
+
+use crate::ingest::{WsusUpstream, proxy_of};
+use crate::secrets::Secret;
+use content::Content;
+use content::plan::Planner;
+use content::source::HttpSource;
+use journal::StatusId;
+use settings::document::{Proxy, ProxyUse};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Error;
+use sync::upstream::{Failure, RunHandle};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long a synchronization waits for texts of licence terms.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long for those that did not come before.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often it looks whether they came, unless it is told.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked whether the password of the proxy is another.
+const LOOK_AT_PROXY: Duration = Duration::from_secs(60);
+
+/// The update files of the site, as a synchronization sees them.
+pub(crate) struct UpdateFiles {
+    planner: Planner,
+    content: Content,
+}
+
+impl WsusUpstream {
+    /// From now on a synchronization waits for licence terms.
+    pub fn has_content(&self, planner: Planner, content: Content) {
+        let files = UpdateFiles { planner, content };
+        if self.files.set(files).is_err() {
+            tracing::warn!("the update files of this site were given twice");
+        }
+    }
+
+    /// Waits a while for the texts of licence terms that the synchronization brought the need for. Those that do not
+    /// come end it as message 6708 and not as a failure: they are fetched when they can be.
+    pub(crate) async fn await_licence_terms(&self, run: &RunHandle) {
+        let Some(files) = self.files.get() else {
+            return;
+        };
+        match self.licence_terms(files, run).await {
+            Ok(0) => {}
+            Ok(updates) => {
+                let inserts = vec![updates.to_string()];
+                let id = StatusId::LicenseTermsPending;
+                run.journal().record(id, Some(run.id()), inserts).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "which licence terms are missing could not be found out");
+            }
+        }
+    }
+
+    /// Updates of which texts are missing still.
+    async fn licence_terms(&self, files: &UpdateFiles, run: &RunHandle) -> Result<u64, Error> {
+        files.planner.settle().await?;
+        let missing = async || self.store.read().await?.missing_licence_terms().await;
+        let mut held = missing().await?;
+        if held.files == 0 {
+            return Ok(0);
+        }
+        run.line(format!("Fetching {} texts of licence terms", held.files));
+        // What did not come before is tried again with each synchronization.
+        let mut tx = self.store.begin().await?;
+        tx.retry_content(self.ambient.now()).await?;
+        tx.commit().await?;
+        files.content.nudge();
+        let mut state = files.content.watch_state();
+        let first = held.untried > 0;
+        let end = Instant::now() + if first { PATIENCE } else { AGAIN };
+        while held.files > 0 && Instant::now() < end {
+            // Outside the window, or while nothing can be asked, nothing comes.
+            let waits = !state.borrow_and_update().waits.is_empty();
+            if waits || (first && held.untried == 0) {
+                break;
+            }
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            held = missing().await?;
+        }
+        Ok(held.updates)
+    }
+
+    /// The proxy for update files, as the settings choose it.
+    async fn files_proxy(&self) -> Result<Option<wsus::client::Proxy>, Failure> {
+        let settings = Arc::clone(&self.settings.borrow());
+        match settings.proxy.use_for {
+            ProxyUse::Synchronization => Ok(None),
+            ProxyUse::SynchronizationAndContent => {
+                let password = self.secret(Secret::ProxyPassword, &settings).await?;
+                Ok(proxy_of(&settings.proxy, password))
+            }
+        }
+    }
+
+    /// What the proxy depends on.
+    async fn proxy_subject(&self) -> Result<(Proxy, Option<Vec<u8>>), Error> {
+        let proxy = self.settings.borrow().proxy.clone();
+        let name = Secret::ProxyPassword.name();
+        let sealed = self.store.read().await?.secret(name).await?;
+        Ok((proxy, sealed))
+    }
+
+    /// Keeps files going through the proxy that the settings choose for them, until `stop` is told.
+    pub async fn keep_files_proxy(
+        self: Arc<Self>,
+        source: Arc<HttpSource>,
+        stop: CancellationToken,
+    ) {
+        let mut settings = self.settings.clone();
+        let mut held = None;
+        loop {
+            settings.mark_unchanged();
+            match self.proxy_subject().await {
+                Ok(subject) if held.as_ref() == Some(&subject) => {}
+                Ok(subject) => {
+                    let proxy = self.files_proxy().await;
+                    let set = proxy.map(|proxy| source.set_proxy(proxy.as_ref()));
+                    match set {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::error!(%error, "update files keep their way"),
+                        Err(error) => tracing::error!(%error, "update files keep their way"),
+                    }
+                    held = Some(subject);
+                }
+                Err(error) => tracing::error!(%error, "the proxy for update files is not known"),
+            }
+            tokio::select! {
+                changed = settings.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LOOK_AT_PROXY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}
