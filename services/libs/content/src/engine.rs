@@ -192,7 +192,7 @@ impl Engine {
                     self.pause(why.clone());
                 }
             }
-            Outcome::Quarantined { .. } | Outcome::Later => {}
+            Outcome::Quarantined { .. } | Outcome::Later | Outcome::Stopped => {}
         }
         self.telling.ended(id, &outcome).await;
     }

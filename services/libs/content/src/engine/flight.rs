@@ -64,8 +64,10 @@ pub(super) enum Outcome {
     },
     /// The source cannot be asked at all.
     Away(String),
-    /// Somebody else brings it, or it is not the time: it is tried again later.
+    /// Somebody else brings it: it is looked at again soon.
     Later,
+    /// The site stops, or the time for it is over.
+    Stopped,
 }
 
 /// Why fetching from one source ended before the file's end.
@@ -151,7 +153,7 @@ impl Flight {
             let had = partial.had();
             match ended {
                 Ok(()) => {}
-                Err(Ended::Time) => return (Outcome::Later, had),
+                Err(Ended::Time) => return (Outcome::Stopped, had),
                 Err(Ended::Disk(error)) => return (failed(&error), had),
                 Err(Ended::Source(SourceError::Away(why))) => {
                     if !matches!(outcome, Outcome::Quarantined { .. }) {
@@ -344,10 +346,13 @@ impl Flight {
                 quarantined: true,
                 counts: true,
             },
-            Outcome::Away(_) | Outcome::Later => ContentFailure {
+            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => ContentFailure {
                 why: &row.last_error,
                 had,
-                next_attempt: self.after(now, ASK_AGAIN, 0),
+                next_attempt: match matches!(outcome, Outcome::Later) {
+                    true => self.after(now, ASK_AGAIN, 0),
+                    false => now,
+                },
                 quarantined: false,
                 counts: false,
             },
