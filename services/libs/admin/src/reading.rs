@@ -150,6 +150,9 @@ impl Reading {
                 files: settings
                     .update_files(self.site.code.site(), self.parent().map(PointId::site))
                     .clone(),
+                express: settings
+                    .content(self.site.code.site(), self.parent().map(PointId::site))
+                    .express,
             }
         })
     }

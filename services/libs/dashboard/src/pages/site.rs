@@ -151,6 +151,10 @@ fn facts(
             "Received since its start",
             format!("{} changes, {}", count(site.received_changes), row.received),
         ),
+        (
+            "Update files",
+            crate::content::sentence(site, now).unwrap_or_default(),
+        ),
         ("Version", site.version.clone()),
         ("Address", site.address.clone()),
         ("Settings version", count(site.settings_version)),
