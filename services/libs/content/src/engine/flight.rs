@@ -249,6 +249,10 @@ impl Flight {
         }
         let (from, size) = (partial.had(), partial.file().size);
         let end = ((from / CHUNK + 1) * CHUNK).min(size);
+        let end = end.min(from + self.pace.part());
+        // Paid for before it is asked for, and then read as fast as it comes: what lies unread on the link would keep
+        // everything else that goes over it waiting.
+        self.pace.take(end - from).await;
         let file = partial.file().clone();
         let answer = source.fetch(&file, from..end, memory);
         let silent = || SourceError::Broken("it fell silent".to_owned());
@@ -280,7 +284,9 @@ impl Flight {
                 let why = "it is too slow".to_owned();
                 break Err(Ended::Source(SourceError::Broken(why)));
             }
-            self.pace.take(piece.len()).await;
+            // Who knows no ranges sends more than was paid for.
+            let unpaid = came.saturating_sub(end).min(piece.len() as u64);
+            self.pace.take(unpaid).await;
             transfer.received(piece.len() as u64);
             buffer.extend_from_slice(&piece);
             if buffer.len() >= WRITE {

@@ -64,21 +64,35 @@ async fn after_a_crash_no_more_than_a_part_of_any_file_is_fetched_again() {
     let http = || vec![Arc::new(HttpSource::new(None).unwrap()) as _];
     let mut site = Site::top().await;
     site.want(&descriptions(&files)).await;
+    let slowly = Limits {
+        bytes_per_second: Some(16_000_000),
+        ..Limits::default()
+    };
     let mut killed = 0;
     for share in [4, 2] {
+        site.content.set_limits(slowly.clone());
         site.begin();
         let some = all_bytes(&files) / share;
-        site.until("on its way", |state| state.received * 2 >= some)
-            .await;
+        testkit::until("on its way", testkit::patience::LONG, || async {
+            let came = origin.bytes();
+            (came >= some).then_some(()).ok_or_else(|| came.to_string())
+        })
+        .await;
         site = Site::within(site.kill().await, http()).await;
         killed += 1;
         assert!(origin.bytes() < all_bytes(&files), "it was killed too late");
     }
+    // What is left of a file that nobody wants goes.
+    let (stranger, _) = update(99, 10);
+    let left = site.folder.path().join("WsusContent/.partial");
+    let left = left.join(stranger.id().to_string());
+    std::fs::write(&left, "some").unwrap();
     site.begin();
     site.until_done(files.len()).await;
     for (file, bytes) in &files {
         site.check(file, bytes).await;
     }
+    assert!(!left.exists());
     let again = origin.bytes() - all_bytes(&files);
     let parallel = Limits::default().parallel as u64;
     assert!(
