@@ -145,14 +145,14 @@ pub async fn run(
             .map(|name| format!("https://{name}:{}", address.port())),
         locale: settings.site.locale,
     };
-    let in_force = InForce::load(
+    let in_force = Box::pin(InForce::load(
         store.clone(),
         journal.clone(),
         ambient.clone(),
         settings.first.clone(),
         fixed,
         register.clone(),
-    )
+    ))
     .await?;
     let upstream = WsusUpstream::new(
         settings.upstream.clone(),

@@ -16,6 +16,8 @@ mod cleanup;
 #[cfg(test)]
 mod content;
 #[cfg(test)]
+mod content_crashes;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;

@@ -169,6 +169,46 @@ impl SiteMetrics {
             "Size of the data directory's file system; 0 where it is not known.",
             report.disk_total,
         )?;
+        set(
+            "headwater_content_files",
+            "Content files that are needed and there.",
+            report.content_files,
+        )?;
+        set(
+            "headwater_content_bytes",
+            "Bytes of the content files that are needed and there.",
+            report.content_bytes,
+        )?;
+        set(
+            "headwater_content_files_to_go",
+            "Content files that are needed and not there yet.",
+            report.content_files_to_go,
+        )?;
+        set(
+            "headwater_content_bytes_to_go",
+            "Bytes of content files that are still to come.",
+            report.content_bytes_to_go,
+        )?;
+        set(
+            "headwater_content_bytes_per_second",
+            "How fast content files come.",
+            report.content_bytes_per_second,
+        )?;
+        set(
+            "headwater_content_received_bytes",
+            "Bytes of content files that came since the process started.",
+            report.content_received_bytes,
+        )?;
+        set(
+            "headwater_content_failing_files",
+            "Content files that did not come at the last attempt.",
+            report.content_failing,
+        )?;
+        set(
+            "headwater_content_quarantined_files",
+            "Content files of which something came that was not what the catalog says.",
+            report.content_quarantined,
+        )?;
         Ok(())
     }
 }

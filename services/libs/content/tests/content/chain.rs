@@ -95,7 +95,7 @@ async fn twenty_children_cost_the_origin_each_byte_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_gets_what_has_come_before_its_parent_has_all() {
     let origin = Origin::start().await;
-    let files = some(&origin, 1, 3 * CHUNK as usize);
+    let files = some(&origin, 1, 3 << 20);
     let (file, bytes) = &files[0];
     let parent = Site::top().await;
     // Each part that the origin is asked for waits here.

@@ -32,15 +32,7 @@ async fn what_is_wanted_comes_once_and_is_verified() {
     let origin = Origin::start().await;
     let files = some(
         &origin,
-        &[
-            0,
-            1,
-            1000,
-            CHUNK as usize,
-            CHUNK as usize + 1,
-            5_000_000,
-            77,
-        ],
+        &[0, 1, 1000, 1 << 20, (1 << 20) + 1, 5_000_000, 77],
     );
     let site = Site::top().await;
     site.begin();

@@ -3,11 +3,11 @@
 use super::origin::Origin;
 use super::support::{Site, at};
 use bytes::Bytes;
-use content::{CHUNK, ContentFile};
+use content::ContentFile;
 use http::StatusCode;
 use reqwest::{Client, Response};
 
-const SIZE: usize = 2 * CHUNK as usize + 1000;
+const SIZE: usize = (2 << 20) + 1000;
 
 struct Served {
     site: Site,

@@ -140,7 +140,7 @@ pub async fn the_most_urgent_files_whose_time_has_come_go_first(place: &Place) {
     .await;
     want(&store, &[file(4, 99)], PRIORITY_ASKED, 5).await;
     want(&store, &[file(5, 1)], PRIORITY_AHEAD, 9).await;
-    assert_eq!(to_fetch(&store, 4).await, []);
+    assert_eq!(to_fetch(&store, 4).await, Vec::<u8>::new());
     assert_eq!(to_fetch(&store, 5).await, [4, 2, 3, 1]);
     assert_eq!(to_fetch(&store, 9).await, [4, 2, 3, 1, 5]);
     failed(&store, 2, 0, 20, false).await;
