@@ -9,6 +9,7 @@ mod chunks;
 mod engine;
 mod plane;
 mod transfers;
+mod wish;
 
 pub mod cleanup;
 pub mod digest;
