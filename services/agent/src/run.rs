@@ -233,7 +233,8 @@ pub async fn run(
             wanted: {
                 let (content, tasks) = (content.clone(), tasks.clone());
                 Arc::new(move |files| {
-                    tasks.spawn(content.clone().wish(files.to_vec()));
+                    let (content, files) = (content.clone(), files.to_vec());
+                    tasks.spawn(async move { content.fetch_wishes(&files).await });
                 })
             },
         };

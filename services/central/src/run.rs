@@ -152,14 +152,14 @@ pub async fn run(
             .map(|name| format!("https://{name}:{}", address.port())),
         locale: settings.site.locale,
     };
-    let in_force = InForce::load(
+    let in_force = Box::pin(InForce::load(
         store.clone(),
         journal.clone(),
         ambient.clone(),
         settings.first.clone(),
         fixed,
         register.clone(),
-    )
+    ))
     .await?;
     let upstream = WsusUpstream::new(
         settings.upstream.clone(),
@@ -302,7 +302,8 @@ pub async fn run(
             wanted: {
                 let (content, tasks) = (content.clone(), tasks.clone());
                 Arc::new(move |files| {
-                    tasks.spawn(content.clone().wish(files.to_vec()));
+                    let (content, files) = (content.clone(), files.to_vec());
+                    tasks.spawn(async move { content.fetch_wishes(&files).await });
                 })
             },
         };

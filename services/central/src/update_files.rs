@@ -117,7 +117,8 @@ impl WsusUpstream {
         stop: CancellationToken,
     ) {
         let mut settings = self.settings.clone();
-        let mut held = None;
+        // As it is made.
+        let mut held = Some((Proxy::default(), None));
         loop {
             settings.mark_unchanged();
             match self.proxy_subject().await {

@@ -420,7 +420,11 @@ fn details(answer: &GetUpdateResponse, view: &View) -> String {
 fn file(file: &UpdateFile) -> String {
     let need = if file.needed { "needed" } else { "not needed" };
     let (name, size) = (&file.name, text::size(file.size));
-    format!("{name}  {size}  {need}: {}", file.because)
+    let state = match file.state.as_str() {
+        "" => String::new(),
+        state => format!(" ({})", harmless(state)),
+    };
+    format!("{name}  {size}  {need}: {}{state}", file.because)
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ mod collector;
 #[cfg(test)]
 mod content;
 #[cfg(test)]
+mod content_crashes;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;

@@ -29,6 +29,8 @@ fn settings() -> Settings {
             decline_superseded: true,
             remove_unused_revisions: true,
             days: DAYS,
+            unneeded_content: true,
+            content_days: 7,
             history_days: 365,
         },
         ..rules(3, 1)

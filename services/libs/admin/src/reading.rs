@@ -187,6 +187,9 @@ impl Reading {
                 files: settings
                     .update_files(self.site.code.site(), self.parent().map(PointId::site))
                     .clone(),
+                express: settings
+                    .content(self.site.code.site(), self.parent().map(PointId::site))
+                    .express,
             }
         })
     }

@@ -11,12 +11,14 @@ use catalog::expiry::Expiry;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::language::{self, Language, Wanted};
+use catalog::needed;
 use catalog::{RevisionId, UpdateId, codec};
 use related::References;
 use search::Search;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use store::Store;
+use store::content::{ContentRow, ContentState};
 use store::query::RevisionRow;
 use tonic::Status;
 use wire::convert::from_timestamp;
@@ -46,6 +48,8 @@ pub struct Shown {
     pub texts: Wanted,
     /// Languages of update files in effect at the site.
     pub files: Wanted,
+    /// Whether express installation files are wanted there.
+    pub express: bool,
 }
 
 impl Default for Shown {
@@ -54,6 +58,7 @@ impl Default for Shown {
             preferred: Vec::new(),
             texts: Wanted::All,
             files: Wanted::All,
+            express: true,
         }
     }
 }
@@ -109,24 +114,27 @@ fn files_of(
     shown: &Shown,
     of: String,
 ) -> Vec<UpdateFile> {
-    let need = shown.files.need(&update.languages);
-    let files = update.files.iter().map(|file| UpdateFile {
-        name: file.name.clone(),
-        size: file.size,
-        sha1: file.sha1.to_vec(),
-        sha256: file
-            .sha256
-            .map(|digest| digest.to_vec())
-            .unwrap_or_default(),
-        url: header
-            .file_locations
-            .iter()
-            .find(|location| location.sha1 == file.sha1)
-            .map(|location| location.mu_url.clone())
-            .unwrap_or_default(),
-        needed: need.is_needed(),
-        because: need.to_string(),
-        of: of.clone(),
+    let files = update.files.iter().map(|file| {
+        let need = needed::of_file(update, file, &shown.files, shown.express);
+        UpdateFile {
+            name: file.name.clone(),
+            size: file.size,
+            sha1: file.sha1.to_vec(),
+            sha256: file
+                .sha256
+                .map(|digest| digest.to_vec())
+                .unwrap_or_default(),
+            url: header
+                .file_locations
+                .iter()
+                .find(|location| location.sha1 == file.sha1)
+                .map(|location| location.mu_url.clone())
+                .unwrap_or_default(),
+            needed: need.is_needed(),
+            because: need.to_string(),
+            of: of.clone(),
+            ..UpdateFile::default()
+        }
     });
     files.collect()
 }
@@ -383,7 +391,30 @@ impl Catalog {
                 files.extend(files_of(&header, &update, shown, id.to_string()));
             }
         }
+        self.add_states(&mut files).await.map_err(internal)?;
         Ok(files)
+    }
+
+    /// Adds what is with each file at this site.
+    async fn add_states(&self, files: &mut [UpdateFile]) -> Result<(), store::Error> {
+        let mut read = self.store.read().await?;
+        for file in files {
+            let Ok(sha1) = <[u8; 20]>::try_from(file.sha1.as_slice()) else {
+                continue;
+            };
+            let row = read.content(&sha1).await?;
+            let is_there = |row: &ContentRow| {
+                row.state != ContentState::Unneeded || row.present_since.is_some()
+            };
+            if let Some(row) = row.filter(is_there) {
+                file.state = row.state.name().to_owned();
+                file.had = match row.present_since {
+                    Some(_) => row.file.size,
+                    None => row.had,
+                };
+            }
+        }
+        Ok(())
     }
 
     /// Everything about one update of the verified catalog.

@@ -117,6 +117,7 @@ fn shown(preferred: &[&str], files: &[&str]) -> Shown {
         preferred: languages(preferred),
         texts: Wanted::only(languages(preferred)),
         files: Wanted::only(languages(files)),
+        express: true,
     }
 }
 

@@ -55,6 +55,16 @@ impl Digests {
         self.bytes += bytes.len() as u64;
     }
 
+    /// SHA-1 and SHA-256 of some bytes.
+    pub fn of(bytes: &[u8]) -> ([u8; 20], [u8; 32]) {
+        let mut digests = Self::default();
+        digests.update(bytes);
+        let (mut sha1, mut sha256) = ([0; 20], [0; 32]);
+        sha1.copy_from_slice(digests.sha1.finish().as_ref());
+        sha256.copy_from_slice(digests.sha256.finish().as_ref());
+        (sha1, sha256)
+    }
+
     /// How many bytes there were.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -89,13 +99,10 @@ mod tests {
     use super::*;
 
     fn file(bytes: &[u8]) -> ContentFile {
-        let digest = |algorithm| aws_lc_rs::digest::digest(algorithm, bytes);
+        let (sha1, sha256) = Digests::of(bytes);
         ContentFile {
-            sha1: digest(&SHA1_FOR_LEGACY_USE_ONLY)
-                .as_ref()
-                .try_into()
-                .unwrap(),
-            sha256: Some(digest(&SHA256).as_ref().try_into().unwrap()),
+            sha1,
+            sha256: Some(sha256),
             size: bytes.len() as u64,
             name: "a.cab".to_owned(),
             url: None,

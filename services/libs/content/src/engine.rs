@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const POLL: Duration = Duration::from_secs(60);
 /// How often the state is told while files come.
 const TELL: Duration = Duration::from_secs(2);
+/// The state is told no more often than this while files come: it is counted anew each time.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 /// Files that are read from the table at once.
 const QUEUE: u32 = 64;
 /// Longest pause, where the source cannot be asked at all or gives nothing.
@@ -68,6 +70,10 @@ impl Engine {
     async fn work(mut self, stop: CancellationToken) {
         let mut nudged = self.content.inner.nudged.subscribe();
         let mut limits = self.content.inner.limits.subscribe();
+        let mut told = None;
+        if let Err(error) = self.content.sweep().await {
+            tracing::warn!(%error, "what is left of files that nobody wants cannot be removed");
+        }
         loop {
             nudged.borrow_and_update();
             limits.borrow_and_update();
@@ -78,9 +84,13 @@ impl Engine {
                     POLL
                 }
             };
-            let waits = self.waits();
-            if let Err(error) = self.telling.tell(waits).await {
-                tracing::error!(%error, "how much content is there cannot be read");
+            let is_due = told.is_none_or(|told: Instant| told.elapsed() >= TELL_AGAIN);
+            if is_due || self.under_way.is_empty() {
+                let waits = self.waits();
+                if let Err(error) = self.telling.tell(waits).await {
+                    tracing::error!(%error, "how much content is there cannot be read");
+                }
+                told = Some(Instant::now());
             }
             let tell = match self.under_way.is_empty() {
                 true => POLL,
@@ -192,7 +202,7 @@ impl Engine {
                     self.pause(why.clone());
                 }
             }
-            Outcome::Quarantined { .. } | Outcome::Later => {}
+            Outcome::Quarantined { .. } | Outcome::Later | Outcome::Stopped => {}
         }
         self.telling.ended(id, &outcome).await;
     }

@@ -1,5 +1,6 @@
 //! How many files at the same time, how fast, and when.
 
+use crate::CHUNK;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 const PARALLEL: usize = 4;
 /// What may be fetched at once after a pause, as time at the rate that is set.
 const BURST: Duration = Duration::from_millis(250);
+/// Bytes that are asked for at once at least.
+const SMALLEST_PART: u64 = 64 << 10;
 
 /// What bounds the fetching of files. May change at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +98,19 @@ impl Pace {
         Self { limits, paid }
     }
 
+    /// How many bytes may be asked for at once: fewer where they come slowly, so that they come evenly.
+    pub fn part(&self) -> u64 {
+        let limits = self.limits.borrow();
+        let rate = limits.bytes_per_second.filter(|rate| *rate > 0);
+        let share = |rate: u64| rate / 2 / limits.parallel.max(1) as u64;
+        rate.map_or(CHUNK, |rate| share(rate).clamp(SMALLEST_PART, CHUNK))
+    }
+
     /// Waits until so many bytes may come.
-    pub async fn take(&self, bytes: usize) {
+    pub async fn take(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
         let mut limits = self.limits.clone();
         loop {
             let rate = limits.borrow_and_update().bytes_per_second;
@@ -164,6 +178,7 @@ mod tests {
             ..Limits::default()
         });
         let pace = Pace::new(limits.subscribe());
+        assert_eq!(pace.part(), SMALLEST_PART);
         let begin = Instant::now();
         for _ in 0..20 {
             pace.take(500).await;
@@ -178,5 +193,6 @@ mod tests {
         };
         tokio::join!(pace.take(1_000_000), free);
         assert!(begin.elapsed() < Duration::from_secs(1));
+        assert_eq!(pace.part(), CHUNK);
     }
 }

@@ -242,6 +242,21 @@ impl Content {
         }
     }
 
+    /// Removes what came of files that nobody wants any more.
+    pub(crate) async fn sweep(&self) -> Result<(), Error> {
+        let files = self.files();
+        let nobody = ContentId([0; 20]);
+        let failed = |id| move |source| Error::Files { id, source };
+        for id in files.partials().await.map_err(failed(nobody))? {
+            let row = self.store().read().await?.content(&id.0).await?;
+            let is_wanted = row.is_some_and(|row| row.present_since.is_none());
+            if !is_wanted && let Some(claim) = files.claim(id) {
+                files.remove_partial(&claim).await.map_err(failed(id))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a file that nothing needs, from the table and from the store. Whether it did: not while it is
     /// being fetched, or needed again.
     ///

@@ -1,22 +1,25 @@
-//! Files that a downstream server wishes to have (`DownloadFiles` of MS-WSUSSS).
+//! What downstream servers wish for.
 
-use crate::plane::Content;
+use crate::Content;
+use catalog::content::ContentId;
+use std::collections::HashSet;
 
 impl Content {
-    /// Has files fetched, by their SHA-1, before all others. Those that the verified catalog does not name are let
-    /// go by. What fails is told in the log: who wished asks again.
-    pub async fn wish(self, files: Vec<[u8; 20]>) {
-        if let Err(error) = self.want(&files).await {
-            tracing::error!(%error, "files that a downstream server asked for cannot be noted");
-        }
-    }
-
-    async fn want(&self, files: &[[u8; 20]]) -> Result<(), store::Error> {
+    /// Has files fetched that a downstream server asks for (`DownloadFiles` of MS-WSUSSS), before all others, and keeps
+    /// them for 30 days after it asked last, whatever else needs them. Those that the verified catalog does not
+    /// name, which are not fetched. May be repeated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn wish(&self, ids: &[ContentId]) -> Result<Vec<ContentId>, store::Error> {
+        let wishes: Vec<[u8; 20]> = ids.iter().map(|id| id.0).collect();
         let now = self.inner.parts.ambient.now();
         let mut tx = self.store().begin().await?;
-        tx.ask_for_content(files, now).await?;
+        let unknown = tx.ask_for_content(&wishes, now).await?;
         tx.commit().await?;
         self.nudge();
-        Ok(())
+        let unknown: HashSet<[u8; 20]> = unknown.into_iter().collect();
+        let told = ids.iter().copied();
+        Ok(told.filter(|id| unknown.contains(&id.0)).collect())
     }
 }

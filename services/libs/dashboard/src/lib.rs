@@ -6,6 +6,7 @@
 
 mod api;
 mod assets;
+mod content;
 mod convergence;
 mod events;
 mod guard;

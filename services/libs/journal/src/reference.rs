@@ -10,7 +10,7 @@ const BEGINNING: &str = "\
 
 Every site records what happens to it as numbered status messages. They travel up to the top-level site: `headwater message
 list` shows those of all sites, newest first, `--site CODE` those of one; in `wsyncmgr.log` they are the lines with
-`STATMSG`. 6700 to 6708 are the numbers of Configuration Manager, with their meaning there; 9000 to 9099 are Headwater's
+`STATMSG`. 6700 to 6708 are the numbers of Configuration Manager, with their meaning there; 9000 to 9199 are Headwater's
 own. A number never changes its meaning. Words in *italics* stand for what a message names. This page is printed by
 `headwater message reference`.
 

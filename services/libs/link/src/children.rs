@@ -162,7 +162,7 @@ impl SiteLinkService for LinkService {
             service: self.clone(),
         };
         self.tasks
-            .spawn(async move { conversation.hold(inbound, sender).await });
+            .spawn(async move { Box::pin(conversation.hold(inbound, sender)).await });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 

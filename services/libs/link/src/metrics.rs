@@ -1,5 +1,6 @@
 //! A site's metrics in Prometheus form, read from its state when they are asked for.
 
+mod content;
 mod sites;
 
 use crate::children::Children;
@@ -187,6 +188,7 @@ impl SiteMetrics {
             "Size of the data directory's file system; 0 where it is not known.",
             report.disk_total,
         )?;
+        content::add(look, &report)?;
         Ok(())
     }
 

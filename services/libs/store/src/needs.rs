@@ -13,7 +13,7 @@ use catalog::content::ContentFile;
 use catalog::needed::Reason;
 use catalog::{RevisionId, UpdateId};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use uuid::Uuid;
 
 /// Stands in the place of an update where a downstream server asked for a file.
@@ -133,7 +133,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<u64, Error> {
         let mut wanted: BTreeMap<u8, Vec<ContentFile>> = BTreeMap::new();
-        let mut gone: HashSet<[u8; 20]> = HashSet::new();
+        let mut gone: BTreeSet<[u8; 20]> = BTreeSet::new();
         for plan in plans {
             gone.extend(self.replace_needs(plan, now).await?);
             for (file, reason) in &plan.files {
@@ -163,7 +163,7 @@ impl Tx<'_> {
                 vec![holder.clone().into()],
             )
             .await?;
-        let mut held = HashMap::new();
+        let mut held = BTreeMap::new();
         for row in rows {
             held.insert(sha1_of(row.blob(0)?)?, row.int(1)?);
         }

@@ -9,6 +9,7 @@ mod contract {
     pub mod alerts;
     pub mod authority;
     pub mod compare;
+    pub mod content;
     pub mod corrupt;
     pub mod decisions;
     pub mod ingest;
@@ -52,6 +53,13 @@ macro_rules! contract {
 }
 
 contract! {
+    content:
+        a_file_is_kept_as_the_catalog_describes_it,
+        wanting_again_changes_only_what_was_not_known,
+        the_most_urgent_files_whose_time_has_come_go_first,
+        what_is_no_longer_needed_stays_until_it_is_forgotten,
+        what_became_of_a_file_is_counted,
+        all_files_are_walked_through_in_their_order;
     log:
         each_new_item_gets_the_next_position,
         appending_again_changes_nothing,

@@ -64,8 +64,10 @@ pub(super) enum Outcome {
     },
     /// The source cannot be asked at all.
     Away(String),
-    /// Somebody else brings it, or it is not the time: it is tried again later.
+    /// Somebody else brings it: it is looked at again soon.
     Later,
+    /// The site stops, or the time for it is over.
+    Stopped,
 }
 
 /// Why fetching from one source ended before the file's end.
@@ -151,7 +153,7 @@ impl Flight {
             let had = partial.had();
             match ended {
                 Ok(()) => {}
-                Err(Ended::Time) => return (Outcome::Later, had),
+                Err(Ended::Time) => return (Outcome::Stopped, had),
                 Err(Ended::Disk(error)) => return (failed(&error), had),
                 Err(Ended::Source(SourceError::Away(why))) => {
                     if !matches!(outcome, Outcome::Quarantined { .. }) {
@@ -247,6 +249,10 @@ impl Flight {
         }
         let (from, size) = (partial.had(), partial.file().size);
         let end = ((from / CHUNK + 1) * CHUNK).min(size);
+        let end = end.min(from + self.pace.part());
+        // Paid for before it is asked for, and then read as fast as it comes: what lies unread on the link would keep
+        // everything else that goes over it waiting.
+        self.pace.take(end - from).await;
         let file = partial.file().clone();
         let answer = source.fetch(&file, from..end, memory);
         let silent = || SourceError::Broken("it fell silent".to_owned());
@@ -278,7 +284,9 @@ impl Flight {
                 let why = "it is too slow".to_owned();
                 break Err(Ended::Source(SourceError::Broken(why)));
             }
-            self.pace.take(piece.len()).await;
+            // Who knows no ranges sends more than was paid for.
+            let unpaid = came.saturating_sub(end).min(piece.len() as u64);
+            self.pace.take(unpaid).await;
             transfer.received(piece.len() as u64);
             buffer.extend_from_slice(&piece);
             if buffer.len() >= WRITE {
@@ -344,10 +352,13 @@ impl Flight {
                 quarantined: true,
                 counts: true,
             },
-            Outcome::Away(_) | Outcome::Later => ContentFailure {
+            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => ContentFailure {
                 why: &row.last_error,
                 had,
-                next_attempt: self.after(now, ASK_AGAIN, 0),
+                next_attempt: match matches!(outcome, Outcome::Later) {
+                    true => self.after(now, ASK_AGAIN, 0),
+                    false => now,
+                },
                 quarantined: false,
                 counts: false,
             },

@@ -111,7 +111,9 @@ impl Telling {
                 }
             }
             Outcome::Away(why) => tracing::debug!(file = name, why, "the source is away"),
-            Outcome::Later => tracing::debug!(file = name, "a content file is fetched later"),
+            Outcome::Later | Outcome::Stopped => {
+                tracing::debug!(file = name, "a content file is fetched later");
+            }
         }
     }
 

@@ -284,7 +284,6 @@ fn skip(
     })
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn broken(error: reqwest::Error) -> SourceError {
     SourceError::Broken(with_causes(&error.without_url()))
 }

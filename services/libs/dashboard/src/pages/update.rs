@@ -14,7 +14,7 @@ use crate::words::Moment;
 use askama::Template;
 use axum::extract::{Path, State};
 use hierarchy::words::size;
-use wire::v1::{GetUpdateRequest, GetUpdateResponse};
+use wire::v1::{GetUpdateRequest, GetUpdateResponse, UpdateFile};
 
 /// Files that the page shows; it says how many more there are.
 const SHOWN: usize = 50;
@@ -24,6 +24,8 @@ struct FileRow {
     size: String,
     needed: bool,
     because: String,
+    /// What is with it at this site.
+    state: String,
 }
 
 struct Decided {
@@ -86,6 +88,7 @@ pub async fn show(
         size: size(file.size),
         needed: file.needed,
         because: file.because.clone(),
+        state: file_state(file),
     });
     let files: Vec<FileRow> = files.collect();
     render(&Page {
@@ -102,4 +105,16 @@ pub async fn show(
         files,
         update,
     })
+}
+
+/// What is with a file at this site, in words.
+fn file_state(file: &UpdateFile) -> String {
+    match file.state.as_str() {
+        "present" => "here".to_owned(),
+        "wanted" if file.had > 0 => format!("to come, {} here", size(file.had)),
+        "wanted" => "to come".to_owned(),
+        "quarantined" => "put aside, to come again".to_owned(),
+        "unneeded" => "here, not needed".to_owned(),
+        _ => "-".to_owned(),
+    }
 }

@@ -59,6 +59,13 @@ pub fn groups(site: &SiteReport, row: &SiteRow, now: Timestamp) -> Vec<Group> {
             facts: throughput(site, row, now),
         },
         Group {
+            heading: "Update files",
+            facts: vec![Fact::new(
+                "Here and to come",
+                crate::content::sentence(site, now).unwrap_or_default(),
+            )],
+        },
+        Group {
             heading: "Certificate",
             facts: certificate(site, now),
         },

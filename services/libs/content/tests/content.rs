@@ -1,0 +1,13 @@
+//! The content of a site through its public face: files on a disk, an origin that misbehaves, sites below one
+//! another, and who asks over HTTP.
+
+#[cfg(test)]
+mod content {
+    mod chain;
+    mod engine;
+    mod faults;
+    mod files;
+    mod http;
+    mod origin;
+    mod support;
+}
