@@ -78,7 +78,10 @@ fn own(changes: &[Change]) -> Vec<u8> {
 
 fn good() -> Vec<u8> {
     let documents = documents();
-    let changes: Vec<Change> = documents.iter().map(|(id, text)| change(*id, text)).collect();
+    let changes: Vec<Change> = documents
+        .iter()
+        .map(|(id, text)| change(*id, text))
+        .collect();
     own(&changes)
 }
 
@@ -177,11 +180,19 @@ fn what_is_no_package_is_refused_by_name() {
     refused(folder.path(), b"HWP", "cut off");
     refused(folder.path(), b"MS", "cut off");
     refused(folder.path(), b"PK\x03\x04 and more of it", "no package");
-    refused(folder.path(), &[0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0], ".xml.gz");
+    refused(
+        folder.path(),
+        &[0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0],
+        ".xml.gz",
+    );
     let mut later = good();
     later[5] = 2;
     refused(folder.path(), &later, "format version 2");
-    refused(folder.path(), &[good(), b"more".to_vec()].concat(), "cut off");
+    refused(
+        folder.path(),
+        &[good(), b"more".to_vec()].concat(),
+        "cut off",
+    );
 }
 
 #[test]
@@ -199,8 +210,14 @@ fn absurd_lengths_are_refused_by_whoever_signed_them() {
     check(&|m| m.blocks[0].unpacked = u64::MAX, "larger than any");
     check(&|m| m.blocks[0].packed = u64::MAX, "larger than any");
     check(&|m| m.blocks[0].packed += 1, "as long as");
-    check(&|m| m.blocks[0].unpacked -= 1, "more than its manifest says");
-    check(&|m| m.blocks[0].unpacked += 1, "less than its manifest says");
+    check(
+        &|m| m.blocks[0].unpacked -= 1,
+        "more than its manifest says",
+    );
+    check(
+        &|m| m.blocks[0].unpacked += 1,
+        "less than its manifest says",
+    );
     check(&|m| m.blocks[0].digest.clear(), "not what was signed");
     check(&|m| m.site = "x".repeat(1000), "longer than any");
 }
@@ -234,12 +251,20 @@ fn documents_that_are_not_what_is_said_of_them_are_refused() {
         key: ItemKey::Revision(*second),
         ..good.clone()
     };
-    refused(folder.path(), &own(&[named]), "its document says that it is");
+    refused(
+        folder.path(),
+        &own(&[named]),
+        "its document says that it is",
+    );
     let swapped = Change {
         document: codec::compress(other).unwrap(),
         ..good.clone()
     };
-    refused(folder.path(), &own(&[swapped]), "another one than its header says");
+    refused(
+        folder.path(),
+        &own(&[swapped]),
+        "another one than its header says",
+    );
     let garbage = Change {
         document: vec![1, 2, 3],
         ..good.clone()
@@ -256,7 +281,11 @@ fn documents_that_are_not_what_is_said_of_them_are_refused() {
     };
     refused(folder.path(), &own(&[approval]), "the approval of");
     let records = [(*second, text.clone())];
-    refused(folder.path(), &cab(&[], &records), "its document says that it is");
+    refused(
+        folder.path(),
+        &cab(&[], &records),
+        "its document says that it is",
+    );
     let records = [(*first, "<a/>".to_owned())];
     refused(folder.path(), &cab(&[], &records), "cannot be used");
 }

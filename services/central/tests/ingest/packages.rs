@@ -8,12 +8,14 @@ use central::decisions::ItemChange;
 use central::in_force::{Fixed, InForce};
 use central::ingest::UpdateWanted;
 use central::package::origin::Allowed;
-use central::package::{Error, ExportWanted, Exported, Order, Packages, Parts, Piece, Report, Since};
+use central::package::{
+    Error, ExportWanted, Exported, Order, Packages, Parts, Piece, Report, Since,
+};
 use central::roll_out::Register;
 use link::reports::Reports;
+use settings::document::Products;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use settings::document::Products;
 use upstream::generator::GeneratorSettings;
 use upstream::load;
 
@@ -99,7 +101,9 @@ impl Desk {
             name: "a.package".to_owned(),
             ..order
         };
-        self.packages.import("anna", order, Arc::new(|_, _, _| {})).await
+        self.packages
+            .import("anna", order, Arc::new(|_, _, _| {}))
+            .await
     }
 
     async fn import(&self, bytes: &[u8]) -> Result<Report, Error> {
@@ -116,7 +120,9 @@ impl Desk {
 
     /// What lies in the spool.
     fn spooled(&self) -> usize {
-        std::fs::read_dir(self.folder.path().join("packages")).unwrap().count()
+        std::fs::read_dir(self.folder.path().join("packages"))
+            .unwrap()
+            .count()
     }
 }
 
@@ -132,9 +138,23 @@ async fn digests(site: &Fixture) -> BTreeMap<RevisionId, [u8; 32]> {
     digests
 }
 
+/// That somebody declined an update.
+fn declined(id: RevisionId, site: &Fixture) -> Record {
+    Record {
+        approval: Approval::Declined,
+        revision: id.revision,
+        cause: Cause::Person("anna".to_owned()),
+        changed_at: site.ambient.now(),
+        accepted_licence: None,
+    }
+}
+
 /// A site that synchronizes nothing.
 async fn empty() -> Fixture {
-    let none = load::generated(GeneratorSettings { seed: 9, updates: 0 });
+    let none = load::generated(GeneratorSettings {
+        seed: 9,
+        updates: 0,
+    });
     choosing(none, Products::default()).await
 }
 
@@ -175,16 +195,22 @@ async fn a_package_carries_the_catalog_and_the_next_one_what_changed() {
     assert_eq!(b.store.positions().head, b.store.positions().verified);
 
     // Changes, and removals among them.
-    let gone = *a.held().await.keys().find(|id| !a.source.catalog.identity_is(id)).unwrap();
-    let _ = gone;
-    a.source.catalog.publish_changes(5.0, a.ambient.now()).unwrap();
+    a.source
+        .catalog
+        .publish_changes(5.0, a.ambient.now())
+        .unwrap();
     a.complete(true).await;
     let withdrawn = a.all_ids().await.into_iter().last().unwrap();
     a.moods().unlisted.insert(withdrawn.update_id);
     a.complete(true).await;
     let (delta, changes) = from.export(LAST).await.unwrap();
     assert_eq!(changes.base, exported.position);
-    assert!(delta.len() < full.len() / 2, "{} of {}", delta.len(), full.len());
+    assert!(
+        delta.len() < full.len() / 2,
+        "{} of {}",
+        delta.len(),
+        full.len()
+    );
     let report = to.import_with(&delta, Order::default()).await.unwrap();
     assert!(!report.full);
     assert_eq!(digests(&b).await, digests(&a).await);
@@ -195,10 +221,16 @@ async fn a_package_carries_the_catalog_and_the_next_one_what_changed() {
     assert_eq!(b.store.positions().head, held.head);
     let older = to.import(&full).await.unwrap_err();
     assert!(matches!(older, Error::Older { .. }), "{older}");
-    a.source.catalog.publish_changes(5.0, a.ambient.now()).unwrap();
+    a.source
+        .catalog
+        .publish_changes(5.0, a.ambient.now())
+        .unwrap();
     a.complete(true).await;
     from.export(LAST).await.unwrap();
-    a.source.catalog.publish_changes(5.0, a.ambient.now()).unwrap();
+    a.source
+        .catalog
+        .publish_changes(5.0, a.ambient.now())
+        .unwrap();
     a.complete(true).await;
     let (late, _) = from.export(LAST).await.unwrap();
     let order = to.import(&late).await.unwrap_err();
@@ -234,7 +266,10 @@ async fn a_full_package_takes_away_what_packages_brought_and_nothing_else() {
     a.complete(true).await;
     let gone: Vec<RevisionId> = {
         let left = digests(&a).await;
-        both.keys().filter(|id| !left.contains_key(id)).copied().collect()
+        both.keys()
+            .filter(|id| !left.contains_key(id))
+            .copied()
+            .collect()
     };
     let of_a: Vec<RevisionId> = gone
         .into_iter()
@@ -274,11 +309,7 @@ async fn approvals_travel_only_where_both_sides_ask_for_them() {
     let (from, to) = (desk(&a).await, desk(&b).await);
     a.complete(true).await;
     let id = *a.held().await.keys().next().unwrap();
-    let record = Record {
-        approval: Approval::Declined,
-        revision: id.revision,
-        ..Record::of(Cause::Person("anna".to_owned()), a.ambient.now())
-    };
+    let record = declined(id, &a);
     let change = ItemChange::Put {
         key: ItemKey::Approval(id.update_id),
         content: record.to_bytes(),
@@ -304,7 +335,10 @@ async fn approvals_travel_only_where_both_sides_ask_for_them() {
     // Asked for and not there: that is told.
     let (without, _) = from.export(EVERYTHING).await.unwrap();
     let report = to.import_with(&without, order).await.unwrap();
-    assert!(report.remarks[0].contains("no approvals in it"), "{report:?}");
+    assert!(
+        report.remarks[0].contains("no approvals in it"),
+        "{report:?}"
+    );
     for site in [a, b] {
         site.end().await;
     }
@@ -327,7 +361,10 @@ async fn a_cab_carries_the_whole_catalog_byte_for_byte() {
         since: Since::Position(3),
         ..CAB
     };
-    assert!(matches!(from.export(part).await, Err(Error::OnlyOwnFormat(_))));
+    assert!(matches!(
+        from.export(part).await,
+        Err(Error::OnlyOwnFormat(_))
+    ));
     let report = to.import(&cab).await.unwrap();
     assert_eq!(report.revisions, exported.revisions);
     assert_eq!(digests(&b).await, digests(&a).await);
@@ -340,7 +377,11 @@ async fn a_cab_carries_the_whole_catalog_byte_for_byte() {
         .read(|update, text| {
             let document = catalog::document::parse(&text).unwrap();
             let bundled: Vec<RevisionId> = document.bundled_revisions().collect();
-            assert!(bundled.iter().all(|member| met.contains(member)), "{}", update.id);
+            assert!(
+                bundled.iter().all(|member| met.contains(member)),
+                "{}",
+                update.id
+            );
             met.insert(update.id);
             std::ops::ControlFlow::Continue(())
         })
@@ -359,7 +400,10 @@ async fn a_cab_carries_the_whole_catalog_byte_for_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn single_updates_come_with_what_they_need_and_stay() {
     // Nothing is chosen: categories come, and no update.
-    let catalog = load::generated(GeneratorSettings { seed: 3, updates: 200 });
+    let catalog = load::generated(GeneratorSettings {
+        seed: 3,
+        updates: 200,
+    });
     let site = choosing(catalog, Products::default()).await;
     let desk = desk(&site).await;
     site.complete(true).await;
@@ -376,14 +420,31 @@ async fn single_updates_come_with_what_they_need_and_stay() {
         id: catalog::UpdateId::from_u128(1),
         revision: None,
     };
-    let (_, imported) = desk.packages.import_updates(vec![named, nowhere]).await.unwrap();
-    assert_eq!(imported.updates[0].found, Some((bundle, false)), "{imported:?}");
-    assert!(imported.updates[1].why.contains("name one, as GUID.REVISION"), "{imported:?}");
+    let (_, imported) = desk
+        .packages
+        .import_updates(vec![named, nowhere])
+        .await
+        .unwrap();
+    assert_eq!(
+        imported.updates[0].found,
+        Some((bundle, false)),
+        "{imported:?}"
+    );
+    assert!(
+        imported.updates[1]
+            .why
+            .contains("name one, as GUID.REVISION"),
+        "{imported:?}"
+    );
     let held = site.held().await;
     assert!(held.contains_key(&bundle) && held.contains_key(&member));
     let (_, again) = desk.packages.import_updates(vec![named]).await.unwrap();
     assert_eq!(again.updates[0].found, Some((bundle, true)));
-    let error = desk.packages.import_updates(vec![nowhere]).await.unwrap_err();
+    let error = desk
+        .packages
+        .import_updates(vec![nowhere])
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("gives out none"), "{error}");
 
     // A full run that lists everything but these leaves them here.
@@ -396,11 +457,7 @@ async fn single_updates_come_with_what_they_need_and_stay() {
     let held = site.held().await;
     assert!(held.contains_key(&bundle) && held.contains_key(&member));
     // Once declined, they go as everything else does.
-    let record = Record {
-        approval: Approval::Declined,
-        revision: bundle.revision,
-        ..Record::of(Cause::Person("anna".to_owned()), site.ambient.now())
-    };
+    let record = declined(bundle, &site);
     let change = ItemChange::Put {
         key: ItemKey::Approval(bundle.update_id),
         content: record.to_bytes(),

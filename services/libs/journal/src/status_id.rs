@@ -330,11 +330,11 @@ catalogue! {
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.
     AccessTokenRevoked = 9081 Information "access token revoked", "the access token {0} was revoked by {1}", "", "";
-    /// ISTR0 format, ISTR1 revisions, ISTR2 position up to which, ISTR3 who.
+    /// ISTR0 format, ISTR1 revisions, ISTR2 position, ISTR3 who.
     PackageExported = 9090 Information "package exported", "{3} exported a package ({0}) of {1} revisions, up to position {2}", "", "";
     /// ISTR0 hierarchy, ISTR1 key, ISTR2 who.
     PackageSourceTaken = 9091 Information "packages of a hierarchy taken", "packages of hierarchy {0}, signed with the key {1}, are taken from now on, as {2} decided", "", "";
-    /// ISTR0 number of updates, ISTR1 the first of them.
+    /// ISTR0 number, ISTR1 updates.
     UpdatesImported = 9092 Information "updates imported", "{0} updates were fetched by their identifiers: {1}", "", "";
 }
 
