@@ -225,9 +225,14 @@ fn absurd_lengths_are_refused_by_whoever_signed_them() {
 #[test]
 fn a_block_that_unpacks_to_ten_thousand_times_its_size_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let packed = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
-    let unpacked = (64_u64 << 20) / packed.len() as u64;
-    assert!(unpacked > 10_000, "{unpacked}");
+    let (id, text) = &documents()[0];
+    let mut block = Vec::new();
+    change(*id, text).write(&mut block).unwrap();
+    let first = block.len() as u64;
+    block.resize(128 << 20, 0);
+    let packed = zstd::bulk::compress(&block, 3).unwrap();
+    let times = block.len() / packed.len();
+    assert!(times > 10_000, "{times}");
     let bomb = |claimed: u64| {
         let alter = |manifest: &mut Manifest| {
             manifest.blocks[0].packed = packed.len() as u64;
@@ -236,9 +241,9 @@ fn a_block_that_unpacks_to_ten_thousand_times_its_size_is_given_up() {
         };
         signed_again(&good(), alter, Some(&packed))
     };
-    refused(folder.path(), &bomb(100), "more than its manifest says");
+    refused(folder.path(), &bomb(first), "more than its manifest says");
     // What it says of itself is true, and it is still no catalog.
-    refused(folder.path(), &bomb(64 << 20), "malformed");
+    refused(folder.path(), &bomb(128 << 20), "malformed");
 }
 
 #[test]

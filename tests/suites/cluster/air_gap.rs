@@ -19,7 +19,10 @@ async fn revisions(hierarchy: &Hierarchy, code: &str) -> BTreeMap<RevisionId, [u
     let (verified, mut after) = (read.positions().verified, 0);
     let mut found = BTreeMap::new();
     loop {
-        let slice = read.changes_after(after, verified, 1000, 32 << 20).await.unwrap();
+        let slice = read
+            .changes_after(after, verified, 1000, 32 << 20)
+            .await
+            .unwrap();
         if slice.changes.is_empty() {
             return found;
         }
@@ -46,7 +49,9 @@ async fn fan_out(hierarchy: &Hierarchy, codes: &[&str]) {
 
 fn export(hierarchy: &Hierarchy, file: &Path, more: &[&str]) -> Value {
     let file = file.display().to_string();
-    hierarchy.run(&[&["export", &file, "--json"], more].concat()).json()
+    hierarchy
+        .run(&[&["export", &file, "--json"], more].concat())
+        .json()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,28 +64,62 @@ async fn a_disconnected_hierarchy_lives_from_packages() {
     let path = |name: &str| folder.join(name);
     let text = |name: &str| path(name).display().to_string();
     let full = export(&a, &path("full.hwpkg"), &["--approvals", "--settings"]);
-    a.run(&["export", &text("full.hwpkg")]).refused("exists already");
+    a.run(&["export", &text("full.hwpkg")])
+        .refused("exists already");
 
     let mut b = Hierarchy::new();
     b.central().await;
     b.join("PR1", "primary", CENTRAL).await;
     b.join("SE1", "secondary", "PR1").await;
     let full_name = text("full.hwpkg");
-    b.run(&["import", &full_name]).refused("took no package before");
-    b.run_at("PR1", &["import", &full_name, "--trust"]).refused("run this there");
+    b.run(&["import", &full_name])
+        .refused("took no package before");
+    b.run_at("PR1", &["import", &full_name, "--trust"])
+        .refused("run this there");
     let key = full["key"].as_str().unwrap();
     let log = text("import.log");
-    let dry = b.run(&["import", &full_name, &log, "--key", key, "--dry-run", "--json"]);
+    let dry = b.run(&[
+        "import",
+        &full_name,
+        &log,
+        "--key",
+        key,
+        "--dry-run",
+        "--json",
+    ]);
     let dry = dry.json();
-    assert_eq!((dry["added"].as_u64() > Some(150), dry["run"].is_null()), (true, true), "{dry}");
-    assert!(std::fs::read_to_string(&log).unwrap().contains("Nothing was changed"));
-    let report = b.run(&["import", &full_name, "--key", key, "--approvals", "--settings"]);
-    assert!(report.good().starts_with("Imported: everything up to position"));
+    assert_eq!(
+        (dry["added"].as_u64() > Some(150), dry["run"].is_null()),
+        (true, true),
+        "{dry}"
+    );
+    assert!(
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("Nothing was changed")
+    );
+    let report = b.run(&[
+        "import",
+        &full_name,
+        "--key",
+        key,
+        "--approvals",
+        "--settings",
+    ]);
+    assert!(
+        report
+            .good()
+            .starts_with("Imported: everything up to position")
+    );
     fan_out(&b, &["PR1", "SE1"]).await;
     let history = b.run(&["sync", "history", "--json"]).json();
     let runs = history["runs"].as_array().unwrap();
-    assert!(runs.iter().any(|run| run["source"] == "package"), "{history}");
-    b.message(CENTRAL, 9020, &["full.hwpkg", "was imported"]).await;
+    assert!(
+        runs.iter().any(|run| run["source"] == "package"),
+        "{history}"
+    );
+    b.message(CENTRAL, 9020, &["full.hwpkg", "was imported"])
+        .await;
 
     // What changed.
     a.evolve().await;
@@ -98,22 +137,27 @@ async fn a_disconnected_hierarchy_lives_from_packages() {
     a.synchronize().await;
     export(&a, &path("three.hwpkg"), &["--since", "last"]);
     let position = b.site(CENTRAL).await.unwrap().verified_position;
-    b.run(&["import", &text("three.hwpkg")]).refused("of the wrong order");
+    b.run(&["import", &text("three.hwpkg")])
+        .refused("of the wrong order");
     let mut altered = std::fs::read(path("two.hwpkg")).unwrap();
     let middle = altered.len() / 3;
     altered[middle] ^= 1;
     std::fs::write(path("altered.hwpkg"), &altered).unwrap();
-    b.run(&["import", &text("altered.hwpkg")]).refused("altered");
+    b.run(&["import", &text("altered.hwpkg")])
+        .refused("altered");
     std::fs::write(path("cut.hwpkg"), &altered[..middle]).unwrap();
     b.run(&["import", &text("cut.hwpkg")]).refused("cut off");
-    b.run(&["import", &text("full.hwpkg")]).refused("older than what is here");
+    b.run(&["import", &text("full.hwpkg")])
+        .refused("older than what is here");
     let mut c = Hierarchy::new();
     c.upstream(generate(5)).await;
     c.central().await;
     c.synchronize().await;
     export(&c, &path("other.hwpkg"), &[]);
-    b.run(&["import", &text("other.hwpkg"), "--trust"]).refused("of another hierarchy");
-    b.message(CENTRAL, 9021, &["other.hwpkg", "another hierarchy"]).await;
+    b.run(&["import", &text("other.hwpkg"), "--trust"])
+        .refused("of another hierarchy");
+    b.message(CENTRAL, 9021, &["other.hwpkg", "another hierarchy"])
+        .await;
     let after = b.site(CENTRAL).await.unwrap().verified_position;
     assert_eq!(after, position);
     for name in ["two.hwpkg", "three.hwpkg"] {
@@ -152,7 +196,11 @@ async fn the_genuine_export_goes_through_two_hierarchies() {
     b.run(&["import", &again, "--trust"]).good();
     // All of it is here: nothing is new.
     let report = b.run(&["import", &genuine, "--trust", "--json"]).json();
-    assert_eq!((&report["held"], &report["added"]), (&4125.into(), &0.into()), "{report}");
+    assert_eq!(
+        (&report["held"], &report["added"]),
+        (&4125.into(), &0.into()),
+        "{report}"
+    );
     a.stop_all().await;
     b.stop_all().await;
     let (ours, theirs) = (revisions(&a, CENTRAL).await, revisions(&b, CENTRAL).await);

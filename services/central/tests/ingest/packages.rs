@@ -66,7 +66,7 @@ async fn desk(site: &Fixture) -> Desk {
 
 impl Desk {
     async fn export(&self, wanted: ExportWanted) -> Result<(Vec<u8>, Exported), Error> {
-        let (pieces, mut receiver) = tokio::sync::mpsc::channel(4);
+        let (pieces, mut receiver) = tokio::sync::mpsc::channel::<Result<Piece, Error>>(4);
         let collect = async {
             let (mut bytes, mut report) = (Vec::new(), Exported::default());
             while let Some(piece) = receiver.recv().await {
@@ -404,7 +404,12 @@ async fn single_updates_come_with_what_they_need_and_stay() {
         seed: 3,
         updates: 200,
     });
-    let site = choosing(catalog, Products::default()).await;
+    let nothing = Products {
+        everything: false,
+        products: [].into(),
+        classifications: [].into(),
+    };
+    let site = choosing(catalog, nothing).await;
     let desk = desk(&site).await;
     site.complete(true).await;
     let before = site.held().await;
