@@ -14,6 +14,8 @@ const ORIGIN: &str = "Import";
 const MOST_WAITING: usize = 16;
 /// How often it is looked whether what waits will be done at all.
 const LOOK: Duration = Duration::from_millis(500);
+/// After so many looks in a row it will not be.
+const MOST_LOOKS: u32 = 4;
 
 /// What is to be taken in.
 pub(crate) enum Work {
@@ -75,6 +77,7 @@ impl WsusUpstream {
             source,
             ..Request::new(Trigger::Manual)
         });
+        let mut looks = 0;
         loop {
             tokio::select! {
                 outcome = &mut outcome => {
@@ -85,9 +88,14 @@ impl WsusUpstream {
                 }
                 () = tokio::time::sleep(LOOK) => {}
             }
-            if self.is_given_up(engine, run) {
+            // A run that is about to begin is not seen for a moment.
+            looks = match self.is_given_up(engine, run) {
+                true => looks + 1,
+                false => 0,
+            };
+            if looks == MOST_LOOKS {
+                // It may have been taken right before: then its outcome comes.
                 self.jobs().retain(|job| job.run != run);
-                // It may have been taken right before.
             }
         }
     }

@@ -20,7 +20,7 @@ mod take_in;
 mod write;
 mod wsusutil;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Question, check};
 pub use error::Error;
 pub use export::{Exported, Piece, Since, Wanted as ExportWanted};
 pub use import::{Order, Packages, Parts, Report};

@@ -4,6 +4,8 @@
 //! times and looked at often.
 
 #[cfg(test)]
+mod air_gap;
+#[cfg(test)]
 mod alerts;
 #[cfg(test)]
 mod approvals;

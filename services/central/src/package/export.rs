@@ -122,6 +122,7 @@ impl Packages {
         wanted: Wanted,
         pieces: &Sender<Result<Piece, Error>>,
     ) -> Result<(), Error> {
+        let _turn = self.take_turn()?;
         let exported = match wanted.wsusutil {
             true => self.export_wsusutil(wanted, pieces).await?,
             false => self.export_own(wanted, pieces).await?,

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use sync::EngineHandle;
 use sync::upstream::with_causes;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use trust::StatementPublicKey;
 use uuid::Uuid;
 
@@ -103,6 +103,10 @@ impl Packages {
         &self.parts.journal
     }
 
+    pub(super) fn take_turn(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        self.turn.try_lock().map_err(|_| Error::Busy)
+    }
+
     pub(super) fn spool(&self) -> &Spool {
         &self.spool
     }
@@ -124,7 +128,7 @@ impl Packages {
     /// # Errors
     /// When there is no room, or another one is being imported.
     pub async fn offer(&self, digest: [u8; 32], size: u64) -> Result<u64, Error> {
-        let _turn = self.turn.try_lock().map_err(|_| Error::Busy)?;
+        let _turn = self.take_turn()?;
         self.tidy();
         let (spool, ambient) = (self.spool.clone(), self.parts.upstream.ambient.clone());
         blocking(move || spool.offer(&digest, size, &ambient)).await
@@ -149,7 +153,7 @@ impl Packages {
         order: Order,
         progress: Arc<Progress<'static>>,
     ) -> Result<Report, Error> {
-        let _turn = self.turn.try_lock().map_err(|_| Error::Busy)?;
+        let _turn = self.take_turn()?;
         let (digest, name, dry_run) = (order.digest, order.name.clone(), order.dry_run);
         let imported = self.import_alone(who, order, progress).await;
         let lacks_bytes = matches!(imported, Err(Error::Gap { .. } | Error::NotOffered));
@@ -271,6 +275,7 @@ impl Packages {
             Ok(Settings {
                 source: held.source.clone(),
                 proxy: held.proxy.clone(),
+                schedule: held.schedule.clone(),
                 notifications: held.notifications.clone(),
                 languages: held.languages.clone(),
                 ..from.settings

@@ -8,5 +8,6 @@ mod decisions;
 mod documents;
 mod expiry;
 mod fixture;
+mod packages;
 mod selection;
 mod source;

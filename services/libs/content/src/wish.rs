@@ -22,4 +22,12 @@ impl Content {
         let told = ids.iter().copied();
         Ok(told.filter(|id| unknown.contains(&id.0)).collect())
     }
+
+    /// The same, for who cannot wait: what fails is told in the log, and who wished asks again.
+    pub async fn fetch_wishes(&self, files: &[[u8; 20]]) {
+        let ids: Vec<ContentId> = files.iter().copied().map(ContentId).collect();
+        if let Err(error) = self.wish(&ids).await {
+            tracing::error!(%error, "files that a downstream server asked for cannot be noted");
+        }
+    }
 }

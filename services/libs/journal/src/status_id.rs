@@ -338,11 +338,11 @@ catalogue! {
         "If it may, add its name, its identifier or its network to wsus.allow in the settings file of the site, and restart the site. Else look who uses that address.";
     /// ISTR0 name, ISTR1 identifier, ISTR2 who.
     DownstreamServerRemoved = 9084 Information "downstream server removed from the list", "the WSUS server {0} ({1}) was taken off the list of downstream servers by {2}; it comes back when it synchronizes again", "", "";
-    /// ISTR0 format, ISTR1 revisions, ISTR2 position up to which, ISTR3 who.
+    /// ISTR0 format, ISTR1 revisions, ISTR2 position, ISTR3 who.
     PackageExported = 9090 Information "package exported", "{3} exported a package ({0}) of {1} revisions, up to position {2}", "", "";
     /// ISTR0 hierarchy, ISTR1 key, ISTR2 who.
     PackageSourceTaken = 9091 Information "packages of a hierarchy taken", "packages of hierarchy {0}, signed with the key {1}, are taken from now on, as {2} decided", "", "";
-    /// ISTR0 number of updates, ISTR1 the first of them.
+    /// ISTR0 number, ISTR1 updates.
     UpdatesImported = 9092 Information "updates imported", "{0} updates were fetched by their identifiers: {1}", "", "";
     /// ISTR0 files to go, ISTR1 bytes to go.
     ContentSyncStarted = 9100 Information "content synchronization started", "content synchronization started: {0} files to go, {1} bytes", "", "";
