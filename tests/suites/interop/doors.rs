@@ -132,7 +132,7 @@ async fn numbers(server: &Downstream, cookie: &Cookie) {
         ErrorCode::InvalidParameters,
         "updateIds",
     );
-    let ids = vec![known; 40_000];
+    let ids = vec![known; 20_000];
     check(
         server.updates(cookie, &ids).await,
         ErrorCode::InvalidParameters,

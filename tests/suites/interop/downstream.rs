@@ -20,7 +20,7 @@ pub const SERVES: [&str; 2] = ["--wsus-listen", "127.0.0.1:0"];
 pub fn generate(updates: u32) -> Vec<String> {
     let updates = updates.to_string();
     let arguments = ["--generate", &updates, "--seed", "7"];
-    let arguments = arguments.into_iter().chain(["--evolve-percent", "10"]);
+    let arguments = arguments.into_iter().chain(["--evolve-percent", "30"]);
     arguments.map(str::to_owned).collect()
 }
 

@@ -288,7 +288,7 @@ async fn recorded_requests_get_answers_of_the_recorded_form() {
     // The catalog of the five documents that were recorded.
     let documents = data.join("captures/updates").display().to_string();
     let mut hierarchy = Hierarchy::new();
-    hierarchy.upstream(["--directory", &documents]).await;
+    hierarchy.upstream(["--dir", &documents]).await;
     hierarchy
         .central_with(|launch| launch.with(SERVES[0]).with(SERVES[1]))
         .await;
