@@ -132,7 +132,7 @@ async fn numbers(server: &Downstream, cookie: &Cookie) {
         ErrorCode::InvalidParameters,
         "updateIds",
     );
-    let ids = vec![known; 40_000];
+    let ids = vec![known; 20_000];
     check(
         server.updates(cookie, &ids).await,
         ErrorCode::InvalidParameters,
@@ -219,4 +219,62 @@ async fn doors(server: &Downstream) {
         "{answer}"
     );
     assert!(answer.contains("DssTargeting"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_https_and_packed_the_answers_are_the_same() {
+    let mut hierarchy = testkit::Hierarchy::new();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str| hierarchy.folder().join(name).display().to_string();
+    let (certificate, key) = (file("wsus.pem"), file("wsus.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    hierarchy.upstream(crate::downstream::generate(30)).await;
+    hierarchy
+        .central_with(|launch| {
+            launch
+                .with("--wsus-listen-tls")
+                .with("127.0.0.1:0")
+                .with("--wsus-certificate-file")
+                .with(certificate)
+                .with("--wsus-key-file")
+                .with(key)
+        })
+        .await;
+    hierarchy.synchronize().await;
+    crate::downstream::served(&mut hierarchy, CENTRAL).await;
+    const SAYS: &str = "serving WSUS servers on https://127.0.0.1:";
+    let line = hierarchy.process(CENTRAL).says(SAYS).await;
+    let (_, port) = line.split_once(SAYS).unwrap();
+    let authority = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = || {
+        let builder = reqwest::Client::builder().no_proxy();
+        builder.tls_certs_only([authority.clone()])
+    };
+    let mut server = Downstream {
+        url: format!("https://localhost:{}", port.trim()),
+        id: uuid::Uuid::from_u128(1),
+        name: "dss.example".to_owned(),
+        http: client().no_gzip().build().unwrap(),
+    };
+    let cookie = server.session().await.unwrap();
+    let plain = server.list(&cookie, everything(true, None)).await.unwrap();
+    server.http = client().gzip(true).build().unwrap();
+    let packed = server.list(&cookie, everything(true, None)).await.unwrap();
+    assert_eq!(plain, packed);
+    assert!(plain.revisions.len() > 100);
+    // That it was packed indeed.
+    server.http = client().no_gzip().build().unwrap();
+    let config = Request::GetConfigData(wsus::message::GetConfigData {
+        cookie: Some(cookie),
+        config_anchor: None,
+    });
+    let url = format!("{}{SYNC}", server.url);
+    let body = config.encode(wsus::message::SoapVersion::V11);
+    for (accepted, coding) in [("gzip, deflate", Some("gzip")), ("xpress", None)] {
+        let request = server.http.post(&url).header("Accept-Encoding", accepted);
+        let answer = request.body(body.clone()).send().await.unwrap();
+        let told = answer.headers().get("content-encoding");
+        assert_eq!(told.map(|told| told.to_str().unwrap()), coding);
+    }
 }

@@ -20,7 +20,7 @@ pub const SERVES: [&str; 2] = ["--wsus-listen", "127.0.0.1:0"];
 pub fn generate(updates: u32) -> Vec<String> {
     let updates = updates.to_string();
     let arguments = ["--generate", &updates, "--seed", "7"];
-    let arguments = arguments.into_iter().chain(["--evolve-percent", "10"]);
+    let arguments = arguments.into_iter().chain(["--evolve-percent", "30"]);
     arguments.map(str::to_owned).collect()
 }
 
@@ -77,9 +77,9 @@ pub struct Downstream {
 
 /// The path of a service, as Windows asks for it.
 pub fn path_of(operation: Operation) -> &'static str {
-    match operation {
-        Operation::GetAuthorizationCookie => "//DssAuthWebService/DssAuthWebService.asmx",
-        _ => "//ServerSyncWebService/ServerSyncWebService.asmx",
+    match operation == Operation::GetAuthorizationCookie {
+        true => "//DssAuthWebService/DssAuthWebService.asmx",
+        false => "//ServerSyncWebService/ServerSyncWebService.asmx",
     }
 }
 
@@ -128,10 +128,10 @@ impl Downstream {
             account_name: self.name.clone(),
             account_guid: self.id.to_string(),
         });
-        match self.ask(request).await? {
-            Response::AuthorizationCookie(cookie) => Ok(cookie),
-            other => panic!("{other:?}"),
-        }
+        let Response::AuthorizationCookie(cookie) = self.ask(request).await? else {
+            panic!("another answer than that to the request")
+        };
+        Ok(cookie)
     }
 
     pub async fn session_of(
@@ -144,10 +144,10 @@ impl Downstream {
             old_cookie,
             protocol_version: Some(protocol.to_owned()),
         });
-        match self.ask(request).await? {
-            Response::Cookie(cookie) => Ok(cookie),
-            other => panic!("{other:?}"),
-        }
+        let Response::Cookie(cookie) = self.ask(request).await? else {
+            panic!("another answer than that to the request")
+        };
+        Ok(cookie)
     }
 
     pub async fn list(
@@ -159,10 +159,10 @@ impl Downstream {
             cookie: Some(cookie.clone()),
             filter: Some(filter),
         });
-        match self.ask(request).await? {
-            Response::RevisionList(list) => Ok(list),
-            other => panic!("{other:?}"),
-        }
+        let Response::RevisionList(list) = self.ask(request).await? else {
+            panic!("another answer than that to the request")
+        };
+        Ok(list)
     }
 
     pub async fn updates(&self, cookie: &Cookie, ids: &[RevisionId]) -> Result<UpdateData, Fault> {
@@ -170,10 +170,10 @@ impl Downstream {
             cookie: Some(cookie.clone()),
             update_ids: ids.to_vec(),
         });
-        match self.ask(request).await? {
-            Response::UpdateData(data) => Ok(data),
-            other => panic!("{other:?}"),
-        }
+        let Response::UpdateData(data) = self.ask(request).await? else {
+            panic!("another answer than that to the request")
+        };
+        Ok(data)
     }
 }
 

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tower::ServiceExt as _;
 use wsus::server::{Handled, PeerAddress, Service, serves};
 
@@ -23,6 +24,8 @@ const WORTH_PACKING: usize = 1024;
 const PACK_ASIDE: usize = 64 << 10;
 /// Longest answer of the services: far above what a list of every revision takes.
 const MAX_ANSWER: usize = 1 << 30;
+/// How long a request may take to arrive and to be answered.
+const MOST_TIME: Duration = Duration::from_secs(5 * 60);
 /// After how long who was turned away may come back, in seconds.
 const COME_BACK: u64 = 30;
 
@@ -75,7 +78,12 @@ impl Served {
         };
         request.extensions_mut().insert(PeerAddress(address));
         let packs = takes_gzip(request.headers());
-        let mut answer = self.handle(request).await;
+        // Who sends slowly holds a turn no longer than this.
+        let handled = tokio::time::timeout(MOST_TIME, self.handle(request)).await;
+        let Ok(mut answer) = handled else {
+            self.counts.request("unreadable", "too slow");
+            return come_back();
+        };
         if let Some(handled) = answer.extensions_mut().remove::<Handled>() {
             let outcome = handled.fault.as_ref().map_or("ok", |code| code.as_str());
             let operation = handled.operation.unwrap_or("unreadable");

@@ -12,6 +12,7 @@ mod contract {
     pub mod content;
     pub mod corrupt;
     pub mod decisions;
+    pub mod downstream;
     pub mod ingest;
     pub mod log;
     pub mod needs;
@@ -87,6 +88,12 @@ contract! {
         what_is_held_and_what_is_shown_are_told_apart,
         a_new_epoch_keeps_what_was_decided_in_the_old_one,
         revisions_are_counted_apart_from_other_changes;
+    downstream:
+        a_time_stands_for_the_position_that_was_noted_last,
+        old_notes_are_forgotten,
+        a_server_is_kept_as_it_was_heard_of_last,
+        however_many_servers_come_their_number_is_bounded,
+        only_what_is_verified_is_read_for_downstream_servers;
     units:
         a_dropped_unit_leaves_nothing,
         the_database_says_how_large_it_is_and_what_was_committed,

@@ -16,6 +16,7 @@ mod figures;
 mod hierarchy;
 mod process;
 mod repair;
+mod served;
 mod wire_pull;
 
 use anyhow::Context as _;
@@ -64,6 +65,10 @@ struct Arguments {
     #[arg(long)]
     dashboard: bool,
 
+    /// Measure what serving WSUS servers costs and nothing else.
+    #[arg(long)]
+    served: bool,
+
     /// Longest time that all of it may take, in seconds.
     #[arg(long, default_value_t = DEADLINE.as_secs())]
     deadline: u64,
@@ -110,6 +115,10 @@ async fn measure(arguments: &Arguments, place: &Path) -> anyhow::Result<()> {
         program,
         seed: arguments.seed,
     };
+    let (updates, rounds) = (arguments.updates, arguments.rounds);
+    if arguments.served {
+        return served::measure(&setting, &place.join("served"), updates, rounds).await;
+    }
     dashboard::measure(&setting, &place.join("dashboard")).await?;
     if arguments.dashboard {
         return Ok(());
@@ -121,5 +130,6 @@ async fn measure(arguments: &Arguments, place: &Path) -> anyhow::Result<()> {
         .export(&setting, &arguments.package, &place.join("export"))
         .await?;
     repair::measure(&setting, &place.join("repair"), arguments.repair_updates).await?;
+    served::measure(&setting, &place.join("served"), updates, rounds).await?;
     bench.summary()
 }

@@ -21,6 +21,11 @@ fn id(number: u128) -> UpdateId {
     UpdateId::from_u128(number)
 }
 
+/// A position for an update: its number.
+fn place(number: u128) -> u64 {
+    u64::try_from(number).unwrap()
+}
+
 fn revision(number: u128, revision: u32) -> RevisionId {
     RevisionId::new(id(number), revision)
 }
@@ -293,7 +298,7 @@ fn decided(draft: &mut Draft, number: u128, position: u64, approval: Option<Appr
 fn decisions_are_told_once_and_what_is_declined_always() {
     let mut draft = configuration();
     for number in 10..15 {
-        put(&mut draft, update(number, number as u64, PRODUCT, &[]));
+        put(&mut draft, update(number, place(number), PRODUCT, &[]));
     }
     decided(
         &mut draft,
@@ -352,7 +357,7 @@ proptest! {
             let bundled = of(true).map(|edge| revision(edge.1, 100)).collect();
             let more: Vec<u128> = of(false).map(|edge| edge.1).collect();
             let product = if number % 2 == 0 { PRODUCT } else { OTHER };
-            let update = update(number, number as u64, product, &more);
+            let update = update(number, place(number), product, &more);
             put(&mut draft, Entry { bundled, ..update });
         }
         let index = index(&draft);

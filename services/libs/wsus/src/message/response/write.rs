@@ -93,20 +93,20 @@ fn config_data(w: &mut XmlWriter, config: &ConfigData) {
     w.value("LazySync", config.lazy_sync);
     w.value("ServerHostsPsfFiles", config.server_hosts_psf_files);
     w.value(
-        "MaxNumberOfUpdatesPerRequest",
-        config.max_updates_per_request,
+        "MaxNumberOfComputerIdsInRequest",
+        config.max_computer_ids_per_request,
     );
     w.value(
         "MaxNumberOfDriverSetsPerRequest",
         config.max_driver_sets_per_request,
     );
     w.value(
-        "MaxNumberOfComputerIdsInRequest",
-        config.max_computer_ids_per_request,
-    );
-    w.value(
         "MaxNumberOfPnpHardwareIdsInRequest",
         config.max_pnp_hardware_ids_per_request,
+    );
+    w.value(
+        "MaxNumberOfUpdatesPerRequest",
+        config.max_updates_per_request,
     );
     w.text("NewConfigAnchor", &config.new_config_anchor);
     w.optional_text("ProtocolVersion", config.protocol_version.as_deref());
