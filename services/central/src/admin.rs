@@ -7,6 +7,7 @@ mod catalog_service;
 mod cleanup_service;
 mod hierarchy_service;
 mod journal_service;
+mod person_service;
 mod settings_service;
 mod sync_service;
 mod target;
@@ -26,8 +27,8 @@ use link::children::Children;
 use std::sync::Arc;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
-use trust::Role;
 use trust::seal::Sealer;
+use trust::{Authority, Role};
 use wire::v1::access_service_server::AccessServiceServer;
 use wire::v1::alert_service_server::AlertServiceServer;
 use wire::v1::approval_service_server::ApprovalServiceServer;
@@ -36,6 +37,7 @@ use wire::v1::cleanup_service_server::CleanupServiceServer;
 use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
 use wire::v1::notification_service_server::NotificationServiceServer;
+use wire::v1::person_service_server::PersonServiceServer;
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
@@ -53,6 +55,7 @@ pub struct Admin {
     pub(crate) decisions: Decisions,
     pub(crate) cleaner: Cleaner,
     pub(crate) sealer: Arc<Sealer>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) alerts: Alerts,
     pub(crate) notifier: Notifier,
 }
@@ -70,6 +73,7 @@ impl Admin {
             .add_service(CatalogServiceServer::new(self.clone()))
             .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
+            .add_service(PersonServiceServer::new(self.clone()))
             .add_service(RunServiceServer::new(self.reading.clone()))
             .add_service(JournalServiceServer::new(self));
     }

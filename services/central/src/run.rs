@@ -254,6 +254,7 @@ pub async fn run(
     let admin = Admin {
         site: site.clone(),
         sources: sources.clone(),
+        authority: Arc::clone(&authority),
         reading,
         children: Arc::clone(&children),
         admission: Arc::clone(&admission),

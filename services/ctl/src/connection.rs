@@ -21,6 +21,7 @@ use wire::v1::cleanup_service_client::CleanupServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
+use wire::v1::person_service_client::PersonServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
@@ -187,6 +188,11 @@ impl Client {
     /// Access tokens.
     pub fn access(&self) -> AccessServiceClient<Transport> {
         AccessServiceClient::new(self.transport.clone())
+    }
+
+    /// Client certificates of people.
+    pub fn people(&self) -> PersonServiceClient<Transport> {
+        PersonServiceClient::new(self.transport.clone())
     }
 
     /// The clean-up.

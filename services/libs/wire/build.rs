@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "run",
         "settings",
         "access",
+        "person",
     ]
     .map(|name| format!("headwater/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;

@@ -119,6 +119,7 @@ fn settings_asked_for() -> Vec<ChangeSettingsRequest> {
     .into_iter()
     .map(|to| ChangeSettingsRequest {
         expected_version: 7_000,
+        expects_version: true,
         dry_run: false,
         to: Some(to),
     })
@@ -381,6 +382,9 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
                 page_token: "12".to_owned(),
                 approval: "approved".to_owned(),
                 state: "expired".to_owned(),
+                cve: "CVE-2024-3".to_owned(),
+                created_since: Some(Default::default()),
+                created_before: Some(Default::default()),
             }
             .encode_to_vec(),
         ),
@@ -389,6 +393,7 @@ async fn bad_messages_at_every_rpc_are_refused_and_change_nothing() {
             GetUpdateRequest {
                 update_id: update,
                 with_document: true,
+                with_relations: true,
             }
             .encode_to_vec(),
         ),

@@ -330,6 +330,10 @@ catalogue! {
     AccessTokenCreated = 9080 Information "access token created", "the access token {0} with the role {1}, good until {2}, was made by {3}", "", "";
     /// ISTR0 name, ISTR1 who.
     AccessTokenRevoked = 9081 Information "access token revoked", "the access token {0} was revoked by {1}", "", "";
+    /// ISTR0 name, ISTR1 role, ISTR2 end, ISTR3 who, ISTR4 serial number.
+    CertificateIssued = 9125 Information "client certificate issued", "a client certificate for {0} with the role {1}, good until {2}, was issued by {3}; its serial number is {4}", "", "";
+    /// ISTR0 name, ISTR1 who.
+    CertificateRevoked = 9126 Information "client certificate revoked", "the client certificate of {0} was revoked by {1}", "", "";
 }
 
 impl StatusId {

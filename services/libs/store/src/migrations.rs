@@ -28,6 +28,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
+    15 "person certificates" "0015_person_certificates.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -40,6 +41,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     8 "alerts" "0008_alerts.sql",
     9 "site runs" "0009_site_runs.sql",
     10 "access tokens" "0010_access_tokens.sql",
+    15 "person certificates" "0015_person_certificates.sql",
 };
 
 /// Brings a SQLite database to this version's schema.
