@@ -38,8 +38,11 @@ enum Takes {
     Text,
 }
 
-/// The kinds of a schedule: word, name, and the fields of each with their labels.
-const KINDS: [(&str, &str, &[(&str, &str, Takes)]); 7] = [
+/// A field of a kind: its name, its label, and what it takes.
+type KindField = (&'static str, &'static str, Takes);
+
+/// The kinds of a schedule: word, name, and fields.
+const KINDS: [(&str, &str, &[KindField]); 7] = [
     ("off", "Never: synchronizations are started by hand", &[]),
     (
         "simple",
