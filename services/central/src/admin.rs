@@ -8,6 +8,7 @@ mod cleanup_service;
 mod hierarchy_service;
 mod journal_service;
 mod package_service;
+mod person_service;
 mod settings_service;
 mod sync_service;
 mod target;
@@ -28,8 +29,8 @@ use link::children::Children;
 use std::sync::Arc;
 use tonic::service::RoutesBuilder;
 use tonic::{Request, Status};
-use trust::Role;
 use trust::seal::Sealer;
+use trust::{Authority, Role};
 use wire::v1::access_service_server::AccessServiceServer;
 use wire::v1::alert_service_server::AlertServiceServer;
 use wire::v1::approval_service_server::ApprovalServiceServer;
@@ -40,6 +41,7 @@ use wire::v1::hierarchy_service_server::HierarchyServiceServer;
 use wire::v1::journal_service_server::JournalServiceServer;
 use wire::v1::notification_service_server::NotificationServiceServer;
 use wire::v1::package_service_server::PackageServiceServer;
+use wire::v1::person_service_server::PersonServiceServer;
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::SettingsServiceServer;
 use wire::v1::sync_service_server::SyncServiceServer;
@@ -57,6 +59,7 @@ pub struct Admin {
     pub(crate) decisions: Decisions,
     pub(crate) cleaner: Cleaner,
     pub(crate) sealer: Arc<Sealer>,
+    pub(crate) authority: Arc<Authority>,
     pub(crate) alerts: Alerts,
     pub(crate) notifier: Notifier,
     pub(crate) packages: Packages,
@@ -82,6 +85,7 @@ impl Admin {
             .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(PackageServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
+            .add_service(PersonServiceServer::new(self.clone()))
             .add_service(RunServiceServer::new(self.reading.clone()))
             .add_service(JournalServiceServer::new(self));
     }

@@ -317,6 +317,7 @@ pub async fn run(
         wsus: wsus.iter().cloned().collect(),
         site: site.clone(),
         sources: sources.clone(),
+        authority: Arc::clone(&authority),
         reading,
         children: Arc::clone(&children),
         admission: Arc::clone(&admission),

@@ -1,5 +1,7 @@
 //! `access`: making, listing and revoking access tokens.
 
+mod certificate;
+
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
 use crate::render::{View, table, text};
@@ -33,11 +35,22 @@ Examples:
   headwater access create \"wall screen\" > wall.token
   headwater access create ann --role operator --expires 90d")]
     Create(Create),
-    /// List the access tokens of the site, without their secrets
+    /// Issue a client certificate for a person, with which the dashboard and the RPCs know them
+    #[command(after_help = "\
+The certificate says who it is; the role stands at the top-level site, and access revoke ends it at
+once. With --out the key is made here and never leaves this machine; with --csr only the certificate
+is printed. A browser takes key and certificate as one file:
+  openssl pkcs12 -export -inkey ann.key.pem -in ann.cert.pem -out ann.p12
+
+Examples:
+  headwater access certificate ann --role operator --out .
+  headwater access certificate ann --role viewer --valid 90d --csr ann.csr.pem > ann.cert.pem")]
+    Certificate(certificate::Issue),
+    /// List the access tokens and client certificates of the site, without their secrets
     List,
-    /// Refuse an access token from now on
+    /// Refuse an access token or a client certificate from now on
     Revoke {
-        /// Name of the token
+        /// Name of the token or certificate
         #[arg(value_name = "NAME")]
         name: String,
     },
@@ -87,6 +100,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     let client = command.connection.connect().await?;
     match command.action {
         Action::Create(create) => make(&console, &client, create).await?,
+        Action::Certificate(issue) => certificate::issue(&console, &client, issue).await?,
         Action::List => list(&console, &client).await?,
         Action::Revoke { name } => return revoke(&console, &client, name).await,
         Action::Whoami => whoami(&console, &client).await?,
@@ -138,6 +152,7 @@ async fn list(console: &Console, client: &Client) -> anyhow::Result<()> {
             json!({
                 "name": token.name, "role": token.role, "created": time(token.created.as_ref()),
                 "expires": time(token.expires.as_ref()), "created_by": token.created_by,
+                "certificate": token.certificate,
             })
         };
         let tokens: Vec<_> = tokens.iter().map(line).collect();

@@ -24,6 +24,7 @@ use wire::v1::hierarchy_service_client::HierarchyServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::notification_service_client::NotificationServiceClient;
 use wire::v1::package_service_client::PackageServiceClient;
+use wire::v1::person_service_client::PersonServiceClient;
 use wire::v1::run_service_client::RunServiceClient;
 use wire::v1::settings_service_client::SettingsServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
@@ -195,6 +196,11 @@ impl Client {
     /// The WSUS servers that synchronize from the site.
     pub fn downstream(&self) -> DownstreamServiceClient<Transport> {
         DownstreamServiceClient::new(self.transport.clone())
+    }
+
+    /// Client certificates of people.
+    pub fn people(&self) -> PersonServiceClient<Transport> {
+        PersonServiceClient::new(self.transport.clone())
     }
 
     /// The clean-up.

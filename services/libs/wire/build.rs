@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "access",
         "content_admin",
         "content",
+        "person",
     ]
     .map(|name| format!("headwater/v1/{name}.proto"));
     let descriptors = protox::compile(files, [root])?;

@@ -1,5 +1,7 @@
 //! A browser that a test drives, and what it noticed.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
@@ -57,6 +59,25 @@ impl WebDriverCompatibleCommand for Logged {
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
         let body = json!({ "type": self.0 }).to_string();
         (http::Method::POST, Some(body))
+    }
+}
+
+/// A command of the browser's own protocol, through the driver.
+#[derive(Debug)]
+struct Devtools(Value);
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.0.to_string()))
     }
 }
 
@@ -163,7 +184,7 @@ impl Browser {
         self.open("/login").await;
         self.look("the page to sign in").await;
         self.fill("#token", token).await;
-        self.press("button.primary").await;
+        self.press("#sign-in").await;
         self.shows("header", "Sign out").await;
     }
 
@@ -222,6 +243,24 @@ impl Browser {
     async fn logged(&self, kind: &'static str) -> Vec<Value> {
         let logged = self.page.issue_cmd(Logged(kind)).await.unwrap();
         logged.as_array().cloned().unwrap_or_default()
+    }
+
+    /// A picture of the whole page that is open, up to a height, as PNG.
+    pub async fn picture(&self, most_height: u64) -> Vec<u8> {
+        let size =
+            "const page = document.documentElement; return [page.clientWidth, page.scrollHeight]";
+        let size = self.script(size).await;
+        let height = size[1].as_u64().unwrap().min(most_height);
+        let command = json!({
+            "cmd": "Page.captureScreenshot",
+            "params": {
+                "captureBeyondViewport": true,
+                "clip": { "x": 0, "y": 0, "width": size[0], "height": height, "scale": 1 },
+            },
+        });
+        let answer = self.page.issue_cmd(Devtools(command)).await.unwrap();
+        let picture = answer["data"].as_str().unwrap();
+        STANDARD.decode(picture).unwrap()
     }
 
     /// Forgets what was logged so far.

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod screenshots;

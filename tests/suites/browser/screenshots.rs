@@ -2,11 +2,15 @@
 
 use crate::browser::{Browser, PATIENCE, screenshots};
 use crate::pages::{three_tiers, token};
+use testkit::Hierarchy;
 use testkit::hierarchy::CENTRAL;
 use testkit::until;
 
+/// How high a picture is at most: longer pages go on as they begin.
+const MOST_HEIGHT: u64 = 2400;
+
 /// Pages, by the names of their pictures.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 15] = [
     ("hierarchy", "/"),
     ("status", "/status"),
     ("site", "/sites/PR1"),
@@ -17,7 +21,28 @@ const PAGES: [(&str, &str); 10] = [
     ("wsyncmgr-log", "/log?site=PR1"),
     ("settings", "/settings?tab=products"),
     ("schedule", "/settings?tab=schedule"),
+    ("rules", "/settings?tab=approvals"),
+    ("rule", "/settings?tab=approvals&rule=default-detection"),
+    ("notifications", "/settings?tab=notifications"),
+    ("synchronization", "the newest run"),
+    ("update", "an update that others supersede"),
 ];
+
+/// The update with the most kinds of relations.
+fn most_related(hierarchy: &Hierarchy) -> String {
+    let all = hierarchy
+        .run(&["update", "list", "--json", "--limit", "60"])
+        .json();
+    let updates = all["updates"].as_array().unwrap().iter();
+    let counted = updates.map(|update| {
+        let id = update["update_id"].as_str().unwrap();
+        let shown = hierarchy.run(&["update", "show", id, "--json"]).json();
+        let relations = shown["relations"].as_array().unwrap();
+        let superseded = relations.iter().any(|kind| kind["kind"] == "superseded-by");
+        (relations.len(), superseded, id.to_owned())
+    });
+    counted.max().unwrap().2
+}
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes the pictures of docs/screenshots; scripts/screenshots runs it"]
@@ -31,6 +56,19 @@ async fn screenshots_of_every_page() {
         .run(&["settings", "set", "alerts.site-silent.after-minutes=0"])
         .good();
     hierarchy.kill("SE3");
+    hierarchy
+        .run(&[
+            "settings",
+            "set",
+            r#"schedule.when={"monthly-by-weekday":{"week":"second","weekday":"tuesday","offset-days":1,"at":"03:00"}}"#,
+            r#"schedule.blackout=[{"weekdays":["saturday","sunday"],"from":"22:00","to":"04:00"}]"#,
+            r#"approvals.rules.default-detection={"approval":"detection","classifications":["e6cf1350-c01b-414d-a61f-263d14d133b4","0fa1201d-4330-4fa8-8ae9-b877473b6441"]}"#,
+            r#"approvals.rules.urgent={"title":"*Security*","deadline-days":7}"#,
+        ])
+        .good();
+    let run = hierarchy.run(&["sync", "history", "--json"]).json();
+    let run = format!("/runs/{}", run["runs"][0]["id"].as_str().unwrap());
+    let update = format!("/updates/{}", most_related(&hierarchy));
     let token = token(&hierarchy, "ann", "administrator");
     let looks = [
         ("light", 1400, 900, false),
@@ -42,6 +80,11 @@ async fn screenshots_of_every_page() {
         let browser = Browser::start(&base, width, height, dark).await.unwrap();
         browser.sign_in(&token).await;
         for (name, path) in PAGES {
+            let path = match name {
+                "synchronization" => &run,
+                "update" => &update,
+                _ => path,
+            };
             browser.open(path).await;
             if name == "hierarchy" {
                 browser.shows("#wrong", "SE3").await;
@@ -55,7 +98,7 @@ async fn screenshots_of_every_page() {
                 }
             })
             .await;
-            let picture = browser.page.screenshot().await.unwrap();
+            let picture = browser.picture(MOST_HEIGHT).await;
             std::fs::write(folder.join(format!("{name}-{look}.png")), picture).unwrap();
         }
         browser.stop().await;

@@ -23,6 +23,10 @@ mod matrix;
 #[cfg(test)]
 mod parent;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
+mod people_pages;
+#[cfg(test)]
 mod playground;
 #[cfg(test)]
 mod raw;

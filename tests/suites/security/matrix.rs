@@ -31,7 +31,7 @@ enum Outcome {
 use Outcome::{Denied, Elsewhere, Heard, Unknown};
 
 /// Who calls, in the order of the columns.
-const CALLERS: [&str; 9] = [
+const CALLERS: [&str; 13] = [
     "nobody",
     "a site that never joined",
     "a child",
@@ -41,29 +41,37 @@ const CALLERS: [&str; 9] = [
     "a viewer",
     "an operator",
     "an administrator",
+    "a person of whom the site knows nothing",
+    "a person whose certificate was revoked",
+    "a viewer by certificate",
+    "an administrator by certificate",
 ];
 
-/// Only children, and no site that is none any more. Tokens are worth nothing.
-const CHILDREN: [Outcome; 9] = [
-    Unknown, Denied, Heard, Denied, Denied, Denied, Unknown, Unknown, Unknown,
+/// Only children, and no site that is none any more. Tokens and certificates of people are worth nothing.
+const CHILDREN: [Outcome; 13] = [
+    Unknown, Denied, Heard, Denied, Denied, Denied, Unknown, Unknown, Unknown, Unknown, Unknown,
+    Unknown, Unknown,
 ];
-/// Everybody without a certificate, and children. Who was shut out may come back without it.
-const NEWCOMERS: [Outcome; 9] = [
-    Heard, Denied, Heard, Denied, Denied, Denied, Heard, Heard, Heard,
+/// Everybody without the certificate of a site, and children. Who was shut out may come back without it.
+const NEWCOMERS: [Outcome; 13] = [
+    Heard, Denied, Heard, Denied, Denied, Denied, Heard, Heard, Heard, Heard, Heard, Heard, Heard,
 ];
-/// Whoever has a token, and certificates are worth nothing.
-const VIEWERS: [Outcome; 9] = [
-    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Heard, Heard, Heard,
+/// Whoever has a token or is a person by a certificate; those of sites are worth nothing.
+const VIEWERS: [Outcome; 13] = [
+    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Heard, Heard, Heard, Unknown, Unknown,
+    Heard, Heard,
 ];
-const OPERATORS: [Outcome; 9] = [
-    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Denied, Heard, Heard,
+const OPERATORS: [Outcome; 13] = [
+    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Denied, Heard, Heard, Unknown, Unknown,
+    Denied, Heard,
 ];
-const ADMINISTRATORS: [Outcome; 9] = [
-    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Denied, Denied, Heard,
+const ADMINISTRATORS: [Outcome; 13] = [
+    Unknown, Unknown, Unknown, Unknown, Unknown, Unknown, Denied, Denied, Heard, Unknown, Unknown,
+    Denied, Heard,
 ];
 
 /// Every RPC, and what is expected. A new one belongs here.
-const TABLE: &[(&str, [Outcome; 9])] = &[
+const TABLE: &[(&str, [Outcome; 13])] = &[
     ("AccessService/CreateAccessToken", ADMINISTRATORS),
     ("AccessService/GetCaller", VIEWERS),
     ("AccessService/ListAccessTokens", ADMINISTRATORS),
@@ -99,6 +107,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
     ("PackageService/ImportUpdates", OPERATORS),
     ("PackageService/OfferPackage", ADMINISTRATORS),
     ("PackageService/UploadPackage", ADMINISTRATORS),
+    ("PersonService/IssueCertificate", ADMINISTRATORS),
     ("RunService/GetRun", VIEWERS),
     ("RunService/ListRuns", VIEWERS),
     ("RunService/WatchRun", VIEWERS),
@@ -121,7 +130,7 @@ const TABLE: &[(&str, [Outcome; 9])] = &[
 ];
 
 /// What is decided at the top-level site, and refused at every other to those who might do it there.
-const AT_THE_TOP: [&str; 22] = [
+const AT_THE_TOP: [&str; 23] = [
     "AlertService/AcknowledgeAlert",
     "AlertService/ListAlerts",
     "ApprovalService/DecideUpdates",
@@ -138,6 +147,7 @@ const AT_THE_TOP: [&str; 22] = [
     "PackageService/ImportUpdates",
     "PackageService/OfferPackage",
     "PackageService/UploadPackage",
+    "PersonService/IssueCertificate",
     "SettingsService/ChangeSettings",
     "SettingsService/ListCategories",
     "SettingsService/ListSettingsVersions",
@@ -260,6 +270,16 @@ async fn every_rpc_is_open_to_those_who_may_and_to_nobody_else() {
             Some(playground.token(role).await),
         ));
     }
+    let revoked = playground.person("gone", Role::Administrator).await;
+    playground.revoke("gone").await;
+    for person in [
+        playground.unknown_person("nobody"),
+        revoked,
+        playground.person("vera", Role::Viewer).await,
+        playground.person("ada", Role::Administrator).await,
+    ] {
+        callers.push((playground.person_channel(&person).await, None));
+    }
     let mut wrong = Vec::new();
     for (rpc, expected) in TABLE {
         for (who, ((channel, token), expected)) in CALLERS.iter().zip(callers.iter().zip(expected))
@@ -318,6 +338,10 @@ async fn a_replica_shows_what_it_has_and_changes_nothing_for_anybody() {
     for (role, column) in roles.into_iter().zip(6..) {
         callers.push((dial().await, Some(primary.token(pin, role).await), column));
     }
+    // A person whom the top-level site knows is known there, like one with a token of it.
+    let person = parent.unknown_person("ann").tls(pin, "PR1");
+    let person = link::dial::channel(&url, Arc::new(person), Arc::new(TcpConnector));
+    callers.push((person.await.unwrap(), None, 9));
     let mut wrong = Vec::new();
     // Joining is no matter of tokens, and is for the top-level site to decide.
     let rpcs = TABLE

@@ -4,6 +4,7 @@
 mod service;
 
 use self::service::{RawAttach, Service};
+use crate::playground::PersonKey;
 use crate::raw::Raw;
 use bytes::Bytes;
 use catalog::header::RevisionHeader;
@@ -124,6 +125,11 @@ pub fn code(text: &str) -> PointId {
 }
 
 impl Parent {
+    /// A certificate of this authority for a person of whom no site knows anything.
+    pub fn unknown_person(&self, name: &str) -> PersonKey {
+        PersonKey::issued_by(&self.inner.authority, name, &self.inner.ambient)
+    }
+
     /// A central site with a catalog, which listens.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,11 @@ use crate::parent::code;
 use central::Central;
 use daemon::Ambient;
 use link::dial::TcpConnector;
+use rustls::ClientConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use secrecy::ExposeSecret as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +18,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Request;
 use tonic::transport::Channel;
 use trust::tls::{HotCertificate, ServerTrust};
-use trust::{AccessToken, Authority, AuthorityPin, Role, SiteCertificate, SiteIdentity, SiteKey};
+use trust::{
+    AccessToken, Authority, AuthorityPin, PersonIdentity, Role, SiteCertificate, SiteIdentity,
+    SiteKey,
+};
+use wire::v1::access_service_client::AccessServiceClient;
 use wire::v1::enrollment_service_client::EnrollmentServiceClient;
 use wire::v1::hierarchy_service_client::HierarchyServiceClient;
-use wire::v1::{CreateJoinTokenRequest, JoinRequest, RemoveSiteRequest};
+use wire::v1::person_service_client::PersonServiceClient;
+use wire::v1::{
+    CreateJoinTokenRequest, IssueCertificateRequest, JoinRequest, RemoveSiteRequest,
+    RevokeAccessTokenRequest,
+};
 
 /// A central site in this process, and sites that joined it.
 pub struct Playground {
@@ -26,6 +39,40 @@ pub struct Playground {
     pub ambient: Ambient,
     _stop: DropGuard,
     _folder: TempDir,
+}
+
+/// A key, and a client certificate for a person.
+pub struct PersonKey {
+    pub key: SiteKey,
+    /// The certificate and the authority's, in PEM.
+    pub chain: String,
+}
+
+impl PersonKey {
+    /// One that an authority issued, and wrote down nowhere.
+    pub fn issued_by(authority: &Authority, name: &str, ambient: &Ambient) -> Self {
+        let key = SiteKey::generate().unwrap();
+        let identity = PersonIdentity::new(authority.hierarchy(), name).unwrap();
+        let (hour, request) = (Duration::from_secs(3600), key.csr_pem().unwrap());
+        let (now, mut rng) = (ambient.now(), ambient.new_rng());
+        let issued = authority.issue_to_person(&request, &identity, hour, now, &mut rng);
+        let chain = issued.unwrap().pem_chain;
+        Self { key, chain }
+    }
+
+    /// The configuration for dialling a site with it.
+    pub fn tls(&self, pin: AuthorityPin, site: &str) -> ClientConfig {
+        let time = trust::tls::time_provider(|| daemon::Clock::now(&daemon::SystemClock));
+        let expected = Some(code(site));
+        let trust = ServerTrust::Pin { pin, expected };
+        let mut tls = trust::tls::client_config(None, trust, time).unwrap();
+        let pem = self.key.to_secret_pem();
+        let key = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()).unwrap();
+        let chain = trust::certificate::chain_from_pem(&self.chain).unwrap();
+        let certified = CertifiedKey::from_der(chain, key, &trust::tls::provider()).unwrap();
+        tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        tls
+    }
 }
 
 /// A site's certificate with its key.
@@ -68,6 +115,16 @@ impl Playground {
         self.authority.pin()
     }
 
+    /// Dials without a certificate.
+    pub fn plain_tls(&self) -> ClientConfig {
+        let time = trust::tls::time_provider(|| daemon::Clock::now(&daemon::SystemClock));
+        let trust = ServerTrust::Pin {
+            pin: self.authority.pin(),
+            expected: Some(code("CAS")),
+        };
+        trust::tls::client_config(None, trust, time).unwrap()
+    }
+
     pub async fn channel(&self, certificate: Option<Credentials>) -> Channel {
         let time = trust::tls::time_provider(|| daemon::Clock::now(&daemon::SystemClock));
         let trust = ServerTrust::Pin {
@@ -80,8 +137,59 @@ impl Playground {
             .unwrap()
     }
 
+    /// A key, and a certificate for a person that this site issued.
+    pub async fn person(&self, name: &str, role: Role) -> PersonKey {
+        let key = SiteKey::generate().unwrap();
+        let mut request = Request::new(IssueCertificateRequest {
+            name: name.to_owned(),
+            role: role.name().to_owned(),
+            valid_seconds: 3600,
+            certificate_request: key.csr_pem().unwrap(),
+        });
+        let administrator = self.token(Role::Administrator).await;
+        request
+            .metadata_mut()
+            .insert("authorization", administrator.parse().unwrap());
+        let issued = PersonServiceClient::new(self.channel(None).await)
+            .issue_certificate(request)
+            .await;
+        let chain = issued.unwrap().into_inner().certificate_chain;
+        PersonKey { key, chain }
+    }
+
+    /// A certificate of the right authority for a person of whom the site knows nothing.
+    pub fn unknown_person(&self, name: &str) -> PersonKey {
+        PersonKey::issued_by(&self.authority, name, &self.ambient)
+    }
+
+    /// Ends a token or a certificate.
+    pub async fn revoke(&self, name: &str) {
+        let mut request = Request::new(RevokeAccessTokenRequest {
+            name: name.to_owned(),
+        });
+        let administrator = self.token(Role::Administrator).await;
+        request
+            .metadata_mut()
+            .insert("authorization", administrator.parse().unwrap());
+        let revoked = AccessServiceClient::new(self.channel(None).await)
+            .revoke_access_token(request)
+            .await;
+        assert!(revoked.unwrap().into_inner().revoked);
+    }
+
+    /// Dials with the certificate of a person.
+    pub fn person_tls(&self, person: &PersonKey) -> ClientConfig {
+        person.tls(self.pin(), "CAS")
+    }
+
+    pub async fn person_channel(&self, person: &PersonKey) -> Channel {
+        let tls = self.person_tls(person);
+        link::dial::channel(&self.url(), Arc::new(tls), Arc::new(TcpConnector))
+            .await
+            .unwrap()
+    }
+
     pub async fn token(&self, role: Role) -> String {
-        use secrecy::ExposeSecret as _;
         let (pin, mut rng) = (self.authority.pin(), self.ambient.new_rng());
         let token = AccessToken::new(code("CAS"), pin, &mut rng);
         let mut tx = self.central.site.store.begin().await.unwrap();

@@ -179,7 +179,7 @@ pub fn policies(policies: &[Policy], verdicts: Option<&[Verdict]>, view: &View) 
 
 /// One row an access token.
 pub fn access_tokens(tokens: &[AccessTokenEntry], view: &View) -> String {
-    let mut table = table(view, &["Name", "Role", "Created", "By", "Expires"]);
+    let mut table = table(view, &["Name", "Kind", "Role", "Created", "By", "Expires"]);
     for token in tokens {
         let created = time(token.created.as_ref()).map(|created| clock(created, view));
         let expires = match time(token.expires.as_ref()) {
@@ -189,6 +189,10 @@ pub fn access_tokens(tokens: &[AccessTokenEntry], view: &View) -> String {
         };
         table.add_row(vec![
             Cell::new(or_nothing(&token.name)),
+            Cell::new(match token.certificate {
+                true => "certificate",
+                false => "token",
+            }),
             Cell::new(or_nothing(&token.role)),
             Cell::new(created.as_deref().unwrap_or(NOTHING_TO_SAY)),
             Cell::new(or_nothing(&token.created_by)),

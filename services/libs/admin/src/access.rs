@@ -1,11 +1,12 @@
-//! Access tokens: who calls, and for administrators making, listing and revoking them. Each site has its own.
+//! Access tokens: who calls, and for administrators making, listing and revoking them. Each site has its own. Client
+//! certificates stand among them, under their names.
 
 use crate::credential::LOCAL_ADMINISTRATOR;
 use crate::reading::{Reading, internal};
 use jiff::SignedDuration;
 use journal::StatusId;
 use secrecy::ExposeSecret as _;
-use store::access::{AccessTokenRow, MAX_ACCESS_TOKENS};
+use store::access::AccessTokenRow;
 use tonic::{Request, Response, Status};
 use trust::{AccessToken, Role};
 use wire::convert;
@@ -88,33 +89,10 @@ impl AccessService for Access {
         };
         let until = expires.map_or_else(|| "it is revoked".to_owned(), |end| end.to_string());
         let inserts = vec![name.clone(), role.name().to_owned(), until, caller.name];
-        let message = vec![(StatusId::AccessTokenCreated, inserts)];
-        // One unit of work: there is no token of which the journal says nothing.
-        let kept = async {
-            let mut tx = site.store.begin().await?;
-            let held = tx.access_token_names().await?;
-            let taken = held.contains(&name);
-            if !taken && held.len() < MAX_ACCESS_TOKENS {
-                tx.put_access_token(token.hash().as_bytes(), &row).await?;
-                let recorded = site.journal.record_within(&mut tx, message).await?;
-                tx.commit().await?;
-                site.journal.tell(recorded);
-            }
-            Ok((taken, held.len()))
-        };
-        let (taken, held) = kept.await.map_err(internal)?;
-        if taken {
-            return Err(Status::already_exists(format!(
-                "there is an access token {name:?} at {} already: take another name, or revoke it first",
-                site.code
-            )));
-        }
-        if held >= MAX_ACCESS_TOKENS {
-            return Err(Status::resource_exhausted(format!(
-                "{} has {MAX_ACCESS_TOKENS} access tokens, and keeps no more: revoke some",
-                site.code
-            )));
-        }
+        let message = (StatusId::AccessTokenCreated, inserts);
+        self.0
+            .keep_access(token.hash().as_bytes(), &row, message)
+            .await?;
         Ok(Response::new(CreateAccessTokenResponse {
             token: token.encode().expose_secret().to_owned(),
             expires: expires.map(convert::from_timestamp),
@@ -134,6 +112,7 @@ impl AccessService for Access {
             created: Some(convert::from_timestamp(token.created)),
             expires: token.expires.map(convert::from_timestamp),
             created_by: token.created_by,
+            certificate: token.certificate,
         });
         Ok(Response::new(ListAccessTokensResponse {
             tokens: tokens.collect(),
@@ -154,8 +133,16 @@ impl AccessService for Access {
         }
         let site = &self.0.site;
         let inserts = vec![name.clone(), caller.name];
-        let message = vec![(StatusId::AccessTokenRevoked, inserts)];
         let removed = async {
+            let held = site.store.read().await?.access_tokens().await?;
+            let certified = held
+                .iter()
+                .any(|held| held.name == name && held.certificate);
+            let id = match certified {
+                true => StatusId::CertificateRevoked,
+                false => StatusId::AccessTokenRevoked,
+            };
+            let message = vec![(id, inserts)];
             let mut tx = site.store.begin().await?;
             let revoked = tx.remove_access_token(&name).await? > 0;
             if revoked {

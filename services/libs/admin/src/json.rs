@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::Code;
 use tonic::service::Routes;
+use trust::PersonCertificate;
 
 /// Where all of this is served.
 pub const PREFIX: &str = "/api/v1/";
@@ -153,7 +154,9 @@ impl Inner {
             return Err(Problem::method_not_allowed("GET, HEAD, POST", path));
         };
         let peer = parts.extensions.get::<Peer>().cloned();
-        self.call(method, message, &parts.headers, peer).await
+        let person = parts.extensions.get::<PersonCertificate>().cloned();
+        self.call(method, message, &parts.headers, (peer, person))
+            .await
     }
 
     /// The method that a path names, or why it is not served.
@@ -179,7 +182,7 @@ impl Inner {
         method: &MethodDescriptor,
         message: DynamicMessage,
         headers: &HeaderMap,
-        peer: Option<Peer>,
+        (peer, person): (Option<Peer>, Option<PersonCertificate>),
     ) -> Result<Response, Problem> {
         let mut request = tonic::Request::new(message.encode_to_vec());
         let token = headers.get(header::AUTHORIZATION);
@@ -189,6 +192,9 @@ impl Inner {
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
+        }
+        if let Some(person) = person {
+            request.extensions_mut().insert(person);
         }
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path = path.parse().map_err(|_| Problem::ours("a path"))?;

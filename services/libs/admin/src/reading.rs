@@ -2,21 +2,22 @@
 
 use crate::listening::Listeners;
 use crate::messages;
-use crate::updates::{Catalog, Shown};
+use crate::updates::{self, Catalog};
 use catalog::PointId;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
+use journal::StatusId;
 use link::Site;
 use link::log_route::{Lines, LogRouter};
 use settings::roll_out::RollOut;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use store::access::AccessTokenRow;
+use store::access::{AccessTokenRow, MAX_ACCESS_TOKENS};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use trust::{AccessToken, AuthorityPin, Role, TokenHash};
+use trust::{AccessToken, AuthorityPin, PersonCertificate, Role};
 use wire::convert;
 use wire::v1::{
     EffectiveSetting, GetUpdateRequest, GetUpdateResponse, ListSitesRequest, ListSitesResponse,
@@ -51,14 +52,48 @@ pub struct Reading {
 
 /// Who calls.
 pub struct Caller {
-    /// Name of the access token.
+    /// Name of the access token, or of the person in the client certificate.
     pub name: String,
     /// What it may do.
     pub role: Role,
     /// When it ends; none: when it is revoked.
     pub(crate) expires: Option<Timestamp>,
     /// By what the site knows it.
-    token: TokenHash,
+    shown: Shown,
+}
+
+/// What a caller shows.
+#[derive(Debug, Clone)]
+struct Shown {
+    /// Under what the database knows it.
+    lookup: [u8; 32],
+    /// The name in the client certificate; none: it is an access token.
+    certified: Option<String>,
+}
+
+impl Shown {
+    /// Its name for people.
+    fn what(&self, name: &str) -> String {
+        match self.certified {
+            None => format!("the access token {name:?}"),
+            Some(_) => format!("the client certificate of {name}"),
+        }
+    }
+
+    /// It is not known here, or not any more.
+    fn unknown(&self, here: PointId) -> Status {
+        match &self.certified {
+            None => needs_token(),
+            Some(name) => Status::unauthenticated(format!(
+                "{here} does not know the client certificate of {name}, or not any more: an administrator there issues \
+                 another (headwater access certificate)"
+            )),
+        }
+    }
+}
+
+fn needs_token() -> Status {
+    Status::unauthenticated("this call needs an access token of this hierarchy")
 }
 
 /// A failure of the database, told to the journal and not to the caller.
@@ -68,80 +103,146 @@ pub fn internal(error: store::Error) -> Status {
 }
 
 impl Reading {
-    /// Who calls, if the access token allows what is asked.
+    /// Who calls, if the access token, or else the client certificate, allows what is asked.
     ///
     /// # Errors
-    /// When there is no token of this site, or it has not the role.
+    /// When there is no token and no certificate that this site knows, or it has not the role.
     pub async fn authorize<T>(&self, request: &Request<T>, needed: Role) -> Result<Caller, Status> {
-        let unknown =
-            || Status::unauthenticated("this call needs an access token of this hierarchy");
-        let word = request
-            .metadata()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(unknown)?;
-        let token = AccessToken::decode(word)
-            .map_err(|error| Status::unauthenticated(error.to_string()))?;
-        if token.authority_pin != self.pin {
-            return Err(Status::unauthenticated(
-                "the access token is of another hierarchy",
-            ));
-        }
-        let found = self.held(&token.hash()).await?.ok_or_else(unknown)?;
-        let name = found.name;
+        let shown = match request.metadata().get("authorization") {
+            // Who presents a token means it, whatever the connection shows besides.
+            Some(word) => self.token(word.to_str().ok())?,
+            None => self.certificate(request.extensions().get::<PersonCertificate>())?,
+        };
+        let found = self.held(&shown).await?;
+        let found = found.ok_or_else(|| shown.unknown(self.site.code))?;
+        let what = shown.what(&found.name);
         let role: Role = found
             .role
             .parse()
             .map_err(|_| Status::internal("the role of the access token is not known"))?;
         if !role.may(needed) {
             return Err(Status::permission_denied(format!(
-                "this needs the role {}, and the access token {name:?} has the role {}",
+                "this needs the role {}, and {what} has the role {}",
                 needed.name(),
                 role.name()
             )));
         }
         Ok(Caller {
-            name,
+            name: found.name,
             role,
             expires: found.expires,
-            token: token.hash(),
+            shown,
         })
     }
 
-    /// The access token of which this is the digest; none where there is none, or none any more.
-    async fn held(&self, token: &TokenHash) -> Result<Option<AccessTokenRow>, Status> {
+    /// What the database holds of what a caller shows; none where it holds nothing, or nothing any more.
+    async fn held(&self, shown: &Shown) -> Result<Option<AccessTokenRow>, Status> {
         let found = async {
             let mut read = self.site.store.read().await?;
-            read.access_token(token.as_bytes()).await
+            read.access_token(&shown.lookup).await
         };
         let found = found.await.map_err(internal)?;
+        let found = found.filter(|found| match &shown.certified {
+            None => !found.certificate,
+            Some(name) => found.certificate && found.name == *name,
+        });
         let now = self.site.ambient.now();
-        let ended = |token: &AccessTokenRow| token.expires.is_some_and(|expires| expires <= now);
+        let ended = |found: &AccessTokenRow| found.expires.is_some_and(|expires| expires <= now);
         match found {
-            Some(token) if ended(&token) => Err(Status::unauthenticated(format!(
-                "the access token {:?} has expired: ask an administrator for another",
-                token.name
+            Some(found) if ended(&found) => Err(Status::unauthenticated(format!(
+                "{} has expired: ask an administrator for another",
+                shown.what(&found.name)
             ))),
             found => Ok(found),
         }
     }
 
-    /// Looks whether the access token of somebody who called is still good.
+    /// Looks whether what somebody who called showed is still good.
     ///
     /// # Errors
     /// When it is not, or that cannot be found out.
     pub(crate) async fn look_at(&self, caller: &Caller) -> Result<(), Status> {
         let revoked = || {
             Status::unauthenticated(format!(
-                "the access token {:?} was revoked: ask an administrator for another",
-                caller.name
+                "{} was revoked: ask an administrator for another",
+                caller.shown.what(&caller.name)
             ))
         };
-        self.held(&caller.token)
+        self.held(&caller.shown)
             .await?
             .map(drop)
             .ok_or_else(revoked)
+    }
+
+    /// The access token of a header.
+    fn token(&self, word: Option<&str>) -> Result<Shown, Status> {
+        let word = word.and_then(|word| word.strip_prefix("Bearer "));
+        let token = AccessToken::decode(word.ok_or_else(needs_token)?)
+            .map_err(|error| Status::unauthenticated(error.to_string()))?;
+        if token.authority_pin != self.pin {
+            return Err(Status::unauthenticated(
+                "the access token is of another hierarchy",
+            ));
+        }
+        Ok(Shown {
+            lookup: *token.hash().as_bytes(),
+            certified: None,
+        })
+    }
+
+    /// The certificate of a person that the connection showed.
+    fn certificate(&self, certificate: Option<&PersonCertificate>) -> Result<Shown, Status> {
+        let certificate = certificate.ok_or_else(needs_token)?;
+        let identity = certificate.identity();
+        if identity.hierarchy() != self.site.hierarchy {
+            return Err(Status::unauthenticated(
+                "the client certificate is of another hierarchy",
+            ));
+        }
+        Ok(Shown {
+            lookup: certificate.lookup(),
+            certified: Some(identity.name().to_owned()),
+        })
+    }
+
+    /// Writes down an access token or a certificate with the message that says so, in one unit of work: there is none of
+    /// which the journal says nothing.
+    ///
+    /// # Errors
+    /// When its name is taken, or there are too many.
+    pub async fn keep_access(
+        &self,
+        lookup: &[u8],
+        row: &AccessTokenRow,
+        message: (StatusId, Vec<String>),
+    ) -> Result<(), Status> {
+        let site = &self.site;
+        let kept = async {
+            let mut tx = site.store.begin().await?;
+            let held = tx.access_token_names().await?;
+            let taken = held.contains(&row.name);
+            if !taken && held.len() < MAX_ACCESS_TOKENS {
+                tx.put_access_token(lookup, row).await?;
+                let recorded = site.journal.record_within(&mut tx, vec![message]).await?;
+                tx.commit().await?;
+                site.journal.tell(recorded);
+            }
+            Ok((taken, held.len()))
+        };
+        let (taken, held) = kept.await.map_err(internal)?;
+        if taken {
+            return Err(Status::already_exists(format!(
+                "there is an access token {:?} at {} already: take another name, or revoke it first",
+                row.name, site.code
+            )));
+        }
+        if held >= MAX_ACCESS_TOKENS {
+            return Err(Status::resource_exhausted(format!(
+                "{} has {MAX_ACCESS_TOKENS} access tokens, and keeps no more: revoke some",
+                site.code
+            )));
+        }
+        Ok(())
     }
 
     /// The parent; none at the top-level site.
@@ -177,21 +278,23 @@ impl Reading {
     }
 
     /// How texts and files of an update are shown here.
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> updates::Shown {
         let settings = self.settings.borrow();
-        settings.as_deref().map_or_else(Shown::default, |settings| {
-            let summary = &settings.settings.languages.summary_details;
-            Shown {
-                preferred: summary.preferred(settings.locale),
-                texts: summary.wanted(settings.locale),
-                files: settings
-                    .update_files(self.site.code.site(), self.parent().map(PointId::site))
-                    .clone(),
-                express: settings
-                    .content(self.site.code.site(), self.parent().map(PointId::site))
-                    .express,
-            }
-        })
+        settings
+            .as_deref()
+            .map_or_else(updates::Shown::default, |settings| {
+                let summary = &settings.settings.languages.summary_details;
+                updates::Shown {
+                    preferred: summary.preferred(settings.locale),
+                    texts: summary.wanted(settings.locale),
+                    files: settings
+                        .update_files(self.site.code.site(), self.parent().map(PointId::site))
+                        .clone(),
+                    express: settings
+                        .content(self.site.code.site(), self.parent().map(PointId::site))
+                        .express,
+                }
+            })
     }
 
     /// The effective settings of a site at or below this one.

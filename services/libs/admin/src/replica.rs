@@ -21,6 +21,7 @@ use wire::v1::hierarchy_service_server::{HierarchyService, HierarchyServiceServe
 use wire::v1::journal_service_server::{JournalService, JournalServiceServer};
 use wire::v1::notification_service_server::{NotificationService, NotificationServiceServer};
 use wire::v1::package_service_server::PackageServiceServer;
+use wire::v1::person_service_server::{PersonService, PersonServiceServer};
 use wire::v1::run_service_server::RunServiceServer;
 use wire::v1::settings_service_server::{SettingsService, SettingsServiceServer};
 use wire::v1::sync_service_server::{SyncService, SyncServiceServer};
@@ -29,14 +30,14 @@ use wire::v1::{
     ChangeSettingsRequest, ChangeSettingsResponse, CreateJoinTokenRequest, CreateJoinTokenResponse,
     DecideUpdatesRequest, DecideUpdatesResponse, GetCleanupReportRequest, GetCleanupReportResponse,
     GetSettingsRequest, GetSettingsResponse, GetSourceRequest, GetSourceResponse, GetUpdateRequest,
-    GetUpdateResponse, ListAlertsRequest, ListAlertsResponse, ListCategoriesRequest,
-    ListCategoriesResponse, ListSettingsVersionsRequest, ListSettingsVersionsResponse,
-    ListSitesRequest, ListSitesResponse, ListStatusMessagesRequest, ListStatusMessagesResponse,
-    ListUpdatesRequest, ListUpdatesResponse, ReadLogRequest, ReadLogResponse, RemoveSiteRequest,
-    RemoveSiteResponse, RunCleanupRequest, RunCleanupResponse, SetSecretRequest, SetSecretResponse,
-    StartSyncRequest, StartSyncResponse, SwitchSourceRequest, SwitchSourceResponse,
-    TestNotificationsRequest, TestNotificationsResponse, VerifySiteRequest, VerifySiteResponse,
-    WatchSyncRequest, WatchSyncResponse,
+    GetUpdateResponse, IssueCertificateRequest, IssueCertificateResponse, ListAlertsRequest,
+    ListAlertsResponse, ListCategoriesRequest, ListCategoriesResponse, ListSettingsVersionsRequest,
+    ListSettingsVersionsResponse, ListSitesRequest, ListSitesResponse, ListStatusMessagesRequest,
+    ListStatusMessagesResponse, ListUpdatesRequest, ListUpdatesResponse, ReadLogRequest,
+    ReadLogResponse, RemoveSiteRequest, RemoveSiteResponse, RunCleanupRequest, RunCleanupResponse,
+    SetSecretRequest, SetSecretResponse, StartSyncRequest, StartSyncResponse, SwitchSourceRequest,
+    SwitchSourceResponse, TestNotificationsRequest, TestNotificationsResponse, VerifySiteRequest,
+    VerifySiteResponse, WatchSyncRequest, WatchSyncResponse,
 };
 
 /// The admin API of a replica, and where that serves WSUS servers, as URLs.
@@ -61,6 +62,7 @@ impl Replica {
             .add_service(CleanupServiceServer::new(self.clone()))
             .add_service(PackageServiceServer::new(self.clone()))
             .add_service(SettingsServiceServer::new(self.clone()))
+            .add_service(PersonServiceServer::new(self.clone()))
             .add_service(RunServiceServer::new(self.0.clone()))
             .add_service(JournalServiceServer::new(self));
     }
@@ -98,6 +100,16 @@ impl SyncService for Replica {
         request: Request<WatchSyncRequest>,
     ) -> Result<Response<Self::WatchSyncStream>, Status> {
         self.0.watch_sync(request).await
+    }
+}
+
+#[tonic::async_trait]
+impl PersonService for Replica {
+    async fn issue_certificate(
+        &self,
+        request: Request<IssueCertificateRequest>,
+    ) -> Result<Response<IssueCertificateResponse>, Status> {
+        self.refuse(&request, Role::Administrator).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The admin API, as one person may use it.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::session::Credential;
+use secrecy::ExposeSecret as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::service::{Interceptor, Routes};
 use tonic::{Request, Status};
 use tower::Service;
+use trust::PersonCertificate;
 use wire::v1::access_service_client::AccessServiceClient;
 use wire::v1::alert_service_client::AlertServiceClient;
 use wire::v1::approval_service_client::ApprovalServiceClient;
@@ -26,15 +28,24 @@ const MAX_ANSWER: usize = 64 << 20;
 /// long than this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Puts the access token to every call.
+/// Puts what the person signed in with to every call.
 #[derive(Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
+pub enum Presented {
+    Token(MetadataValue<Ascii>),
+    Certificate(PersonCertificate),
+}
 
-impl Interceptor for Bearer {
+impl Interceptor for Presented {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request
-            .metadata_mut()
-            .insert("authorization", self.0.clone());
+        match self {
+            Self::Token(word) => {
+                let metadata = request.metadata_mut();
+                metadata.insert("authorization", word.clone());
+            }
+            Self::Certificate(certificate) => {
+                request.extensions_mut().insert(certificate.clone());
+            }
+        }
         Ok(request)
     }
 }
@@ -77,28 +88,34 @@ where
 }
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
-type Calls = InterceptedService<Bounded<Routes>, Bearer>;
+type Calls = InterceptedService<Bounded<Routes>, Presented>;
 
-/// The services, called with the access token of a person.
+/// The services, called as a person.
 #[derive(Clone)]
 pub struct Api(Calls);
 
 impl Api {
-    /// The services of this process for the holder of an access token.
+    /// The services of this process for who signed in with something.
     ///
     /// # Errors
     /// When the word cannot be an access token.
-    pub fn new(routes: Routes, token: &SecretString) -> Result<Self, Status> {
-        let word = format!("Bearer {}", token.expose_secret());
-        let mut value: MetadataValue<Ascii> = word
-            .parse()
-            .map_err(|_| Status::unauthenticated("this is not an access token"))?;
-        value.set_sensitive(true);
+    pub fn new(routes: Routes, credential: &Credential) -> Result<Self, Status> {
+        let presented = match credential {
+            Credential::Certificate(certificate) => Presented::Certificate(certificate.clone()),
+            Credential::Token(token) => {
+                let word = format!("Bearer {}", token.expose_secret());
+                let mut value: MetadataValue<Ascii> = word
+                    .parse()
+                    .map_err(|_| Status::unauthenticated("this is not an access token"))?;
+                value.set_sensitive(true);
+                Presented::Token(value)
+            }
+        };
         let bounded = Bounded {
             inner: routes,
             patience: PATIENCE,
         };
-        Ok(Self(InterceptedService::new(bounded, Bearer(value))))
+        Ok(Self(InterceptedService::new(bounded, presented)))
     }
 
     pub fn access(&self) -> AccessServiceClient<Calls> {

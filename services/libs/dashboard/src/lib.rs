@@ -125,6 +125,10 @@ pub fn router(parts: Parts) -> (Router, impl Future<Output = ()> + Send + 'stati
             "/login",
             get(pages::login::show).post(pages::login::sign_in),
         )
+        .route(
+            "/login/certificate",
+            post(pages::login::sign_in_by_certificate),
+        )
         .route("/logout", post(pages::login::sign_out))
         .route("/assets/{name}", get(assets::serve))
         .layer(middleware::from_fn(guard::guard))

@@ -1,5 +1,5 @@
-//! Who is signed in. A session lives in memory and holds the person's access token, which every call presents: taken
-//! back, it opens nothing any more.
+//! Who is signed in. A session lives in memory and holds what the person signed in with, an access token or a client
+//! certificate, which every call presents: taken back, it opens nothing any more.
 
 use crate::Dashboard;
 use crate::api::Api;
@@ -12,11 +12,11 @@ use secrecy::SecretString;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use trust::Role;
+use trust::{PersonCertificate, Role};
 
 /// People who are signed in at a time; the one who did nothing for the longest makes room.
 const MAX_SESSIONS: usize = 1000;
-/// Sessions of one access token at a time.
+/// Sessions of one person at a time.
 const MAX_SESSIONS_OF_ONE: usize = 50;
 /// How long a session lives in which nothing is asked for. A page that is left open keeps asking.
 const IDLE: SignedDuration = SignedDuration::from_hours(12);
@@ -30,8 +30,17 @@ const REFRESH: &str = "x-headwater-refresh";
 
 type Key = [u8; 32];
 
+/// What a person signed in with.
+#[derive(Clone)]
+pub enum Credential {
+    /// An access token.
+    Token(SecretString),
+    /// The client certificate of the connection.
+    Certificate(PersonCertificate),
+}
+
 struct Session {
-    token: SecretString,
+    credential: Credential,
     name: String,
     role: Role,
     used: Timestamp,
@@ -65,7 +74,7 @@ impl Sessions {
     pub fn begin(
         &self,
         (name, role): (String, Role),
-        token: SecretString,
+        credential: Credential,
         now: Timestamp,
         rng: &mut impl rand::Rng,
     ) -> String {
@@ -96,7 +105,7 @@ impl Sessions {
             all.remove(&oldest);
         }
         let session = Session {
-            token,
+            credential,
             name,
             role,
             used: now,
@@ -188,8 +197,14 @@ impl FromRequestParts<Dashboard> for Person {
             all.remove(&key(secret));
             return Err(to_login());
         }
+        // A cookie alone is not the person: the connection has to show the certificate that the session began with.
+        if let Credential::Certificate(held) = &session.credential
+            && parts.extensions.get::<PersonCertificate>() != Some(held)
+        {
+            return Err(to_login());
+        }
         session.used = now;
-        let api = Api::new(dashboard.api.clone(), &session.token)
+        let api = Api::new(dashboard.api.clone(), &session.credential)
             .map_err(|_| Redirect::to("/login").into_response())?;
         Ok(Self {
             name: session.name.clone(),
@@ -210,7 +225,8 @@ mod tests {
     fn begin(sessions: &Sessions, name: &str, second: i64, rng: &mut StdRng) -> String {
         let now = Timestamp::from_second(second).unwrap();
         let who = (name.to_owned(), Role::Viewer);
-        sessions.begin(who, SecretString::from("hwa1.x"), now, rng)
+        let token = Credential::Token(SecretString::from("hwa1.x"));
+        sessions.begin(who, token, now, rng)
     }
 
     #[test]

@@ -356,6 +356,10 @@ catalogue! {
     ContentFileRefused = 9103 Warning "content file refused", "content file {0}, as it came from {1}, is not what the signed catalog says: {2}",
         "What the source has is damaged or was altered, or something on the way altered it, such as a proxy that answers with a page of its own.",
         "The file was put aside (.quarantine in the content store) and is fetched again by itself, where there is another source from that. If it happens again, compare the file at the source with the catalog (headwater content verify at the parent), and look at proxies on the way.";
+    /// ISTR0 name, ISTR1 role, ISTR2 end, ISTR3 who, ISTR4 serial number.
+    CertificateIssued = 9125 Information "client certificate issued", "a client certificate for {0} with the role {1}, good until {2}, was issued by {3}; its serial number is {4}", "", "";
+    /// ISTR0 name, ISTR1 who.
+    CertificateRevoked = 9126 Information "client certificate revoked", "the client certificate of {0} was revoked by {1}", "", "";
 }
 
 impl StatusId {

@@ -7,6 +7,7 @@ use crate::peer::{CertifiedSite, Peer};
 use crate::refusals::Refusals;
 use crate::site::BoxFuture;
 use axum::Router;
+use http::{HeaderMap, Method, Uri};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -22,6 +23,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
+use trust::PersonCertificate;
 use trust::tls::HandshakeProblem;
 
 use crate::dial::Io;
@@ -202,15 +204,19 @@ async fn connection(
     address: String,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let site = match stream.get_ref().1.peer_certificates() {
-        None | Some([]) => None,
+    let (site, person) = match stream.get_ref().1.peer_certificates() {
+        None | Some([]) => (None, None),
+        // It names a site or a person, and never both.
         Some([certificate, ..]) => match CertifiedSite::of(certificate) {
-            Ok(site) => Some(site),
-            Err(error) => {
-                let problem = HandshakeProblem::BadCertificate(error.to_string());
-                refuse(context, &address, &problem).await;
-                return;
-            }
+            Ok(site) => (Some(site), None),
+            Err(error) => match PersonCertificate::of(certificate) {
+                Ok(person) => (None, Some(person)),
+                Err(_) => {
+                    let problem = HandshakeProblem::BadCertificate(error.to_string());
+                    refuse(context, &address, &problem).await;
+                    return;
+                }
+            },
         },
     };
     let peer = Peer {
@@ -220,6 +226,11 @@ async fn connection(
     let router = context.router.clone();
     let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        if let Some(person) = &person
+            && is_meant(request.method(), request.headers(), request.uri())
+        {
+            request.extensions_mut().insert(person.clone());
+        }
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let mut builder = Builder::new(TokioExecutor::new());
@@ -237,9 +248,58 @@ async fn connection(
     }
 }
 
+/// Whether the person meant the request. A browser shows a certificate to whoever's page makes it ask: what another
+/// site's page sends does not count as that person's, unless it only reads, and then that page does not see the answer.
+fn is_meant(method: &Method, headers: &HeaderMap, uri: &Uri) -> bool {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return true;
+    }
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return false;
+    }
+    let host = uri.authority().map(|authority| authority.as_str());
+    let host = host.or_else(|| text("host"));
+    // What no browser sends has no origin.
+    text("origin").is_none_or(|origin| origin.strip_prefix("https://") == host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_page_sends_is_not_meant() {
+        let meant = |method: &Method, pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, http::HeaderValue::from_static(value));
+            }
+            let uri = Uri::from_static("https://cas:8540/headwater.v1.SyncService/StartSync");
+            is_meant(method, &headers, &uri)
+        };
+        let post = &Method::POST;
+        assert!(meant(post, &[]), "a program");
+        assert!(meant(
+            post,
+            &[
+                ("sec-fetch-site", "same-origin"),
+                ("origin", "https://cas:8540")
+            ]
+        ));
+        for site in ["cross-site", "same-site", "\u{e9}"] {
+            assert!(!meant(post, &[("sec-fetch-site", site)]), "{site}");
+        }
+        for origin in [
+            "https://cas:8541",
+            "http://cas:8540",
+            "null",
+            "https://evil",
+        ] {
+            assert!(!meant(post, &[("origin", origin)]), "{origin}");
+        }
+        assert!(meant(&Method::GET, &[("sec-fetch-site", "cross-site")]));
+    }
 
     #[test]
     fn the_answer_to_plain_text_has_the_length_that_it_states() {

@@ -1,4 +1,5 @@
-//! Access tokens, with which people and scripts use a site's admin API. Only digests of their secrets are kept.
+//! Access tokens and client certificates, with which people and scripts use a site's admin API. Only digests of their
+//! secrets and of their keys are kept.
 
 use crate::backend::Row;
 use crate::error::{Error, corrupt};
@@ -21,6 +22,8 @@ pub struct AccessTokenRow {
     pub expires: Option<Timestamp>,
     /// Who made it; empty where the site did.
     pub created_by: String,
+    /// It is the client certificate of a person, found under what its key is known by.
+    pub certificate: bool,
 }
 
 impl AccessTokenRow {
@@ -32,6 +35,7 @@ impl AccessTokenRow {
             created,
             expires: None,
             created_by: String::new(),
+            certificate: false,
         }
     }
 }
@@ -44,6 +48,7 @@ fn token_of(row: &Row) -> Result<AccessTokenRow, Error> {
         created: time(row.int(2)?)?,
         expires: row.optional_int(3)?.map(time).transpose()?,
         created_by: row.text(4)?,
+        certificate: row.int(5)? != 0,
     })
 }
 
@@ -64,10 +69,12 @@ impl Tx<'_> {
             token.created.as_millisecond().into(),
             token.expires.map(Timestamp::as_millisecond).into(),
             token.created_by.as_str().into(),
+            i64::from(token.certificate).into(),
         ];
         self.connection()
             .insert(
-                "insert into access_token (secret_hash, name, role, created, expires, created_by)",
+                "insert into access_token (secret_hash, name, role, created, expires, created_by, \
+                 certificate)",
                 vec![values],
                 " on conflict (secret_hash) do nothing",
             )
@@ -113,7 +120,7 @@ impl Read<'_> {
         let row = self
             .connection()
             .fetch_optional(
-                "select name, role, created, expires, created_by from access_token \
+                "select name, role, created, expires, created_by, certificate from access_token \
                  where secret_hash = $1",
                 vec![secret_hash.into()],
             )
@@ -129,7 +136,7 @@ impl Read<'_> {
         let rows = self
             .connection()
             .fetch(
-                "select name, role, created, expires, created_by from access_token \
+                "select name, role, created, expires, created_by, certificate from access_token \
                  order by name, created",
                 vec![],
             )

@@ -32,6 +32,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     12 "packages" "0012_packages.sql",
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
+    15 "person certificates" "0015_person_certificates.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -48,6 +49,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     12 "packages" "0012_packages.sql",
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
+    15 "person certificates" "0015_person_certificates.sql",
 };
 
 /// Brings a SQLite database to this version's schema.

@@ -3,8 +3,8 @@
 use crate::certificate;
 use crate::identity::single_uri;
 use crate::{
-    AuthorityPin, Error, HierarchyId, SignedStatement, SiteCertificate, SiteIdentity, SiteKey,
-    Statement, StatementPublicKey,
+    AuthorityPin, Error, HierarchyId, PersonIdentity, SignedStatement, SiteCertificate,
+    SiteIdentity, SiteKey, Statement, StatementPublicKey,
 };
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
@@ -206,27 +206,42 @@ impl Authority {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<IssuedCertificate, Error> {
-        const WHAT: &str = "the certificate request";
-        if csr_pem.len() > MAX_REQUEST {
-            return Err(Error::TooLarge {
-                what: WHAT,
-                limit: MAX_REQUEST,
-            });
-        }
-        let mut request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| {
-            if error == rcgen::Error::InvalidCertificationRequestSignature {
-                Error::RequestSignature
-            } else {
-                Error::malformed(WHAT, error)
-            }
-        })?;
-        let algorithm = request.public_key.algorithm();
-        if *algorithm != PKCS_ECDSA_P256_SHA256 && *algorithm != PKCS_ECDSA_P384_SHA384 {
-            return Err(Error::WeakKey {
-                what: "the key of the certificate request",
-            });
-        }
+        let request = request_of(csr_pem)?;
         let (params, not_after) = self.site_params(identity, &[], validity, now, rng)?;
+        self.issue_to(request, params, not_after)
+    }
+
+    /// Issues a client certificate for a person to the key of the certificate request, as [`Authority::issue`] does for a
+    /// site. It opens no port and names no site: nobody takes it for that of one.
+    pub fn issue_to_person(
+        &self,
+        csr_pem: &str,
+        identity: &PersonIdentity,
+        validity: Duration,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<IssuedCertificate, Error> {
+        if identity.hierarchy() != self.hierarchy {
+            let reason = "it is of another hierarchy";
+            return Err(Error::malformed("the name of a person", reason));
+        }
+        let request = request_of(csr_pem)?;
+        let leaf = Leaf {
+            name: identity.name(),
+            uri: identity.to_string(),
+            names: &[],
+            usages: vec![ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        let (params, not_after) = self.leaf_params(leaf, validity, now, rng)?;
+        self.issue_to(request, params, not_after)
+    }
+
+    fn issue_to(
+        &self,
+        mut request: CertificateSigningRequestParams,
+        params: CertificateParams,
+        not_after: Timestamp,
+    ) -> Result<IssuedCertificate, Error> {
         let serial = hex(&params.serial_number);
         request.params = params;
         let certificate = request
@@ -269,6 +284,25 @@ impl Authority {
                 own: self.hierarchy,
             });
         }
+        let leaf = Leaf {
+            name: identity.site.as_str(),
+            uri: identity.to_string(),
+            names,
+            usages: vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ],
+        };
+        self.leaf_params(leaf, validity, now, rng)
+    }
+
+    fn leaf_params(
+        &self,
+        leaf: Leaf<'_>,
+        validity: Duration,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(CertificateParams, Timestamp), Error> {
         if !(MIN_VALIDITY..=MAX_VALIDITY).contains(&validity) {
             return Err(Error::Validity {
                 asked_seconds: validity.as_secs(),
@@ -282,21 +316,16 @@ impl Authority {
             });
         }
         let not_after = asn1(after(now, validity)?.min(self.not_after))?;
-        let mut params = CertificateParams::new(names)
+        let mut params = CertificateParams::new(leaf.names)
             .map_err(|error| Error::malformed("a name of the dashboard", error))?;
         params.not_before = asn1(before(now))?.to_datetime();
         params.not_after = not_after.to_datetime();
         params.serial_number = Some(serial(rng));
-        params.distinguished_name = named(identity.site.as_str());
-        params
-            .subject_alt_names
-            .insert(0, uri(&identity.to_string())?);
+        params.distinguished_name = named(leaf.name);
+        params.subject_alt_names.insert(0, uri(&leaf.uri)?);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        params.extended_key_usages = leaf.usages;
         params.use_authority_key_identifier_extension = true;
         let not_after = Timestamp::from_second(not_after.timestamp())
             .map_err(|error| Error::malformed("the end of the certificate", error))?;
@@ -332,6 +361,40 @@ impl fmt::Debug for Authority {
             .field("pin", &self.pin())
             .finish_non_exhaustive()
     }
+}
+
+/// What a certificate says besides its times.
+struct Leaf<'a> {
+    name: &'a str,
+    uri: String,
+    /// DNS names and addresses.
+    names: &'a [String],
+    usages: Vec<ExtendedKeyUsagePurpose>,
+}
+
+/// A certificate request whose key signed it, and is one that is accepted.
+fn request_of(csr_pem: &str) -> Result<CertificateSigningRequestParams, Error> {
+    const WHAT: &str = "the certificate request";
+    if csr_pem.len() > MAX_REQUEST {
+        return Err(Error::TooLarge {
+            what: WHAT,
+            limit: MAX_REQUEST,
+        });
+    }
+    let request = CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| {
+        if error == rcgen::Error::InvalidCertificationRequestSignature {
+            Error::RequestSignature
+        } else {
+            Error::malformed(WHAT, error)
+        }
+    })?;
+    let algorithm = request.public_key.algorithm();
+    if *algorithm != PKCS_ECDSA_P256_SHA256 && *algorithm != PKCS_ECDSA_P384_SHA384 {
+        return Err(Error::WeakKey {
+            what: "the key of the certificate request",
+        });
+    }
+    Ok(request)
 }
 
 /// The hierarchy that the authority's certificate `der` belongs to.

@@ -79,7 +79,7 @@ fn the_comments_of_the_proto_files_are_the_descriptions() {
     let said = |pointer: &str| schemas.pointer(pointer).unwrap()["description"].clone();
     assert_eq!(
         said("/ListUpdatesRequest/properties/text"),
-        "Part of the title, or a KB number; empty means all."
+        "Part of the title, or a KB number, or a CVE identifier that begins with \"CVE-\"; empty means all."
     );
     // Over two lines there, one here.
     let sequence = said("/SiteReport/properties/statement");

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A site as the source of those below it.
+#[derive(Debug)]
 struct Above {
     content: Content,
     sent: Arc<AtomicU64>,

@@ -180,6 +180,7 @@ async fn bytes_that_are_wrong_are_refused_and_fetched_again() {
 }
 
 /// A source that has something else for every file.
+#[derive(Debug)]
 struct Rubbish;
 
 impl Source for Rubbish {

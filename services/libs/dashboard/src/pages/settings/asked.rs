@@ -42,7 +42,13 @@ impl Wrong {
         let parts = text.split("; the setting ");
         let wrong = parts.filter_map(|part| {
             let (name, why) = part.split_once(": ")?;
-            Some(Self::new(name, why))
+            // What is said of a schedule names the field within.
+            let mut words = why.split_whitespace();
+            let within = words.find(|word| {
+                word.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            });
+            Some(Self::new(within.unwrap_or(name), why))
         });
         wrong.collect()
     }
@@ -97,5 +103,8 @@ mod tests {
         assert_eq!(Wrong::of(&told, "proxy"), Some("it is empty".into()));
         assert_eq!(Wrong::of(&told, "proxy.hos"), None);
         assert!(Wrong::told("version 3 is in force").is_empty());
+        let zone =
+            "the setting schedule: schedule.time-zone is \"Mars\", which is not known; use UTC";
+        assert_eq!(Wrong::told(zone)[0].name, "schedule.time-zone");
     }
 }

@@ -13,6 +13,8 @@ const TIMES: usize = 12;
 const MOST_WINDOWS: usize = 50;
 /// The setting of the kind and its values.
 const WHEN: &str = "schedule.when";
+/// Names under which something is said of the chosen kind that is about none of its fields alone.
+const WHOLE: [&str; 3] = [WHEN, "schedule.when.cron", "schedule"];
 /// The setting of the windows.
 const BLACKOUT: &str = "schedule.blackout";
 
@@ -38,8 +40,11 @@ enum Takes {
     Text,
 }
 
-/// The kinds of a schedule: word, name, and the fields of each with their labels.
-const KINDS: [(&str, &str, &[(&str, &str, Takes)]); 7] = [
+/// A field of a kind: its name, its label, and what it takes.
+type KindField = (&'static str, &'static str, Takes);
+
+/// The kinds of a schedule: word, name, and fields.
+const KINDS: [(&str, &str, &[KindField]); 7] = [
     ("off", "Never: synchronizations are started by hand", &[]),
     (
         "simple",
@@ -312,7 +317,9 @@ impl Form {
                 is_new: true,
             });
         }
-        let of_whole = wrong.iter().filter(|wrong| wrong.name == WHEN);
+        let of_whole = wrong
+            .iter()
+            .filter(|wrong| WHOLE.contains(&wrong.name.as_str()));
         let of_whole: Vec<&str> = of_whole.map(|wrong| wrong.why.as_str()).collect();
         Self {
             kinds: kinds.collect(),
