@@ -245,11 +245,11 @@ mod tests {
         })
         .join("\n");
         for part in [
-            "Here           3 files, 3.0 MiB",
-            "To come        1 file, 2.0 KiB",
+            "Here           3 files, 3.0 MB",
+            "To come        1 file, 2.0 KB",
             "put aside",
             "list --failing",
-            "1 file, 1.0 MiB go with the next clean-up",
+            "1 file, 1.0 MB go with the next clean-up",
             "deferred, full files only",
             "4 at a time, 8,000 kilobits a second at most, from 22:00:00 to 05:00:00",
         ] {

@@ -61,7 +61,7 @@ mod tests {
         };
         assert_eq!(
             sentence(&site, now).unwrap(),
-            "1 file, 1.0 MiB here; 2 files, 3.0 MiB to come at 1.0 MiB a second; 1 did not come at the last \
+            "1 file, 1.0 MB here; 2 files, 3.0 MB to come at 1.0 MB a second; 1 did not come at the last \
              attempt; waiting: outside the time for it"
         );
     }

@@ -3,9 +3,11 @@
 //! have for them.
 
 mod kind;
+mod texts;
 
 pub use kind::Kind;
 
+use self::texts::{CLEANUP, FORMS, LANGUAGES, RULES};
 use crate::change::plain;
 use crate::document::{ApprovalRule, Settings};
 use crate::roll_out::TOP_LEVEL_ONLY;
@@ -501,98 +503,6 @@ pub fn markdown() -> String {
     text.push_str(RULES);
     text
 }
-
-/// What the sections `supersedence` and `cleanup` do.
-const CLEANUP: &str = r#"
-## Supersedence and clean-up
-
-An update expires when the months of `supersedence` have passed since something was published that supersedes it,
-directly or through others. It is then flagged at every site and stays where it is; it cannot be approved for install any
-more. When the rules are lengthened, or what superseded it is withdrawn or declined, the flag goes again. Definition
-updates never expire, nor does what only a service pack supersedes.
-
-The clean-up follows each synchronization by itself; `headwater cleanup` starts it by hand, `--dry-run` only counts. It does
-a bounded amount at a time and goes on after the next synchronization; broken off at any point, it goes on where it was.
-
-| task of the WSUS cleanup wizard | here |
-|---|---|
-| Unused updates and update revisions | `cleanup.remove-unused-revisions`; an update itself goes when its source no longer has it |
-| Expired updates | `cleanup.decline-expired` |
-| Superseded updates | `cleanup.decline-superseded` |
-| Computers not contacting the server | none: Headwater knows sites, and no client computers |
-| Unneeded update files | `cleanup.unneeded-content`, `cleanup.content-days`; at every site for itself |
-
-WSUS has to be cleaned up from the bottom of a hierarchy to its top, because each server deletes from its own database, and one
-that still has what its upstream server deleted no longer agrees with it. Here nothing is deleted at one site alone: what
-the top-level site declines and removes are changes of the one log that all sites follow, so every site takes them over in
-order with its next synchronization, however long it was away. Only its own history and its update files are cleaned up at
-each site by itself, and no other site depends on that.
-"#;
-
-/// What languages mean, and where a site stands.
-const LANGUAGES: &str = r#"
-## Languages
-
-English is always among them. `all` includes languages that appear later; `server-locale` is the language of the locale that
-the site was started with (`--locale`, else that of the system). A site below another may have a part of its parent's
-languages of update files, never more; without a choice of its own it has what its parent has, and `all` means all of
-that. `headwater settings show --site SE1` says what is in effect there, and where it comes from. An update without a language
-is for every language. Documents are kept and handed on byte for byte: languages say what is shown of them and which files
-a site needs.
-
-## Files of updates
-
-The top-level site downloads files from its source, every other site from its parent. What a site chooses in `site.CODE.content` is
-therefore what its parent has, or less. A file that comes late (a window, a limit, a connection that broke) is no failure
-of a synchronization. [content.md](content.md) tells which files a site needs, and what becomes of them.
-
-## Top-level site and replicas
-
-Settings, approvals and declines come from the top-level site; every Headwater site below it is a replica of it. An autonomous
-WSUS server downstream, which gets updates and decides for itself, cannot be attached yet.
-"#;
-
-/// How a rule stands in a file, and how it comes and goes.
-const RULES: &str = r#"
-## Rules of `approvals.rules`
-
-There is one rule to begin with, and a file that has rules of its own has to name it too. A rule comes with the first setting
-below its name, and goes with an empty value: `headwater settings set approvals.rules.office.title='*Office*'`,
-`headwater settings set approvals.rules.office=`.
-
-```toml
-[approvals.rules.default-detection]     # Critical and Security Updates, as in WSUS
-approval = "detection"
-classifications = ["e6cf1350-c01b-414d-a61f-263d14d133b4", "0fa1201d-4330-4fa8-8ae9-b877473b6441"]
-```
-"#;
-
-/// The forms of a schedule, as they stand in a file.
-const FORMS: &str = r#"
-## Forms of `schedule.when`
-
-Times are those of the wall in `schedule.time-zone`. A time that the clock skips is the first instant after the gap; one
-that it shows twice is the first of the two. A time inside a window of `schedule.blackout` waits for its end. A time that
-was missed is made up for once. `headwater settings schedule` prints the next times.
-
-```toml
-[schedule]
-time-zone = "Europe/Berlin"
-# One of:
-when = "off"
-when = { simple = { every = 7, unit = "days", start = "2026-01-01T02:00:00" } }    # hours 1-23, days 1-31, weeks 1-4
-when = { daily = { first = "03:00", times = 4, random-offset-minutes = 30 } }      # 1-24 a day, offset 0-30
-when = { weekly = { weekdays = ["monday", "friday"], at = "04:15", every-weeks = 2, start = "2026-01-01" } }
-when = { monthly-by-date = { day = 0, at = "03:00", every-months = 1 } }           # 0: the last day
-when = { monthly-by-weekday = { week = "second", weekday = "tuesday", offset-days = 1, at = "03:00" } }
-when = { cron = "0 3 8-14 * TUE" }                                                 # minute hour day month weekday
-
-[[schedule.blackout]]
-weekdays = ["saturday"]     # on which the window begins; none: every day
-from = "22:00"
-to = "04:00"                # not after "from": of the next day
-```
-"#;
 
 #[cfg(test)]
 mod tests {
