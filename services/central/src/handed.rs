@@ -39,12 +39,13 @@ pub(crate) struct Job {
 }
 
 fn failed(error: &Error) -> Failure {
-    match error {
-        Error::Run(failure) => failure.as_ref().clone(),
-        other => Failure::new(ORIGIN, other),
-    }
-    // Nothing tells by itself what was handed in.
-    .until_asked()
+    let failure = if let Error::Run(failure) = error {
+        failure.as_ref().clone()
+    } else {
+        Failure::new(ORIGIN, error)
+    };
+    // What was handed in has to be handed in again.
+    failure.until_asked()
 }
 
 impl WsusUpstream {

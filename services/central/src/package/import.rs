@@ -155,7 +155,7 @@ impl Packages {
     ) -> Result<Report, Error> {
         let _turn = self.take_turn()?;
         let (digest, name, dry_run) = (order.digest, order.name.clone(), order.dry_run);
-        let imported = self.import_alone(who, order, progress).await;
+        let imported = Box::pin(self.import_alone(who, order, progress)).await;
         let lacks_bytes = matches!(imported, Err(Error::Gap { .. } | Error::NotOffered));
         // What only has to be allowed is asked for again at once, and need not be uploaded again.
         let waits = matches!(

@@ -200,7 +200,7 @@ async fn a_package_carries_the_catalog_and_the_next_one_what_changed() {
         .publish_changes(5.0, a.ambient.now())
         .unwrap();
     a.complete(true).await;
-    let withdrawn = a.all_ids().await.into_iter().last().unwrap();
+    let withdrawn = a.all_ids().await.pop_last().unwrap();
     a.moods().unlisted.insert(withdrawn.update_id);
     a.complete(true).await;
     let (delta, changes) = from.export(LAST).await.unwrap();
@@ -261,7 +261,7 @@ async fn a_full_package_takes_away_what_packages_brought_and_nothing_else() {
     assert_eq!(digests(&b).await, digests(&c).await);
     to.import(&full).await.unwrap();
     let both = digests(&b).await;
-    let withdrawn = a.all_ids().await.into_iter().last().unwrap();
+    let withdrawn = a.all_ids().await.pop_last().unwrap();
     a.moods().unlisted.insert(withdrawn.update_id);
     a.complete(true).await;
     let gone: Vec<RevisionId> = {
