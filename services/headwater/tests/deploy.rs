@@ -69,7 +69,8 @@ fn check_complete<C: Args>(name: &str) {
             "log" => "filter",
             "log-format" => "format",
             "otlp-endpoint" => "otlp_endpoint",
-            other => other,
+            // In a table of their own.
+            other => other.strip_prefix("wsus-").unwrap_or(other),
         };
         assert!(shown.contains(&key), "{name} does not show {key}");
     }
