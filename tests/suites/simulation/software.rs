@@ -418,16 +418,11 @@ pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) 
     Ok(axum::serve(listener, mood.over(upstream, &address)).await?)
 }
 
-/// What is synchronized: everything, and no files, which the simulated source does not have.
+/// What is synchronized: everything.
 fn first_settings(tidy: bool) -> settings::Settings {
     let settings = settings::Settings {
         products: settings::document::Products {
             everything: true,
-            ..Default::default()
-        },
-        content: settings::document::Content {
-            download: settings::document::ContentDownload::Never,
-            licence_terms: false,
             ..Default::default()
         },
         ..Default::default()

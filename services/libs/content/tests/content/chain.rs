@@ -12,10 +12,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A site as the source of those below it.
-#[derive(Debug)]
 struct Above {
     content: Content,
     sent: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Above {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Above")
+    }
 }
 
 impl Source for Above {
