@@ -51,13 +51,13 @@ pub enum Verb {
     Cleanup(cleanup::Command),
     /// Look at the updates of the catalog, approve and decline them
     Update(update::Command),
-    /// Show the update files of a site, read them anew, take in files that were copied there
+    /// Show the update files of a site, verify them, take in copied ones
     Content(content::Command),
     /// Take a package in: of wsusutil export (.cab), or of headwater export (.hwpkg)
     Import(package::import::Command),
-    /// Write the catalog as a package, for a site that no network reaches or for a WSUS server
+    /// Write the catalog as a package, for a disconnected site or a WSUS server
     Export(package::export::Command),
-    /// Make, list and revoke access tokens, with which people and scripts use a site
+    /// Make, list and revoke access tokens and client certificates of people and scripts
     Access(access::Command),
     /// List the WSUS servers that synchronize from a site
     Downstream(downstream::Command),

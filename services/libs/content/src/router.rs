@@ -4,37 +4,43 @@ use crate::CHUNK;
 use crate::plane::Content;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use catalog::content::{ContentFile, ContentId};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use std::ops::Range;
 
+/// Folder of the content files, as WSUS calls it.
+const ROOT: &str = "Content";
 /// What a content file is served as.
 const CONTENT_TYPE: &str = "application/octet-stream";
 
-/// The content of a site below `/Content` and `/content`.
+/// The content of a site below `/Content`, in any case and with slashes doubled anywhere, as WSUS servers ask.
 pub fn router(content: Content) -> Router {
-    let mut router = Router::new();
-    for root in ["Content", "content"] {
-        router = router.route(&format!("/{root}/{{folder}}/{{name}}"), get(serve));
-    }
-    router.with_state(content)
+    Router::new().fallback(serve).with_state(content)
 }
 
 async fn serve(
     State(content): State<Content>,
-    Path((folder, name)): Path<(String, String)>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    answer(&content, &folder, &name, &method, &headers).await
+    if !matches!(method, Method::GET | Method::HEAD) {
+        let allow = [(header::ALLOW, "GET, HEAD")];
+        return (StatusCode::METHOD_NOT_ALLOWED, allow).into_response();
+    }
+    let parts = uri.path().split('/').filter(|part| !part.is_empty());
+    match parts.collect::<Vec<_>>().as_slice() {
+        [root, folder, name] if root.eq_ignore_ascii_case(ROOT) => {
+            answer(&content, folder, name, &method, &headers).await
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
-/// The answer to a request for the file `name` in `folder`, in whatever case they are written: for who has a
-/// router of its own.
-pub async fn answer(
+/// The answer to a request for the file `name` in `folder`, in whatever case they are written.
+async fn answer(
     content: &Content,
     folder: &str,
     name: &str,

@@ -120,6 +120,7 @@ async fn a_name_is_found_in_any_case_and_only_in_its_folder() {
             format!("/content/{}/{}", folder.to_lowercase(), name.to_lowercase()),
             200,
         ),
+        (format!("//CONTENT//{folder}/{name}"), 200),
         (format!("/Content/{other}/{name}"), 404),
         (format!("/Content/{folder}/{stem}"), 403),
         (format!("/Content/{folder}/{missing}"), 404),

@@ -130,7 +130,7 @@ pub async fn a_broken_row_elsewhere_is_an_error(place: &Place) {
     let (database, store) = filled(place).await;
     database
         .sql(
-            "insert into sync_run values (x'01', 1, null, 'Completed', 0, 0, 0, 0, 0, 0, 0, '', 0, '', 0); \
+            "insert into sync_run values (x'01', 1, null, 'Completed', 0, 0, 0, 0, 0, 0, 0, '', 0, '', 0, ''); \
              insert into site_run values (x'00112233445566778899aabbccddeeff', 'PR1', null, null, -1, 0, null, null, \
              '', '', null, '[]'), (x'10112233445566778899aabbccddeeff', 'PR1', null, null, null, null, null, null, \
              '', '', 1, 'no list'); \
