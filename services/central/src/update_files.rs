@@ -127,11 +127,10 @@ impl WsusUpstream {
                     let proxy = self.files_proxy().await;
                     let set = proxy.map(|proxy| source.set_proxy(proxy.as_ref()));
                     match set {
-                        Ok(Ok(())) => {}
+                        Ok(Ok(())) => held = Some(subject),
                         Ok(Err(error)) => tracing::error!(%error, "update files keep their way"),
                         Err(error) => tracing::error!(%error, "update files keep their way"),
                     }
-                    held = Some(subject);
                 }
                 Err(error) => tracing::error!(%error, "the proxy for update files is not known"),
             }

@@ -195,9 +195,14 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// Presses a button, or follows a link.
+    /// Presses a button, or follows a link. What is just being exchanged is pressed when it is there again.
     pub async fn press(&self, what: &str) {
-        self.find(what).await.click().await.unwrap();
+        until(&format!("{what} can be pressed"), PATIENCE, || async {
+            let found = self.page.find(Locator::Css(what)).await;
+            let found = found.map_err(|error| error.to_string())?;
+            found.click().await.map_err(|error| error.to_string())
+        })
+        .await;
     }
 
     /// Chooses an entry of a list by its value.

@@ -184,7 +184,7 @@ async fn compare(hierarchy: &Hierarchy, eyes: &Eyes, told: &Told) -> i64 {
         "id": id, "started": started, "finished": finished, "state": run.state, "full": run.full,
         "manual": run.manual, "added": run.added, "revised": run.revised, "expired": run.expired,
         "removed": run.removed, "failed": run.failed, "position": run.position, "error": run.error,
-        "sites": run.sites, "completed": run.completed, "site_code": null, "subtree": false,
+        "sites": run.sites, "completed": run.completed, "site_code": null, "subtree": false, "source": null,
     });
     assert_eq!(shown["run"], expected);
     let parts = shown["sites"].as_array().unwrap();

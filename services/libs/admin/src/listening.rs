@@ -59,9 +59,9 @@ impl Reading {
                     "{here} serves {most} streams already, and no more at a time: close some, or ask another site"
                 ),
                 Full::OfOne(most) => format!(
-                    "the access token {:?} holds {most} streams at {here} already, and may hold no more at a time: \
-                     close some, or take an access token of its own for each script",
-                    caller.name
+                    "{} holds {most} streams at {here} already, and may hold no more at a time: close some, or take \
+                     an access token of its own for each script",
+                    caller.what()
                 ),
             })
         })?;

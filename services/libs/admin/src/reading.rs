@@ -62,6 +62,13 @@ pub struct Caller {
     shown: Shown,
 }
 
+impl Caller {
+    /// What it shows, for people.
+    pub(crate) fn what(&self) -> String {
+        self.shown.what(&self.name)
+    }
+}
+
 /// What a caller shows.
 #[derive(Debug, Clone)]
 struct Shown {
@@ -165,7 +172,7 @@ impl Reading {
         let revoked = || {
             Status::unauthenticated(format!(
                 "{} was revoked: ask an administrator for another",
-                caller.shown.what(&caller.name)
+                caller.what()
             ))
         };
         self.held(&caller.shown)

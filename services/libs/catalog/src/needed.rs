@@ -53,8 +53,8 @@ impl Reason {
     /// All of them, the most urgent first.
     pub const ALL: [Self; 4] = [
         Self::LicenceTerms,
-        Self::Approved,
         Self::Asked,
+        Self::Approved,
         Self::Immediate,
     ];
 
@@ -65,16 +65,6 @@ impl Reason {
             Self::Approved => "approved for install",
             Self::Asked => "asked for by a downstream server",
             Self::Immediate => "files are downloaded at once",
-        }
-    }
-
-    /// How urgent it is: what has more is downloaded first.
-    pub const fn urgency(self) -> u8 {
-        match self {
-            Self::LicenceTerms => 3,
-            Self::Approved => 2,
-            Self::Asked => 1,
-            Self::Immediate => 0,
         }
     }
 }

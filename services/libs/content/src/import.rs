@@ -197,6 +197,8 @@ async fn bring(files: &Files, path: &Path, file: &ContentFile) -> io::Result<boo
         return Ok(false);
     };
     let mut partial = files.partial(claim, file).await?;
+    // What another source left of it may be why the file is imported.
+    partial.begin_anew().await?;
     loop {
         let (from, at) = (path.to_owned(), partial.had());
         let bytes = blocking(move || {

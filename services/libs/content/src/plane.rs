@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use store::content::{ContentRow, PRIORITY_ASKED};
+use store::content::{self, ContentRow, PRIORITY_ASKED};
 use tokio::sync::watch;
 
 /// How long a call waits for bytes of a file that is not there yet.
@@ -201,7 +201,17 @@ impl Content {
             changes.borrow_and_update();
             let under_way = self.inner.transfers.watch(id);
             let row = self.store().read().await?.content(&id.0).await?;
-            let row = row.ok_or(Error::Unknown(id))?;
+            let is_kept = |row: &ContentRow| {
+                row.present_since.is_some() || row.state != content::ContentState::Unneeded
+            };
+            let Some(row) = row.filter(is_kept) else {
+                // Nothing here needs it, and somebody below does: it is fetched where the verified catalog names it.
+                if asked || !self.wish(&[id]).await?.is_empty() {
+                    return Err(Error::Unknown(id));
+                }
+                asked = true;
+                continue;
+            };
             let size = row.file.size;
             if offset > size || (offset == size && size > 0) {
                 return Err(Error::Beyond(id, size));
@@ -292,6 +302,11 @@ impl Content {
             return Ok(None);
         };
         let failed = |source| Error::Files { id, source };
+        // It may have gone since it was listed.
+        let row = self.store().read().await?.content(&id.0).await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
         let verdict = files.look_through(&row.file).await.map_err(failed)?;
         let now = self.inner.parts.ambient.now();
         match &verdict {

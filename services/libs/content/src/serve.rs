@@ -13,6 +13,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 use wire::v1::content_link_service_server::{ContentLinkService, ContentLinkServiceServer};
 use wire::v1::fetch_content_response::Message;
@@ -26,6 +28,8 @@ const MOST_CALLS: usize = 40;
 const PIECE: usize = 256 << 10;
 /// How long sending one part may take, so that a child that takes nothing keeps nobody waiting.
 const SLOWEST_PART: Duration = Duration::from_secs(120);
+/// How long a call waits for its turn to send.
+const MOST_WAIT: Duration = Duration::from_secs(20);
 
 /// Serves the content of a site to its children. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +38,8 @@ pub struct ContentServer {
     link: LinkService,
     sending: Arc<Semaphore>,
     calls: Calls,
+    /// Tasks that give places back.
+    places: TaskTracker,
 }
 
 /// How many calls each child makes just now.
@@ -84,6 +90,7 @@ impl ContentServer {
             link,
             sending: Arc::new(Semaphore::new(MOST_SENDING)),
             calls: Calls::default(),
+            places: TaskTracker::new(),
         }
     }
 
@@ -121,13 +128,30 @@ impl ContentLinkService for ContentServer {
             answer = answer => answer.map_err(status)?,
             () = stop.cancelled() => return Err(Status::unavailable("the site is stopping")),
         };
-        let permit = Arc::clone(&self.sending).acquire_owned().await;
-        let permit = permit.map_err(|_| Status::unavailable("the site is stopping"))?;
+        let permit = tokio::select! {
+            permit = Arc::clone(&self.sending).acquire_owned() => {
+                permit.map_err(|_| Status::unavailable("the site is stopping"))?
+            }
+            () = tokio::time::sleep(MOST_WAIT) => {
+                return Err(Status::unavailable("this site sends as much as it may: ask again soon"));
+            }
+            () = stop.cancelled() => return Err(Status::unavailable("the site is stopping")),
+        };
+        // A child that takes nothing is not polled: its place is given back by the clock.
+        let taken = CancellationToken::new();
+        let until_taken = taken.clone().drop_guard();
+        self.places.spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                () = taken.cancelled() => {}
+                () = tokio::time::sleep(SLOWEST_PART) => {}
+            }
+        });
         let pieces = futures::stream::iter(messages(size, bytes)).map(Ok);
         let too_slow = tokio::time::sleep(SLOWEST_PART);
         let pieces = pieces.take_until(Box::pin(too_slow)).inspect(move |_| {
             // Held until the last message was taken.
-            let _ = (&call, &permit);
+            let _ = (&call, &until_taken);
         });
         Ok(Response::new(Box::pin(cut_off(pieces, stop, removed))))
     }

@@ -10,10 +10,10 @@ use crate::{Read, Tx};
 use catalog::content::ContentFile;
 use jiff::Timestamp;
 
-/// How urgent a file is: who is asked for now, by a person or a child.
-pub const PRIORITY_ASKED: u8 = 30;
 /// How urgent a file is: the text of a licence, which a person waits for to decide.
-pub const PRIORITY_LICENCE: u8 = 20;
+pub const PRIORITY_LICENCE: u8 = 30;
+/// How urgent a file is: asked for now, by a child or a downstream server.
+pub const PRIORITY_ASKED: u8 = 20;
 /// How urgent a file is: of an update that is approved.
 pub const PRIORITY_APPROVED: u8 = 10;
 /// How urgent a file is: fetched though nobody approved anything yet.
@@ -222,6 +222,10 @@ impl Tx<'_> {
                 Value::NoInt,
             ]
         });
+        // What lies in the store was compared with its SHA-1 alone, and the catalog now says its SHA-256: it is looked
+        // through again before it counts as present.
+        let again = "(content_file.present_since is not null and content_file.sha256 is null \
+                     and excluded.sha256 is not null)";
         // The same file twice in one statement would be refused by PostgreSQL.
         let mut seen = std::collections::HashSet::new();
         let rows = rows
@@ -233,17 +237,20 @@ impl Tx<'_> {
             .insert(
                 &format!("insert into content_file ({COLUMNS})"),
                 rows,
-                " on conflict (sha1) do update set \
+                &format!(
+                    " on conflict (sha1) do update set \
                  sha256 = coalesce(content_file.sha256, excluded.sha256), \
                  size = case when content_file.present_since is null then excluded.size \
                  else content_file.size end, \
                  url = case when excluded.url = '' then content_file.url else excluded.url end, \
                  priority = case when content_file.state <> 0 and content_file.priority > excluded.priority \
                  then content_file.priority else excluded.priority end, \
-                 next_attempt = case when content_file.state = 0 then excluded.next_attempt \
+                 next_attempt = case when content_file.state = 0 or {again} then excluded.next_attempt \
                  else content_file.next_attempt end, \
-                 state = case when content_file.state <> 0 then content_file.state \
-                 when content_file.present_since is not null then 2 else 1 end",
+                 present_since = case when {again} then null else content_file.present_since end, \
+                 state = case when {again} then 1 when content_file.state <> 0 then content_file.state \
+                 when content_file.present_since is not null then 2 else 1 end"
+                ),
             )
             .await?;
         Ok(self.needed().await?.saturating_sub(needed_before))
@@ -290,6 +297,13 @@ impl Tx<'_> {
             .connection()
             .execute(
                 "delete from content_file where sha1 = $1 and state = 0",
+                vec![id(sha1)],
+            )
+            .await?;
+        // Should it be needed and let go again, its time begins anew.
+        self.connection()
+            .execute(
+                "delete from content_unneeded where sha1 = $1",
                 vec![id(sha1)],
             )
             .await?;

@@ -278,7 +278,8 @@ impl Tx<'_> {
                 "insert into content_named (sha1, sha256, size, name, url)",
                 rows.collect(),
                 " on conflict (sha1) do update set \
-                 sha256 = coalesce(content_named.sha256, excluded.sha256), \
+                 sha256 = coalesce(excluded.sha256, content_named.sha256), size = excluded.size, \
+                 name = excluded.name, \
                  url = case when excluded.url = '' then content_named.url else excluded.url end",
             )
             .await?;
