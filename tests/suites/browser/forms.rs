@@ -186,7 +186,7 @@ async fn an_administrator_uses_every_form_of_the_settings() {
 
     // A rule is made, and removed.
     browser.open("/settings?tab=approvals").await;
-    browser.shows("#rules", "default-detection").await;
+    browser.shows("h3", "Rules").await;
     browser.look("the rules").await;
     browser.press("#new-rule").await;
     browser.fill("#rule-name", "office").await;

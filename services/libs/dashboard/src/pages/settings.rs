@@ -276,7 +276,14 @@ async fn asked_by(person: &Person, held: &Held, tab: &str, pairs: &Pairs) -> Res
         "site" => sites::asked(settings, pairs),
         _ => Asked::default(),
     };
-    asked.set.extend(fields::assignments(held, pairs));
+    // When it begins has a form of its own.
+    let plain = pairs
+        .iter()
+        .filter(|(name, _)| !schedule::is_of_form(name))
+        .cloned();
+    asked
+        .set
+        .extend(fields::assignments(held, &plain.collect::<Vec<_>>()));
     let has_tree = pairs.iter().any(|(name, _)| name == "tree");
     if has_tree && (tab == "products" || tab == "classifications") {
         let marked = pairs.iter().filter(|(name, _)| name == "category");

@@ -393,6 +393,12 @@ fn typed_when(pairs: &Pairs, asked: &mut Asked) -> Option<Value> {
     Some(json!({ *word: fields }))
 }
 
+/// Whether a field stands in this form, and means nothing by itself.
+pub fn is_of_form(name: &str) -> bool {
+    let below = name.strip_prefix(WHEN);
+    below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+}
+
 /// What the form asks for.
 pub fn asked(schedule: &Schedule, pairs: &Pairs) -> Asked {
     let mut asked = Asked::default();
@@ -526,6 +532,18 @@ mod tests {
                 };
                 assert_eq!(held.with(&set).unwrap().schedule, after);
             }
+        }
+    }
+
+    #[test]
+    fn the_kind_and_its_values_are_of_the_form_and_nothing_else_is() {
+        for (name, is) in [
+            ("schedule.when", true),
+            ("schedule.when.daily.times", true),
+            ("schedule.whenever", false),
+            ("schedule.time-zone", false),
+        ] {
+            assert_eq!(is_of_form(name), is, "{name}");
         }
     }
 
