@@ -52,7 +52,8 @@ pub async fn desk(site: &Fixture) -> Desk {
     };
     let (store, journal) = (site.store.clone(), site.journal.clone());
     let (ambient, fixed) = (site.ambient.clone(), Fixed::default());
-    let settings = InForce::load(store, journal, ambient, None, fixed, register).await;
+    let settings = InForce::load(store, journal, ambient, None, fixed, register);
+    let settings = Box::pin(settings).await;
     let parts = Parts {
         upstream: Arc::clone(&site.upstream),
         engine: site.engine.clone(),
