@@ -21,7 +21,7 @@ mod unlisted;
 mod vanished;
 
 pub use by_id::{Found, ImportedUpdates, UpdateWanted};
-pub(crate) use prepared::Prepared;
+pub(crate) use prepared::{Prepared, header};
 pub use preview::Preview;
 pub use source::MICROSOFT_UPDATE;
 pub(crate) use source::proxy_of;

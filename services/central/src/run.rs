@@ -292,7 +292,7 @@ pub async fn run(
         settings: in_force.clone(),
     };
     let packages = Packages::new(parts, directory);
-    packages.tidy();
+    tasks.spawn(packages.clone().keep_tidy(stop.clone()));
     let mut shown = SiteMetrics::new(site.clone(), Arc::clone(&children), metrics);
     let mut wsus = Vec::new();
     if let Some((ports, settings)) = wsus_ports {

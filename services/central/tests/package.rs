@@ -2,7 +2,7 @@
 //! is used.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use catalog::header::RevisionHeader;
+use catalog::header::{FileLocation, RevisionHeader};
 use catalog::item::ItemKey;
 use catalog::{RevisionId, codec, document};
 use central::package::format::{Change, MAGIC};
@@ -270,6 +270,29 @@ fn documents_that_are_not_what_is_said_of_them_are_refused() {
         &own(&[swapped]),
         "another one than its header says",
     );
+    let update = document::parse(text).unwrap();
+    let titled = RevisionHeader {
+        title: "Another title".to_owned(),
+        ..RevisionHeader::new(text, &update, vec![])
+    };
+    let elsewhere = |sha1: [u8; 20], url: &str| {
+        let mu_url = url.to_owned();
+        RevisionHeader::new(text, &update, vec![FileLocation { sha1, mu_url }])
+    };
+    for (header, why) in [
+        (titled, "not that of its document"),
+        (
+            elsewhere([9; 20], "http://x.example/a"),
+            "not that of its document",
+        ),
+        (elsewhere([9; 20], "file:///etc/passwd"), "none of the web"),
+    ] {
+        let said = Change {
+            header: header.to_bytes(),
+            ..good.clone()
+        };
+        refused(folder.path(), &own(&[said]), why);
+    }
     let garbage = Change {
         document: vec![1, 2, 3],
         ..good.clone()

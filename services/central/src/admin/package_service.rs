@@ -7,6 +7,7 @@ use crate::package::{Error, ExportWanted, Exported, Order, Piece, Report, Since}
 use ::admin::reading::Answers;
 use catalog::Problem;
 use std::sync::Arc;
+use std::time::Duration;
 use sync::upstream::with_causes;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -27,6 +28,8 @@ use wire::v1::{
 const MOST_DATA: usize = 1 << 20;
 /// Answers that wait for whoever is slow to take them.
 const WAITING: usize = 8;
+/// How long it is waited for whoever is slow to take why an export failed.
+const MOST_WAIT: Duration = Duration::from_secs(60);
 /// Updates of one call, at most.
 const MOST_UPDATES: usize = 50;
 /// Longest name of a package.
@@ -40,7 +43,7 @@ fn told(error: Error) -> Status {
     let text = with_causes(&error);
     match error {
         Error::NotOffered => Status::not_found(text),
-        Error::Busy | Error::Cancelled | Error::Restless => Status::aborted(text),
+        Error::Busy | Error::Cancelled | Error::Restless | Error::NotTaken => Status::aborted(text),
         Error::Io(_) => {
             tracing::error!(error = %text, "the spool of packages failed");
             Status::internal(
@@ -284,8 +287,8 @@ impl PackageService for Admin {
         let packages = self.packages.clone();
         self.admission.beside(async move {
             if let Err(error) = packages.export(&caller.name, wanted, &pieces).await {
-                // The caller may be gone.
-                let _ = pieces.send(Err(error)).await;
+                // The caller may be gone, or take nothing.
+                let _ = pieces.send_timeout(Err(error), MOST_WAIT).await;
             }
         });
         let answers = ReceiverStream::new(receiver).map(|piece| {

@@ -1,5 +1,6 @@
 //! A document made ready to be stored.
 
+use catalog::document::Update;
 use catalog::header::{FileLocation, RevisionHeader};
 use catalog::{RevisionId, UpdateId, codec, document};
 use std::collections::HashMap;
@@ -32,20 +33,7 @@ impl Prepared {
         if update.id != id {
             return Err(format!("its document says that it is {}", update.id));
         }
-        let digests = update
-            .files
-            .iter()
-            .map(|file| file.sha1)
-            .chain(update.eula_files.iter().map(|file| file.sha1));
-        let locations = digests
-            .filter_map(|sha1| {
-                urls.get(&sha1).map(|url| FileLocation {
-                    sha1,
-                    mu_url: url.clone(),
-                })
-            })
-            .collect();
-        let header = RevisionHeader::new(text, &update, locations);
+        let header = header(text, &update, urls);
         if header.to_bytes().len() > MAX_HEADER_BYTES {
             return Err(format!(
                 "what it says of its files and bundles is longer than {MAX_HEADER_BYTES} bytes"
@@ -59,4 +47,26 @@ impl Prepared {
             prerequisites: update.prerequisite_ids().collect(),
         })
     }
+}
+
+/// The header of a document. `urls` says where its files can be had, by their SHA-1.
+pub(crate) fn header(
+    text: &str,
+    update: &Update,
+    urls: &HashMap<[u8; 20], String>,
+) -> RevisionHeader {
+    let digests = update
+        .files
+        .iter()
+        .map(|file| file.sha1)
+        .chain(update.eula_files.iter().map(|file| file.sha1));
+    let locations = digests
+        .filter_map(|sha1| {
+            urls.get(&sha1).map(|url| FileLocation {
+                sha1,
+                mu_url: url.clone(),
+            })
+        })
+        .collect();
+    RevisionHeader::new(text, update, locations)
 }

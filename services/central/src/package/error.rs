@@ -202,6 +202,9 @@ pub enum Error {
     /// Only what Headwater's format can tell.
     #[error("a .cab holds the documents of the whole catalog and nothing else: {0} needs a .hwpkg")]
     OnlyOwnFormat(&'static str),
+    /// Whoever asked for a package does not take it.
+    #[error("nobody took what was exported for a minute, so the export was given up: export again")]
+    NotTaken,
     /// The run that took it in did not.
     #[error("{0}")]
     Run(#[source] Box<sync::Failure>),

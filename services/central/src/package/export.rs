@@ -10,8 +10,10 @@ use journal::StatusId;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::time::Duration;
 use store::ChangeRow;
 use tokio::sync::mpsc::Sender;
+use tokio::time::timeout;
 use trust::SignedStatement;
 use uuid::Uuid;
 use wsus::package::PackageInfo;
@@ -25,6 +27,8 @@ const PAGE_BYTES: u64 = 8 << 20;
 const RECORDS: u32 = 2000;
 /// Bytes of one message.
 const PIECE: usize = 256 << 10;
+/// Who takes nothing for so long is no longer waited for: nothing else is exported or imported meanwhile.
+const MOST_WAIT: Duration = Duration::from_secs(60);
 
 /// After what a package begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,22 @@ struct Last {
 
 /// Sends; an error where nobody takes it any more.
 async fn send(pieces: &Sender<Result<Piece, Error>>, piece: Piece) -> Result<(), Error> {
-    pieces.send(Ok(piece)).await.map_err(|_| Error::Cancelled)
+    match timeout(MOST_WAIT, pieces.send(Ok(piece))).await {
+        Ok(sent) => sent.map_err(|_| Error::Cancelled),
+        Err(_) => Err(Error::NotTaken),
+    }
+}
+
+/// Waits until all that was sent is taken.
+async fn all_taken(pieces: &Sender<Result<Piece, Error>>) -> Result<(), Error> {
+    // One more is taken each time.
+    for taken in 1..=pieces.max_capacity() {
+        match timeout(MOST_WAIT, pieces.reserve_many(taken)).await {
+            Ok(places) => drop(places.map_err(|_| Error::Cancelled)?),
+            Err(_) => return Err(Error::NotTaken),
+        }
+    }
+    Ok(())
 }
 
 async fn send_data(pieces: &Sender<Result<Piece, Error>>, data: &[u8]) -> Result<(), Error> {
@@ -123,10 +142,21 @@ impl Packages {
         pieces: &Sender<Result<Piece, Error>>,
     ) -> Result<(), Error> {
         let _turn = self.take_turn()?;
-        let exported = match wanted.wsusutil {
-            true => self.export_wsusutil(wanted, pieces).await?,
-            false => self.export_own(wanted, pieces).await?,
+        let (exported, last) = match wanted.wsusutil {
+            true => (self.export_wsusutil(wanted, pieces).await?, None),
+            false => {
+                let (exported, last) = self.export_own(wanted, pieces).await?;
+                (exported, Some(last))
+            }
         };
+        all_taken(pieces).await?;
+        // The next package begins after this one only where somebody has this one.
+        if let Some(last) = last {
+            let mut tx = self.upstream().store.begin().await?;
+            tx.put_state(LAST, serde_json::to_vec(&last).unwrap_or_default())
+                .await?;
+            tx.commit().await?;
+        }
         let format = if wanted.wsusutil {
             "wsusutil"
         } else {
@@ -213,7 +243,7 @@ impl Packages {
         &self,
         wanted: Wanted,
         pieces: &Sender<Result<Piece, Error>>,
-    ) -> Result<Exported, Error> {
+    ) -> Result<(Exported, Last), Error> {
         let upstream = self.upstream();
         let base = self.base(wanted.since).await?;
         let first = upstream.store.positions();
@@ -284,12 +314,8 @@ impl Packages {
             epoch: stated.epoch,
             position: stated.position,
         };
-        let mut tx = upstream.store.begin().await?;
-        tx.put_state(LAST, serde_json::to_vec(&last).unwrap_or_default())
-            .await?;
-        tx.commit().await?;
         let contents = writer.contents();
-        Ok(Exported {
+        let exported = Exported {
             revisions: contents.revisions,
             removals: contents.removals,
             approvals: contents.approvals.unwrap_or_default(),
@@ -298,7 +324,8 @@ impl Packages {
             base,
             position: stated.position,
             key: authority.statement_key().to_string(),
-        })
+        };
+        Ok((exported, last))
     }
 
     /// All that was decided about updates: few bytes each, so that no package has to know what one before held.

@@ -13,11 +13,16 @@ use settings::Settings;
 use settings::roll_out::RollOut;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use sync::EngineHandle;
 use sync::upstream::with_causes;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
 use trust::StatementPublicKey;
 use uuid::Uuid;
+
+/// How often it is looked for packages that nobody came back for.
+const TIDY: Duration = Duration::from_secs(60 * 60);
 
 /// What an import needs of the site.
 #[derive(Clone)]
@@ -116,8 +121,18 @@ impl Packages {
         self.parts.upstream.publisher.authority.hierarchy().0
     }
 
-    /// Removes what nobody came back for.
-    pub fn tidy(&self) {
+    /// Removes now and then what nobody came back for.
+    pub async fn keep_tidy(self, stop: CancellationToken) {
+        loop {
+            self.tidy();
+            tokio::select! {
+                () = tokio::time::sleep(TIDY) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn tidy(&self) {
         if let Err(error) = self.spool.tidy(self.parts.upstream.ambient.now()) {
             tracing::warn!(%error, "the spool of packages was not tidied up");
         }
@@ -163,7 +178,10 @@ impl Packages {
             Err(Error::Unsigned | Error::UnknownKey { .. } | Error::OtherHierarchy { .. })
         );
         if !dry_run && !lacks_bytes && !waits {
-            self.spool.remove(&digest)?;
+            // What becomes of the import does not depend on it: the file goes after a day.
+            if let Err(error) = self.spool.remove(&digest) {
+                tracing::warn!(%error, "an imported package was not removed from the spool");
+            }
         }
         if let Err(error) = &imported
             && !lacks_bytes
@@ -278,6 +296,7 @@ impl Packages {
                 schedule: held.schedule.clone(),
                 notifications: held.notifications.clone(),
                 languages: held.languages.clone(),
+                site: held.site.clone(),
                 ..from.settings
             })
         };

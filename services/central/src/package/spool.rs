@@ -110,7 +110,7 @@ impl Spool {
             held = 0;
         }
         // What is taken in is written once more, in a form of our own.
-        let needed = (size - held).saturating_add(LEFT_FREE);
+        let needed = (size - held) + size + LEFT_FREE;
         match ambient.room(&self.folder) {
             Some(room) if room.free < needed => Err(Error::NoRoom {
                 needed,
@@ -248,8 +248,12 @@ mod tests {
                 total: 1 << 40,
             })
         }));
+        // The bytes of it that are to come, and all of it once more.
         let error = spool.offer(&digest, 5, &full).unwrap_err();
-        assert!(matches!(error, Error::NoRoom { needed, .. } if needed == LEFT_FREE + 5));
+        assert!(matches!(error, Error::NoRoom { needed, .. } if needed == LEFT_FREE + 10));
+        spool.append(&digest, 0, b"012").unwrap();
+        let error = spool.offer(&digest, 5, &full).unwrap_err();
+        assert!(matches!(error, Error::NoRoom { needed, .. } if needed == LEFT_FREE + 7));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::format::Change;
 use super::staged::Staged;
 use crate::decisions::{ItemChange, put};
 use crate::ingest::WsusUpstream;
+use crate::seal::Sealed;
 use crate::verify::ROWS_LOST;
 use catalog::document::PublicationState;
 use catalog::header::RevisionHeader;
@@ -15,6 +16,7 @@ use journal::phrases;
 use std::collections::{HashMap, HashSet};
 use store::packages::PackageSource;
 use store::{NewItem, Tx};
+use sync::upstream::with_causes;
 use sync::{Phase, RunHandle};
 
 /// How updates came that a package of wsusutil brought, as it is remembered.
@@ -55,8 +57,12 @@ pub(crate) struct Taken {
 /// What is to be done.
 pub(crate) struct Plan {
     pub(crate) taken: Taken,
+    /// The revisions that it has in the end: not those that are removed further on in it.
+    revisions: HashSet<RevisionId>,
     /// Updates of which it has a revision.
     present: HashSet<UpdateId>,
+    /// Those of them of which nothing was here: what came another way is not the package's to remove.
+    brought: HashSet<UpdateId>,
     removals: Vec<ItemKey>,
 }
 
@@ -72,8 +78,9 @@ impl Taking {
     pub(crate) async fn plan(&mut self, upstream: &WsusUpstream) -> Result<Plan, Error> {
         let mut taken = Taken::default();
         let mut present: HashSet<UpdateId> = HashSet::new();
-        let mut revisions: HashSet<RevisionId> = HashSet::new();
-        let mut removals: HashSet<RevisionId> = HashSet::new();
+        let mut brought: HashSet<UpdateId> = HashSet::new();
+        let (revisions, removals) = self.in_the_end()?;
+        let mut met: HashSet<RevisionId> = HashSet::new();
         let mut batches = self.staged.read()?;
         loop {
             let batch = batches.next()?;
@@ -86,14 +93,8 @@ impl Taking {
                     taken.approvals += 1;
                     continue;
                 };
-                if change.removed {
-                    removals.insert(id);
-                    revisions.remove(&id);
-                } else {
-                    removals.remove(&id);
-                    if revisions.insert(id) {
-                        live.push((id, header_of(id, &change.header)?, change.document.len()));
-                    }
+                if !change.removed && revisions.contains(&id) && met.insert(id) {
+                    live.push((id, header_of(id, &change.header)?, change.document.len()));
                 }
             }
             let keys: Vec<ItemKey> = live.iter().map(|(id, ..)| ItemKey::Revision(*id)).collect();
@@ -121,18 +122,46 @@ impl Taking {
                         }
                     }
                 }
+                if !known.contains(&id.update_id) {
+                    brought.insert(id.update_id);
+                }
                 present.insert(id.update_id);
             }
         }
         drop(batches);
-        present = revisions.iter().map(|id| id.update_id).collect();
         let removals = self.removals(upstream, &revisions, removals).await?;
         taken.removed = removals.len() as u64;
         Ok(Plan {
             taken,
+            revisions,
             present,
+            brought,
             removals,
         })
+    }
+
+    /// The revisions that are live at its end, and those that it says are gone: what changed while it was written
+    /// can be in it more than once, and the last counts.
+    fn in_the_end(&mut self) -> Result<(HashSet<RevisionId>, HashSet<RevisionId>), Error> {
+        let (mut live, mut gone) = (HashSet::new(), HashSet::new());
+        let mut batches = self.staged.read()?;
+        loop {
+            let batch = batches.next()?;
+            if batch.is_empty() {
+                return Ok((live, gone));
+            }
+            for change in batch {
+                let Some(id) = change.key.revision() else {
+                    continue;
+                };
+                let (into, out_of) = match change.removed {
+                    true => (&mut gone, &mut live),
+                    false => (&mut live, &mut gone),
+                };
+                out_of.remove(&id);
+                into.insert(id);
+            }
+        }
     }
 
     /// What is to be removed: of what packages of the hierarchy brought, what this one says is gone, or, where
@@ -216,18 +245,18 @@ impl Taking {
         if taken.removed > 0 {
             upstream.forget_categories().await;
         }
-        // What it supersedes is a decision of its own, by the rules of this hierarchy.
-        let flagged = upstream.expire_superseded().await?;
-        if !flagged.is_nothing() {
-            run.line(phrases::expired_by_supersedence(
-                flagged.expired,
-                flagged.restored,
-            ));
-            let mut tx = upstream.store.begin().await?;
-            let sealed = upstream.seal(&mut tx).await?;
-            tx.commit().await?;
-            by_itself.join(sealed.by_itself);
-            taken.position = sealed.statement.position;
+        // It is taken in: what fails from here on is made up for by the next run.
+        match expire(upstream, run).await {
+            Ok(Some(sealed)) => {
+                by_itself.join(sealed.by_itself);
+                taken.position = sealed.statement.position;
+            }
+            Ok(None) => {}
+            Err(error) => run.line(format!(
+                "Warning: the package is taken in, and what it supersedes was not expired, which the next \
+                 synchronization does: {}",
+                with_causes(&error)
+            )),
         }
         by_itself.tell(run.journal(), Some(run.id())).await;
         Ok(taken)
@@ -246,7 +275,8 @@ impl Taking {
             tx.start_epoch(upstream.ambient.new_id()).await?;
         }
         if tx.state(ROWS_LOST).await?.is_some() {
-            if !self.full {
+            // Only a hierarchy can say what all of its catalog is: of a package of wsusutil nobody knows.
+            if !self.full || self.source.is_none() {
                 return Err(Error::RowsLost);
             }
             tx.remove_state(ROWS_LOST).await?;
@@ -260,7 +290,7 @@ impl Taking {
                 break;
             }
             done += batch.len() as u64;
-            approvals += put_batch(tx, batch, now).await?;
+            approvals += put_batch(tx, batch, &plan.revisions, now).await?;
             run.progress(done, total);
         }
         drop(batches);
@@ -271,23 +301,41 @@ impl Taking {
         let gone = gone.map(|id| id.update_id);
         let gone = gone.filter(|id| !plan.present.contains(id)).collect();
         tx.forget_imported(&gone).await?;
-        let origin = match self.source {
-            Some(_) => OF_HIERARCHY,
-            None => OF_WSUSUTIL,
-        };
-        tx.note_imported(&plan.present, origin).await?;
         if let Some(source) = &self.source {
+            tx.note_imported(&plan.brought, OF_HIERARCHY).await?;
             tx.put_package_source(source).await?;
+        } else {
+            tx.note_imported(&plan.brought, OF_WSUSUTIL).await?;
+            // What a source brought stays from now on, also where the source no longer lists it.
+            tx.note_also_imported(&plan.present, OF_WSUSUTIL).await?;
         }
         Ok(approvals)
     }
 }
 
-/// Puts some changes into a unit of work: revisions that are not held, approvals that differ. Removals of
-/// revisions come later.
+/// Expires what is superseded now, which is a decision of its own by the rules of this hierarchy; what was signed
+/// then.
+async fn expire(upstream: &WsusUpstream, run: &RunHandle) -> Result<Option<Sealed>, Error> {
+    let flagged = upstream.expire_superseded().await?;
+    if flagged.is_nothing() {
+        return Ok(None);
+    }
+    run.line(phrases::expired_by_supersedence(
+        flagged.expired,
+        flagged.restored,
+    ));
+    let mut tx = upstream.store.begin().await?;
+    let sealed = upstream.seal(&mut tx).await?;
+    tx.commit().await?;
+    Ok(Some(sealed))
+}
+
+/// Puts some changes into a unit of work: those of these revisions that are not held, approvals that differ.
+/// Removals of revisions come later.
 async fn put_batch(
     tx: &mut Tx<'_>,
     batch: Vec<Change>,
+    revisions: &HashSet<RevisionId>,
     now: jiff::Timestamp,
 ) -> Result<u64, Error> {
     let mut decided = Vec::new();
@@ -297,6 +345,8 @@ async fn put_batch(
     for change in batch {
         match (change.key, change.removed) {
             (ItemKey::Revision(_), true) => drop(live.remove(&change.key)),
+            // It is removed further on.
+            (ItemKey::Revision(id), false) if !revisions.contains(&id) => {}
             (ItemKey::Revision(_), false) => {
                 order.push(change.key);
                 let item = NewItem {

@@ -100,7 +100,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 }
 
 /// Whether an address is one of the web.
-fn check_url(url: &str) -> Result<(), Error> {
+pub(super) fn check_url(url: &str) -> Result<(), Error> {
     let scheme = url
         .split_once("://")
         .map(|(scheme, _)| scheme.to_ascii_lowercase());

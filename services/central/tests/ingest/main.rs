@@ -8,6 +8,7 @@ mod decisions;
 mod documents;
 mod expiry;
 mod fixture;
+mod package_rules;
 mod packages;
 mod selection;
 mod source;

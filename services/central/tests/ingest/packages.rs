@@ -3,6 +3,7 @@
 use crate::fixture::{Fixture, choosing, everything, fixture};
 use catalog::RevisionId;
 use catalog::approval::{Approval, Cause, Record};
+use catalog::header::RevisionHeader;
 use catalog::item::{ItemKey, item_digest};
 use central::decisions::ItemChange;
 use central::in_force::{Fixed, InForce};
@@ -16,22 +17,23 @@ use link::reports::Reports;
 use settings::document::Products;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use upstream::generator::GeneratorSettings;
 use upstream::load;
 
 /// What a site has to do with packages, in a folder of its own.
-struct Desk {
+pub struct Desk {
     packages: Packages,
     folder: tempfile::TempDir,
 }
 
-const EVERYTHING: ExportWanted = ExportWanted {
+pub const EVERYTHING: ExportWanted = ExportWanted {
     wsusutil: false,
     since: Since::Beginning,
     approvals: false,
     settings: false,
 };
-const CAB: ExportWanted = ExportWanted {
+pub const CAB: ExportWanted = ExportWanted {
     wsusutil: true,
     ..EVERYTHING
 };
@@ -40,7 +42,7 @@ const LAST: ExportWanted = ExportWanted {
     ..EVERYTHING
 };
 
-async fn desk(site: &Fixture) -> Desk {
+pub async fn desk(site: &Fixture) -> Desk {
     let register = Register {
         store: site.store.clone(),
         reports: Reports::default(),
@@ -50,7 +52,8 @@ async fn desk(site: &Fixture) -> Desk {
     };
     let (store, journal) = (site.store.clone(), site.journal.clone());
     let (ambient, fixed) = (site.ambient.clone(), Fixed::default());
-    let settings = InForce::load(store, journal, ambient, None, fixed, register).await;
+    let settings = InForce::load(store, journal, ambient, None, fixed, register);
+    let settings = Box::pin(settings).await;
     let parts = Parts {
         upstream: Arc::clone(&site.upstream),
         engine: site.engine.clone(),
@@ -65,7 +68,7 @@ async fn desk(site: &Fixture) -> Desk {
 }
 
 impl Desk {
-    async fn export(&self, wanted: ExportWanted) -> Result<(Vec<u8>, Exported), Error> {
+    pub async fn export(&self, wanted: ExportWanted) -> Result<(Vec<u8>, Exported), Error> {
         let (pieces, mut receiver) = tokio::sync::mpsc::channel::<Result<Piece, Error>>(4);
         let collect = async {
             let (mut bytes, mut report) = (Vec::new(), Exported::default());
@@ -106,7 +109,7 @@ impl Desk {
             .await
     }
 
-    async fn import(&self, bytes: &[u8]) -> Result<Report, Error> {
+    pub async fn import(&self, bytes: &[u8]) -> Result<Report, Error> {
         let allowed = Allowed {
             trust: true,
             ..Allowed::default()
@@ -127,7 +130,7 @@ impl Desk {
 }
 
 /// The revisions that a site shows, with the digests of all that is held of them.
-async fn digests(site: &Fixture) -> BTreeMap<RevisionId, [u8; 32]> {
+pub async fn digests(site: &Fixture) -> BTreeMap<RevisionId, [u8; 32]> {
     let mut digests = BTreeMap::new();
     let mut read = site.store.read().await.unwrap();
     for id in site.held().await.into_keys() {
@@ -150,7 +153,7 @@ fn declined(id: RevisionId, site: &Fixture) -> Record {
 }
 
 /// A site that synchronizes nothing.
-async fn empty() -> Fixture {
+pub async fn empty() -> Fixture {
     let none = load::generated(GeneratorSettings {
         seed: 9,
         updates: 0,
@@ -164,6 +167,13 @@ async fn a_package_carries_the_catalog_and_the_next_one_what_changed() {
     let (from, to) = (desk(&a).await, desk(&b).await);
     assert!(matches!(from.export(EVERYTHING).await, Err(Error::Nothing)));
     a.complete(true).await;
+    assert!(matches!(from.export(LAST).await, Err(Error::NoLast)));
+    // Of a package that nobody takes nothing is remembered: its end is waited for.
+    let (pieces, receiver) = tokio::sync::mpsc::channel(1000);
+    let export = from.packages.export("anna", EVERYTHING, &pieces);
+    let waits = tokio::time::timeout(Duration::from_secs(1), export).await;
+    assert!(waits.is_err() && !receiver.is_empty(), "{waits:?}");
+    drop(receiver);
     assert!(matches!(from.export(LAST).await, Err(Error::NoLast)));
     let (full, exported) = from.export(EVERYTHING).await.unwrap();
     assert_eq!(exported.bytes, full.len() as u64);
@@ -245,44 +255,52 @@ async fn a_package_carries_the_catalog_and_the_next_one_what_changed() {
     }
 }
 
+/// Has the source of a site no longer list the last of these updates; which it was.
+async fn withdraw(site: &Fixture, which: impl Fn(&RevisionId) -> bool) -> RevisionId {
+    let held = site.held().await;
+    let mut updates = held.values().filter(|row| {
+        let header = RevisionHeader::from_bytes(&row.header).unwrap();
+        !header.is_configuration() && which(&row.id)
+    });
+    let withdrawn = updates.next_back().unwrap().id;
+    site.moods().unlisted.insert(withdrawn.update_id);
+    withdrawn
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_package_takes_away_what_packages_brought_and_nothing_else() {
-    let (a, b) = (fixture(60).await, empty().await);
+    let (a, b) = (fixture(90).await, empty().await);
     let (from, to) = (desk(&a).await, desk(&b).await);
     a.complete(true).await;
     let (full, _) = from.export(EVERYTHING).await.unwrap();
-    // What the site has from elsewhere.
-    let c = fixture(90).await;
+    // What the site has from elsewhere: a part of what A has.
+    let c = fixture(60).await;
     c.complete(true).await;
     let (cab, _) = desk(&c).await.export(CAB).await.unwrap();
     let unsigned = to.import_with(&cab, Order::default()).await.unwrap_err();
     assert!(matches!(unsigned, Error::Unsigned), "{unsigned}");
     to.import(&cab).await.unwrap();
-    assert_eq!(digests(&b).await, digests(&c).await);
+    let elsewhere = digests(&c).await;
+    assert_eq!(digests(&b).await, elsewhere);
     to.import(&full).await.unwrap();
     let both = digests(&b).await;
-    let withdrawn = a.all_ids().await.pop_last().unwrap();
-    a.moods().unlisted.insert(withdrawn.update_id);
+    // A withdraws an update that B has from A alone, and one that B had before.
+    let is_elsewhere = |id: &RevisionId| elsewhere.keys().any(|of| of.update_id == id.update_id);
+    let of_both = withdraw(&a, is_elsewhere).await;
+    let of_a = withdraw(&a, |id| !is_elsewhere(id)).await;
     a.complete(true).await;
-    let gone: Vec<RevisionId> = {
-        let left = digests(&a).await;
-        both.keys()
-            .filter(|id| !left.contains_key(id))
-            .copied()
-            .collect()
-    };
-    let of_a: Vec<RevisionId> = gone
-        .into_iter()
-        .filter(|id| id.update_id == withdrawn.update_id)
-        .collect();
-    assert!(!of_a.is_empty());
+    let left = digests(&a).await;
+    assert!(!left.contains_key(&of_both) && !left.contains_key(&of_a));
     let (full, _) = from.export(EVERYTHING).await.unwrap();
     let report = to.import_with(&full, Order::default()).await.unwrap();
+    let after = digests(&b).await;
+    assert!(after.contains_key(&of_both), "{report:?}");
+    assert!(!after.contains_key(&of_a), "{report:?}");
     let expected: BTreeMap<_, _> = both
         .into_iter()
-        .filter(|(id, _)| !of_a.contains(id))
+        .filter(|(id, _)| left.contains_key(id) || is_elsewhere(id))
         .collect();
-    assert_eq!(digests(&b).await, expected, "{report:?}");
+    assert_eq!(after, expected, "{report:?}");
     // Another hierarchy takes its place only on purpose.
     let (other, _) = desk(&c).await.export(EVERYTHING).await.unwrap();
     let refused = to.import(&other).await.unwrap_err();

@@ -13,6 +13,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
 use wire::text::harmless;
 use wire::v1::import_package_response::Message;
 use wire::v1::{ImportPackageRequest, ImportReport, OfferPackageRequest, UploadPackageRequest};
@@ -87,7 +88,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         .transpose()?;
     let mut steps = Steps::new(console.json, log);
     steps.note(&format!("import of {path}"));
-    let result = import(&command, &mut file, &mut steps).await;
+    let mut outcome = Outcome::Refused;
+    let result = import(&command, &mut file, &mut steps, &mut outcome).await;
     steps.end();
     match result {
         Ok(report) => {
@@ -99,8 +101,52 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         }
         Err(error) => {
             steps.note(&format!("{error:#}"));
-            steps.note("nothing was imported");
+            steps.note(outcome.told());
             Err(error)
+        }
+    }
+}
+
+/// What is known of an import that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing of it was taken in.
+    Refused,
+    /// It can have been taken in all the same.
+    Unknown,
+}
+
+impl Outcome {
+    /// What the answer of the site says of it.
+    fn of(status: &Status) -> Self {
+        match status.code() {
+            Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+            | Code::Aborted => Self::Refused,
+            Code::Ok
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss => Self::Unknown,
+        }
+    }
+
+    fn told(self) -> &'static str {
+        match self {
+            Self::Refused => "nothing was imported",
+            Self::Unknown => {
+                "whether it was imported is in the messages 9020 and 9021 of the site: it goes on without \
+                 whoever asked for it"
+            }
         }
     }
 }
@@ -109,6 +155,7 @@ async fn import(
     command: &Command,
     file: &mut File,
     steps: &mut Steps,
+    outcome: &mut Outcome,
 ) -> anyhow::Result<ImportReport> {
     let client = command.connection.connect().await?;
     let size = file.metadata().context("the package cannot be read")?.len();
@@ -143,10 +190,17 @@ async fn import(
         dry_run: command.dry_run,
     };
     let doing = format!("importing {}", command.file.display());
-    let told = |status| explain(status, &client.server, &doing);
+    // From here on the site can take it in.
+    let mut told = |status: Status| {
+        *outcome = match command.dry_run {
+            true => Outcome::Refused,
+            false => Outcome::of(&status),
+        };
+        explain(status, &client.server, &doing)
+    };
     let answers = client.packages().import_package(request).await;
-    let mut answers = answers.map_err(told)?.into_inner();
-    while let Some(answer) = answers.message().await.map_err(told)? {
+    let mut answers = answers.map_err(&mut told)?.into_inner();
+    while let Some(answer) = answers.message().await.map_err(&mut told)? {
         match answer.message {
             Some(Message::Progress(progress)) => {
                 steps.at(&harmless(&progress.step), progress.done, progress.total);
@@ -154,6 +208,9 @@ async fn import(
             Some(Message::Report(report)) => return Ok(report),
             None => {}
         }
+    }
+    if !command.dry_run {
+        *outcome = Outcome::Unknown;
     }
     bail!(
         "{} ended the import without a word: look at its messages 9020 and 9021",
@@ -280,6 +337,20 @@ fn lines(report: &ImportReport) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_claimed_of_an_import_whose_end_was_not_heard() {
+        for (status, expected) in [
+            (Status::failed_precondition("cut off"), Outcome::Refused),
+            (Status::aborted("another one"), Outcome::Refused),
+            (Status::unavailable("gone"), Outcome::Unknown),
+            (Status::unknown("broken pipe"), Outcome::Unknown),
+            (Status::internal("database"), Outcome::Unknown),
+        ] {
+            assert_eq!(Outcome::of(&status), expected, "{status}");
+        }
+        assert!(Outcome::Unknown.told().contains("9020"));
+    }
 
     #[test]
     fn a_report_says_what_was_done_and_what_was_not() {

@@ -46,6 +46,29 @@ impl Tx<'_> {
         updates: &HashSet<UpdateId>,
         origin: &str,
     ) -> Result<(), Error> {
+        let replaced = " on conflict (update_id) do update set origin = excluded.origin";
+        self.note(updates, origin, replaced).await
+    }
+
+    /// Notes that updates were taken in, and how, unless something was noted of them before: that stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_also_imported(
+        &mut self,
+        updates: &HashSet<UpdateId>,
+        origin: &str,
+    ) -> Result<(), Error> {
+        let kept = " on conflict (update_id) do nothing";
+        self.note(updates, origin, kept).await
+    }
+
+    async fn note(
+        &mut self,
+        updates: &HashSet<UpdateId>,
+        origin: &str,
+        on_conflict: &str,
+    ) -> Result<(), Error> {
         let mut updates: Vec<UpdateId> = updates.iter().copied().collect();
         updates.sort_unstable();
         let rows = updates
@@ -56,7 +79,7 @@ impl Tx<'_> {
             .insert(
                 "insert into imported (update_id, origin)",
                 rows,
-                " on conflict (update_id) do update set origin = excluded.origin",
+                on_conflict,
             )
             .await?;
         Ok(())

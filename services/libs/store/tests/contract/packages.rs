@@ -47,6 +47,10 @@ pub async fn what_was_imported_is_known_until_it_is_forgotten(place: &Place) {
     tx.note_imported(&HashSet::from([update(7)]), "another")
         .await
         .unwrap();
+    // What was noted before stays.
+    tx.note_also_imported(&HashSet::from([update(8), update(501)]), "third")
+        .await
+        .unwrap();
     tx.forget_imported(&HashSet::from([update(9)]))
         .await
         .unwrap();
@@ -58,6 +62,7 @@ pub async fn what_was_imported_is_known_until_it_is_forgotten(place: &Place) {
         .map(|update| (update, "wsusutil".to_owned()))
         .collect();
     expected.insert(update(7), "another".to_owned());
+    expected.insert(update(501), "third".to_owned());
     expected.remove(&update(9));
     assert_eq!(found, expected);
 }
