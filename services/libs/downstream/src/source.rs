@@ -140,17 +140,25 @@ fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, Sourc
     }))
 }
 
+/// The identifier of the catalog in which anchors are given out: those of another history mean nothing here.
+/// After a restart it is the same as before, so that whoever comes before the first index is told to come back,
+/// not to start again.
+fn catalog_of(server: Uuid, served: Option<Uuid>, stored: Uuid) -> Uuid {
+    let epoch = served.unwrap_or(stored);
+    let mut hash = blake3::Hasher::new_derive_key("headwater 2026-11-22 upstream server");
+    hash.update(server.as_bytes());
+    hash.update(epoch.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
 impl wsus::server::Source for Source {
     fn identity(&self) -> ServerIdentity {
-        // Anchors of another history mean nothing here.
-        let epoch = self.index.load().as_ref().map(|index| index.note.epoch);
-        let mut hash = blake3::Hasher::new_derive_key("headwater 2026-11-22 upstream server");
-        hash.update(self.server_id.as_bytes());
-        hash.update(epoch.unwrap_or_default().as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+        let served = self.index.load().as_ref().map(|index| index.note.epoch);
+        let stored = self.site.store.positions().epoch;
         ServerIdentity {
-            server_id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+            server_id: catalog_of(self.server_id, served, stored),
         }
     }
 
@@ -275,5 +283,21 @@ impl wsus::server::Source for Source {
         now: Timestamp,
     ) -> Result<(), SourceError> {
         self.keep_reports(reporter, servers, now).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_the_first_index_the_catalog_is_the_one_that_is_stored() {
+        let [server, epoch, other] = [1, 2, 3].map(Uuid::from_u128);
+        let served = catalog_of(server, Some(epoch), epoch);
+        assert_eq!(catalog_of(server, None, epoch), served);
+        // Another epoch is another catalog when it is served, and not before.
+        assert_eq!(catalog_of(server, Some(epoch), other), served);
+        assert_ne!(catalog_of(server, None, other), served);
+        assert_ne!(catalog_of(other, None, epoch), served);
     }
 }
