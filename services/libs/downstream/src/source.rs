@@ -234,14 +234,14 @@ impl wsus::server::Source for Source {
 
     async fn deployments(
         &self,
-        _: &Session,
+        session: &Session,
         anchors: &DeploymentAnchors,
         now: Timestamp,
     ) -> Result<Deployments, SourceError> {
         let index = self.index()?;
         let since = self.since(&index, anchors.deployments, now).await?;
         let knows = self.since(&index, anchors.revisions, now).await?;
-        let mut answer = index.deployments(Delta { since, knows });
+        let mut answer = index.deployments(Delta { since, knows }, session.protocol);
         // What the replica was not told now, because it does not know what it is about, it is told next time.
         let reached = match (knows, anchors.revisions) {
             (Since::Position(position), Some(held)) if position < index.note.position => held,
