@@ -2,6 +2,7 @@
 
 use crate::allow::Admission;
 use crate::index::{Delta, Index, Since};
+use crate::limits::Wishes;
 use arc_swap::ArcSwapOption;
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, codec};
@@ -34,6 +35,7 @@ pub struct Source {
     pub(crate) admission: Admission,
     /// Where the site has the files of updates: who fetches those that are wished for.
     wanted: Option<Wanted>,
+    wishes: Wishes,
     index: ArcSwapOption<Index>,
 }
 
@@ -45,6 +47,7 @@ impl Source {
             server_id,
             admission,
             wanted,
+            wishes: Wishes::default(),
             index: ArcSwapOption::empty(),
         }
     }
@@ -267,6 +270,9 @@ impl wsus::server::Source for Source {
             return Err(SourceError::FileDigestsMissing(missing));
         }
         if let Some(wanted) = &self.wanted {
+            if !self.wishes.take(&known) {
+                return Err(SourceError::Busy);
+            }
             wanted(&known);
         }
         Ok(())
