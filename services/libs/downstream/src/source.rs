@@ -176,6 +176,7 @@ impl wsus::server::Source for Source {
             Some(_) => Vec::new(),
             None => wsus::language::all(),
         };
+        // What is wished for is fetched whatever the setting content.download says, so that changes nothing here.
         let has_content = self.wanted.is_some();
         Ok(ConfigData {
             catalog_only_sync: !has_content,
