@@ -18,9 +18,14 @@ async fn sessions_and_anchors_outlive_a_restart() {
 
     hierarchy.stop(CENTRAL).await;
     hierarchy.start(CENTRAL).await;
-    served(&mut hierarchy, CENTRAL).await;
     server.url = Downstream::of(&mut hierarchy, CENTRAL).await.url;
     let delta = everything(false, Some(&list.anchor));
+    // Before the first catalog a server is told to come back, and never to start again.
+    let early = server.list(&cookie, delta.clone()).await;
+    if let Err(fault) = early {
+        assert_eq!(fault.code, ErrorCode::ServerBusy);
+    }
+    served(&mut hierarchy, CENTRAL).await;
     let nothing = server.list(&cookie, delta.clone()).await.unwrap();
     assert_eq!((nothing.revisions, &nothing.anchor), (vec![], &list.anchor));
 

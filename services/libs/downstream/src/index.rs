@@ -15,7 +15,7 @@ use catalog::document::ProtocolVersion;
 use catalog::{RevisionId, UpdateId};
 use draft::Decision;
 use membership::{Membership, Memberships};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use store::downstream::PositionNote;
 use wsus::selection::with_bundled;
@@ -35,6 +35,8 @@ pub struct Index {
     newest: HashMap<UpdateId, u32>,
     memberships: Vec<Membership>,
     decisions: BTreeMap<UpdateId, Decision>,
+    /// SHA-1 of every file and licence text.
+    files: HashSet<[u8; 20]>,
 }
 
 /// A revision in an index.
@@ -58,7 +60,9 @@ impl Index {
         let mut by_id = HashMap::with_capacity(entries.len());
         let mut newest: HashMap<UpdateId, u32> = HashMap::with_capacity(entries.len());
         let mut listed: Vec<Listed> = Vec::with_capacity(entries.len());
+        let mut files: HashSet<[u8; 20]> = HashSet::new();
         for (place, entry) in (0_u32..).zip(entries) {
+            files.extend(entry.files.iter().chain(&*entry.licences));
             by_id.insert(entry.id, place);
             let best = newest.entry(entry.id.update_id).or_insert(place);
             let best_revision = listed
@@ -82,6 +86,7 @@ impl Index {
             newest,
             memberships: memberships.into_all(),
             decisions: draft.decisions().clone(),
+            files,
         };
         index.find_deliverable();
         index.find_since(draft);
@@ -111,16 +116,9 @@ impl Index {
 
     /// Which of these files no revision has; in the order given.
     pub fn unknown_files(&self, digests: &[[u8; 20]]) -> Vec<[u8; 20]> {
-        let mut wanted: std::collections::HashSet<[u8; 20]> = digests.iter().copied().collect();
-        for held in &self.listed {
-            for digest in held.entry.files.iter().chain(&*held.entry.licences) {
-                wanted.remove(digest);
-            }
-            if wanted.is_empty() {
-                break;
-            }
-        }
-        let unknown = digests.iter().filter(|digest| wanted.contains(*digest));
+        let unknown = digests
+            .iter()
+            .filter(|digest| !self.files.contains(*digest));
         unknown.copied().collect()
     }
 

@@ -1,7 +1,7 @@
 //! How much one client may ask, and all of them together. A client is an address, or the network of 64 bits
 //! that an address of IPv6 is in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,12 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 const TURN: Duration = Duration::from_secs(30);
 /// Of the requests at the same time, how many one client may have: one in so many, and one at least.
 const SHARE: u32 = 4;
+/// Files that all downstream servers together may wish for in [`WISHES_OF`].
+pub const MAX_WISHES: usize = 10_000;
+/// For how long wishes are counted together.
+const WISHES_OF: Duration = Duration::from_secs(60 * 60);
+/// Connections of one client at a time, on each port.
+pub const MAX_CONNECTIONS_OF_ONE: usize = 64;
 
 /// The limits. Cheap to clone.
 #[derive(Clone)]
@@ -95,6 +101,73 @@ impl Inner {
         }
         known.busy_until = busy_until;
         Some((wait, Arc::clone(&known.places)))
+    }
+}
+
+/// The connections of each client on a port. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Connections {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection of a client; it ends when this is dropped.
+pub struct Connection {
+    client: IpAddr,
+    all: Connections,
+}
+
+impl Connections {
+    /// Takes a connection in; none where its client has [`MAX_CONNECTIONS_OF_ONE`] already.
+    pub fn take(&self, address: IpAddr) -> Option<Connection> {
+        let client = client(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = open.entry(client).or_default();
+        if *held >= MAX_CONNECTIONS_OF_ONE {
+            return None;
+        }
+        *held += 1;
+        let all = self.clone();
+        Some(Connection { client, all })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let open = self.all.open.lock();
+        let mut open = open.unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = open.get_mut(&self.client) {
+            *held -= 1;
+            if *held == 0 {
+                open.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// The files that were wished for in an hour.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// When the hour began, and what was wished for since.
+    hour: Mutex<Option<(Instant, HashSet<[u8; 20]>)>>,
+}
+
+impl Wishes {
+    /// Whether these may be wished for too. Wishing again is free, so that whoever was told to come back for the
+    /// rest gets on.
+    pub fn take(&self, files: &[[u8; 20]]) -> bool {
+        let now = Instant::now();
+        let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
+        let (began, held) = hour.get_or_insert_with(|| (now, HashSet::new()));
+        if now - *began >= WISHES_OF {
+            *began = now;
+            held.clear();
+        }
+        let new = files.iter().filter(|file| !held.contains(*file)).count();
+        if held.len() + new > MAX_WISHES {
+            return false;
+        }
+        held.extend(files);
+        true
     }
 }
 
@@ -182,6 +255,39 @@ mod tests {
             limits.inner.take(v4(number), now);
         }
         assert!(limits.inner.clients.lock().unwrap().len() <= MAX_CLIENTS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_files_are_wished_for_in_an_hour_and_no_more() {
+        let wishes = Wishes::default();
+        let file = |number: usize| {
+            let mut file = [0; 20];
+            file[..8].copy_from_slice(&number.to_be_bytes());
+            file
+        };
+        let first: Vec<[u8; 20]> = (0..MAX_WISHES - 1).map(file).collect();
+        assert!(wishes.take(&first));
+        assert!(!wishes.take(&[file(MAX_WISHES), file(MAX_WISHES + 1)]));
+        assert!(wishes.take(&[file(0), file(MAX_WISHES)]), "again is free");
+        assert!(!wishes.take(&[file(MAX_WISHES + 1)]));
+        tokio::time::advance(WISHES_OF).await;
+        assert!(wishes.take(&[file(MAX_WISHES + 1)]));
+    }
+
+    #[test]
+    fn one_client_has_so_many_connections_and_no_more() {
+        let connections = Connections::default();
+        let take = |number| connections.take(v4(number));
+        let mut held: Vec<Connection> = (0..MAX_CONNECTIONS_OF_ONE)
+            .filter_map(|_| take(1))
+            .collect();
+        assert_eq!(held.len(), MAX_CONNECTIONS_OF_ONE);
+        assert!(take(1).is_none());
+        assert!(take(2).is_some());
+        held.pop();
+        assert!(take(1).is_some(), "one ended");
+        held.clear();
+        assert!(connections.open.lock().unwrap().is_empty());
     }
 
     #[test]

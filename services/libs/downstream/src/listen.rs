@@ -1,5 +1,6 @@
 //! The ports: HTTP, which is what WSUS servers speak among themselves as a rule, and HTTPS.
 
+use crate::limits::Connections;
 use crate::service::Served;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -148,6 +149,7 @@ pub async fn serve(port: Port, served: Served, stop: CancellationToken) {
     let tasks = TaskTracker::new();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Connections::default();
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
@@ -166,11 +168,15 @@ pub async fn serve(port: Port, served: Served, stop: CancellationToken) {
                 continue;
             }
         };
+        let Some(share) = connections.take(peer.ip()) else {
+            tracing::debug!(%peer, "a client has too many connections");
+            continue;
+        };
         stream.set_nodelay(true).ok();
         let (tls, served) = (port.tls.clone(), served.clone());
         let (watcher, stop) = (graceful.watcher(), stop.clone());
         tasks.spawn(async move {
-            let _place = place;
+            let (_place, _share) = (place, share);
             let talk = talk(stream, tls, peer, served, watcher);
             tokio::select! {
                 talked = tokio::time::timeout(MOST_TIME, talk) => if talked.is_err() {

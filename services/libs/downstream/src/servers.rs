@@ -4,14 +4,17 @@ use crate::allow::shown;
 use crate::source::{Source, failed};
 use jiff::Timestamp;
 use journal::StatusId;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use store::Tx;
 use store::downstream::DownstreamServerRow;
 use uuid::Uuid;
 use wsus::server::{DownstreamServer, ServerReport, Source as _, SourceError};
 
 /// Longest name that is kept, in characters.
 const MAX_NAME: usize = 255;
+/// Most servers one below the other. They say themselves below whom they are, and so may go round in a circle.
+const MAX_DEPTH: usize = 16;
 
 fn nameless(id: Uuid, now: Timestamp) -> DownstreamServerRow {
     DownstreamServerRow {
@@ -64,41 +67,32 @@ impl Source {
         if noted.await.map_err(failed)? {
             let inserts = vec![name, id.to_string(), from];
             let told = StatusId::DownstreamServerSeen;
-            self.site.journal.record(told, None, inserts).await;
+            // Whoever comes under ever other GUIDs shall not fill the journal.
+            self.site.refusals.record(told, inserts).await;
         }
         Ok(())
     }
 
-    /// Keeps what servers report of themselves and those below them.
+    /// Keeps what servers report of themselves and those below them, where those may synchronize from here that
+    /// they are below of.
     pub(crate) async fn keep_reports(
         &self,
-        reporter: Option<IpAddr>,
+        address: Option<IpAddr>,
         servers: &[ServerReport],
         now: Timestamp,
     ) -> Result<(), SourceError> {
-        let here = self.identity().server_id;
-        let is_ours = |parent: Option<Uuid>| parent.is_none_or(|parent| parent == here);
-        for server in servers.iter().filter(|server| is_ours(server.parent)) {
-            let (id, name) = (server.id, &server.name);
-            if !self.admission.admits(id, name, reporter).await {
+        for (id, name) in self.reporters(servers).await? {
+            if !self.admission.admits(id, &name, address).await {
                 return Err(SourceError::NotAdmitted);
             }
         }
-        let mut told: HashSet<Uuid> = HashSet::new();
+        let mut rows: BTreeMap<Uuid, DownstreamServerRow> = BTreeMap::new();
         let mut tx = self.site.store.begin().await.map_err(failed)?;
         for server in servers {
-            if let Some(parent) = server.parent.filter(|parent| !is_ours(Some(*parent)))
-                && !told.contains(&parent)
-                && tx
-                    .downstream_server(parent)
-                    .await
-                    .map_err(failed)?
-                    .is_none()
-            {
-                return Err(SourceError::UnknownParent);
-            }
-            told.insert(server.id);
-            let known = tx.downstream_server(server.id).await.map_err(failed)?;
+            let known = match rows.remove(&server.id) {
+                Some(row) => Some(row),
+                None => tx.downstream_server(server.id).await.map_err(failed)?,
+            };
             let known = known.unwrap_or_else(|| nameless(server.id, now));
             let counts = server.summary.map(|counts| counts.to_vec());
             let row = DownstreamServerRow {
@@ -106,10 +100,7 @@ impl Source {
                     true => known.name,
                     false => server.name.clone(),
                 },
-                parent: server
-                    .parent
-                    .filter(|parent| *parent != here)
-                    .unwrap_or_default(),
+                parent: self.parent_of(server).unwrap_or_default(),
                 version: server.version.clone(),
                 replica: server.replica,
                 last_seen: now,
@@ -118,8 +109,56 @@ impl Source {
                 counts: counts.unwrap_or(known.counts),
                 ..known
             };
-            tx.put_downstream_server(&row).await.map_err(failed)?;
+            rows.insert(server.id, row);
         }
+        let written = tx.put_downstream_servers(rows.values()).await;
+        written.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
+
+    /// The server that a reported one synchronizes from; none where that is this site.
+    fn parent_of(&self, server: &ServerReport) -> Option<Uuid> {
+        let here = self.identity().server_id;
+        server.parent.filter(|parent| *parent != here)
+    }
+
+    /// The servers right below this site that a report is of, or above those that it is of, with their names.
+    async fn reporters(
+        &self,
+        servers: &[ServerReport],
+    ) -> Result<BTreeMap<Uuid, String>, SourceError> {
+        let mut reporters: BTreeMap<Uuid, String> = BTreeMap::new();
+        let mut told: HashSet<Uuid> = HashSet::new();
+        let mut tx = self.site.store.begin().await.map_err(failed)?;
+        for server in servers {
+            match self.parent_of(server) {
+                None => {
+                    reporters.insert(server.id, server.name.clone());
+                }
+                Some(parent) if told.contains(&parent) => {}
+                Some(parent) => {
+                    let above = topmost(&mut tx, parent).await.map_err(failed)?;
+                    let above = above.ok_or(SourceError::UnknownParent)?;
+                    reporters.entry(above.id).or_insert(above.name);
+                    told.insert(parent);
+                }
+            }
+            told.insert(server.id);
+        }
+        Ok(reporters)
+    }
+}
+
+/// The server right below this site that another is below of, or that it is; none where one of them is not known.
+async fn topmost(
+    tx: &mut Tx<'_>,
+    mut id: Uuid,
+) -> Result<Option<DownstreamServerRow>, store::Error> {
+    for _ in 0..MAX_DEPTH {
+        match tx.downstream_server(id).await? {
+            Some(row) if !row.parent.is_nil() => id = row.parent,
+            found => return Ok(found),
+        }
+    }
+    Ok(None)
 }

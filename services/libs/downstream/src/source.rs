@@ -2,6 +2,7 @@
 
 use crate::allow::Admission;
 use crate::index::{Delta, Index, Since};
+use crate::limits::Wishes;
 use arc_swap::ArcSwapOption;
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, codec};
@@ -34,6 +35,7 @@ pub struct Source {
     pub(crate) admission: Admission,
     /// Where the site has the files of updates: who fetches those that are wished for.
     wanted: Option<Wanted>,
+    wishes: Wishes,
     index: ArcSwapOption<Index>,
 }
 
@@ -45,6 +47,7 @@ impl Source {
             server_id,
             admission,
             wanted,
+            wishes: Wishes::default(),
             index: ArcSwapOption::empty(),
         }
     }
@@ -140,17 +143,25 @@ fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, Sourc
     }))
 }
 
+/// The identifier of the catalog in which anchors are given out: those of another history mean nothing here.
+/// After a restart it is the same as before, so that whoever comes before the first index is told to come back,
+/// not to start again.
+fn catalog_of(server: Uuid, served: Option<Uuid>, stored: Uuid) -> Uuid {
+    let epoch = served.unwrap_or(stored);
+    let mut hash = blake3::Hasher::new_derive_key("headwater 2026-11-22 upstream server");
+    hash.update(server.as_bytes());
+    hash.update(epoch.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
 impl wsus::server::Source for Source {
     fn identity(&self) -> ServerIdentity {
-        // Anchors of another history mean nothing here.
-        let epoch = self.index.load().as_ref().map(|index| index.note.epoch);
-        let mut hash = blake3::Hasher::new_derive_key("headwater 2026-11-22 upstream server");
-        hash.update(self.server_id.as_bytes());
-        hash.update(epoch.unwrap_or_default().as_bytes());
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hash.finalize().as_bytes()[..16]);
+        let served = self.index.load().as_ref().map(|index| index.note.epoch);
+        let stored = self.site.store.positions().epoch;
         ServerIdentity {
-            server_id: uuid::Builder::from_random_bytes(bytes).into_uuid(),
+            server_id: catalog_of(self.server_id, served, stored),
         }
     }
 
@@ -165,6 +176,7 @@ impl wsus::server::Source for Source {
             Some(_) => Vec::new(),
             None => wsus::language::all(),
         };
+        // What is wished for is fetched whatever the setting content.download says, so that changes nothing here.
         let has_content = self.wanted.is_some();
         Ok(ConfigData {
             catalog_only_sync: !has_content,
@@ -226,14 +238,14 @@ impl wsus::server::Source for Source {
 
     async fn deployments(
         &self,
-        _: &Session,
+        session: &Session,
         anchors: &DeploymentAnchors,
         now: Timestamp,
     ) -> Result<Deployments, SourceError> {
         let index = self.index()?;
         let since = self.since(&index, anchors.deployments, now).await?;
         let knows = self.since(&index, anchors.revisions, now).await?;
-        let mut answer = index.deployments(Delta { since, knows });
+        let mut answer = index.deployments(Delta { since, knows }, session.protocol);
         // What the replica was not told now, because it does not know what it is about, it is told next time.
         let reached = match (knows, anchors.revisions) {
             (Since::Position(position), Some(held)) if position < index.note.position => held,
@@ -259,6 +271,9 @@ impl wsus::server::Source for Source {
             return Err(SourceError::FileDigestsMissing(missing));
         }
         if let Some(wanted) = &self.wanted {
+            if !self.wishes.take(&known) {
+                return Err(SourceError::Busy);
+            }
             wanted(&known);
         }
         Ok(())
@@ -275,5 +290,21 @@ impl wsus::server::Source for Source {
         now: Timestamp,
     ) -> Result<(), SourceError> {
         self.keep_reports(reporter, servers, now).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_the_first_index_the_catalog_is_the_one_that_is_stored() {
+        let [server, epoch, other] = [1, 2, 3].map(Uuid::from_u128);
+        let served = catalog_of(server, Some(epoch), epoch);
+        assert_eq!(catalog_of(server, None, epoch), served);
+        // Another epoch is another catalog when it is served, and not before.
+        assert_eq!(catalog_of(server, Some(epoch), other), served);
+        assert_ne!(catalog_of(server, None, other), served);
+        assert_ne!(catalog_of(other, None, epoch), served);
     }
 }

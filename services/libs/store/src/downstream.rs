@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub const POSITIONS_KEPT: u64 = 10_000;
 /// Servers that are kept.
 pub const MAX_DOWNSTREAM_SERVERS: u64 = 2_000;
+/// Servers that make room at once, where there are too many.
+const LEAST_PRUNED: u64 = 100;
 /// Revisions that one statement asks for.
 const AT_ONCE: usize = 200;
 
@@ -211,10 +213,24 @@ impl Tx<'_> {
     /// # Errors
     /// When the database fails.
     pub async fn put_downstream_server(&mut self, row: &DownstreamServerRow) -> Result<(), Error> {
+        self.put_downstream_servers([row]).await
+    }
+
+    /// Writes servers, each named once, as they are now; then as many make room as are too many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_downstream_servers(
+        &mut self,
+        rows: impl IntoIterator<Item = &DownstreamServerRow>,
+    ) -> Result<(), Error> {
+        let rows = rows.into_iter().map(values);
+        let rows = rows.collect::<Result<Vec<_>, Error>>()?;
+        let most_new = u64::try_from(rows.len()).map_err(corrupt)?;
         self.connection()
             .insert(
                 &format!("insert into downstream_server ({COLUMNS})"),
-                vec![values(row)?],
+                rows,
                 " on conflict (id) do update set name = excluded.name, parent = excluded.parent, \
                  address = excluded.address, version = excluded.version, replica = excluded.replica, \
                  last_seen = excluded.last_seen, last_sync = excluded.last_sync, \
@@ -224,8 +240,8 @@ impl Tx<'_> {
         self.connection()
             .execute(
                 "delete from downstream_server where id in (select id from downstream_server \
-                 order by last_seen desc, id limit 100 offset $1)",
-                vec![int(MAX_DOWNSTREAM_SERVERS)],
+                 order by last_seen desc, id limit $2 offset $1)",
+                vec![int(MAX_DOWNSTREAM_SERVERS), int(most_new.max(LEAST_PRUNED))],
             )
             .await?;
         Ok(())

@@ -4,9 +4,10 @@
 //! changes is the same deployment with other content, and one that is taken back is a dead one. What was declined
 //! is hidden.
 
-use super::Index;
 use super::draft::Decision;
+use super::{Index, Listed};
 use catalog::approval::{Approval, Record};
+use catalog::document::ProtocolVersion;
 use catalog::{RevisionId, UpdateId};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -56,8 +57,10 @@ pub struct Delta {
 }
 
 impl Index {
-    /// The decisions that a replica is told; the anchor is left to the caller.
-    pub fn deployments(&self, delta: Delta) -> Deployments {
+    /// The decisions that a replica of `protocol` is told; the anchor is left to the caller.
+    ///
+    /// One about a revision that could not be listed when it was made is told when the revision can be.
+    pub fn deployments(&self, delta: Delta, protocol: ProtocolVersion) -> Deployments {
         let mut answer = Deployments {
             groups: builtin_groups(),
             ..Deployments::default()
@@ -72,14 +75,19 @@ impl Index {
             if approval == Approval::Declined && self.newest.contains_key(&update) {
                 answer.hidden_updates.push(update);
             }
-            let is_told = delta.since.covers(decision.position);
-            let is_ahead =
-                delta.knows != Since::Beginning && !delta.knows.covers(decision.position);
+            let deployed = decision.record.as_deref().and_then(|record| {
+                let (deployment, held) = self.deployment(update, record)?;
+                let can_have = held.deliverable && held.protocol <= protocol;
+                can_have.then_some((deployment, held.since))
+            });
+            let since = deployed.as_ref().map_or(0, |(_, since)| *since);
+            let at = decision.position.max(since);
+            let is_told = delta.since.covers(at);
+            let is_ahead = delta.knows != Since::Beginning && !delta.knows.covers(at);
             if is_told || is_ahead {
                 continue;
             }
-            let deployed = decision.record.as_deref();
-            match deployed.and_then(|record| self.deployment(update, record)) {
+            match deployed.map(|(deployment, _)| deployment) {
                 Some(deployment) => answer.deployments.push(deployment),
                 None => answer.dead_deployments.push(deployment_guid(update)),
             }
@@ -88,8 +96,8 @@ impl Index {
         answer
     }
 
-    /// The deployment of an approved update whose revision a downstream server can have.
-    fn deployment(&self, update: UpdateId, record: &Record) -> Option<Deployment> {
+    /// The deployment of an approved update, and the revision that is deployed, where that is here.
+    fn deployment(&self, update: UpdateId, record: &Record) -> Option<(Deployment, &Listed)> {
         let action = match record.approval {
             Approval::Install { .. } => INSTALL,
             Approval::Removal { .. } => UNINSTALL,
@@ -98,10 +106,7 @@ impl Index {
         };
         let revision = RevisionId::new(update, record.revision);
         let place = *self.by_id.get(&revision)?;
-        if !self.listed[place as usize].deliverable {
-            return None;
-        }
-        Some(Deployment {
+        let deployment = Deployment {
             revision,
             action,
             admin_name: record.cause.to_string(),
@@ -111,7 +116,8 @@ impl Index {
             deployment_guid: deployment_guid(update),
             target_group_id: ALL_COMPUTERS,
             download_priority: PRIORITY,
-        })
+        };
+        Some((deployment, self.listed.get(place as usize)?))
     }
 }
 

@@ -317,7 +317,7 @@ fn decisions_are_told_once_and_what_is_declined_always() {
         Some(Approval::Install { deadline: None }),
     );
     let index = index(&draft);
-    let told = |since, knows| index.deployments(Delta { since, knows });
+    let told = |since, knows| index.deployments(Delta { since, knows }, NEW);
     let all = told(Since::Beginning, Since::Beginning);
     assert_eq!(all.groups.len(), 2);
     let [install] = all.deployments.as_slice() else {
@@ -337,11 +337,40 @@ fn decisions_are_told_once_and_what_is_declined_always() {
     assert!(behind.dead_deployments.is_empty());
     // The same update has the same deployment, whatever is decided.
     decided(&mut draft, 10, 70, Some(Approval::NotApproved));
-    let dead = super::tests::index(&draft).deployments(Delta {
+    let delta = Delta {
         since: Since::Position(60),
         knows: Since::Position(100),
-    });
+    };
+    let dead = super::tests::index(&draft).deployments(delta, NEW);
     assert_eq!(dead.dead_deployments, [install.deployment_guid]);
+}
+
+#[test]
+fn an_approval_is_told_when_what_was_approved_can_be_had() {
+    let mut draft = configuration();
+    let bundle = Entry {
+        bundled: [revision(31, 100)].into(),
+        ..update(30, 10, PRODUCT, &[])
+    };
+    put(&mut draft, bundle);
+    let install = Some(Approval::Install { deadline: None });
+    decided(&mut draft, 30, 20, install);
+    let told = |draft: &Draft, since, knows, protocol| {
+        let (since, knows) = (Since::Position(since), Since::Position(knows));
+        let answer = index(draft).deployments(Delta { since, knows }, protocol);
+        answer.deployments.len()
+    };
+    assert_eq!(told(&draft, 15, 25, NEW), 0, "a part is not here");
+    // The part comes, and with it the bundle, to who knows of it; the decision is older than the anchor.
+    let member = Entry {
+        protocol: Some(NEW),
+        ..entry(31, 50)
+    };
+    put(&mut draft, member);
+    assert_eq!(told(&draft, 25, 40, NEW), 0, "the part is not known yet");
+    assert_eq!(told(&draft, 25, 50, NEW), 1);
+    assert_eq!(told(&draft, 50, 60, NEW), 0, "once");
+    assert_eq!(told(&draft, 25, 50, OLD), 0, "it cannot have the part");
 }
 
 proptest! {

@@ -8,9 +8,13 @@ use crate::message::{Operation, Request, SoapVersion};
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Largest request that is read. A filter with every category that exists has a hundredth of it.
 pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// How long a request may take to arrive. Reports, which are larger, are not among it.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Where a request comes from: an extension of it, put there by who took the connection in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +108,14 @@ impl<S: Source> Service<S> {
                 (version, operation, outcome)
             }
             Endpoint::Synchronization => {
-                let Ok(body) = axum::body::to_bytes(body, MAX_REQUEST_BYTES).await else {
+                let body = axum::body::to_bytes(body, MAX_REQUEST_BYTES);
+                let Ok(body) = tokio::time::timeout(BODY_TIME, body).await else {
+                    return plain(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "the request took too long to arrive",
+                    );
+                };
+                let Ok(body) = body else {
                     return too_large();
                 };
                 self.synchronize(&parts.headers, &action, &body, peer).await

@@ -135,7 +135,7 @@ impl<S: Source> Service<S> {
             w.value("DoDetailedRollup", false);
             w.guid("RollupResetGuid", server_id);
             w.guid("ServerId", server_id);
-            w.value("RollupDownstreamServersMaxBatchSize", 5000);
+            w.value("RollupDownstreamServersMaxBatchSize", MAX_SERVERS);
             w.value("RollupComputersMaxBatchSize", 1500);
             w.value("GetOutOfSyncComputersMaxBatchSize", 20000);
             w.value("RollupComputerStatusMaxBatchSize", 500);

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-/// Most servers in one report.
-pub const MAX_SERVERS: usize = 5_000;
+/// Most servers in one report, which whoever reports is told beforehand.
+pub const MAX_SERVERS: usize = 500;
 /// Longest name that is kept, in characters.
 const MAX_NAME: usize = 255;
 /// Longest version that is kept, in characters.
