@@ -212,7 +212,8 @@ impl Plan {
                     false => 7 * 24 * 3600,
                 }),
             )
-            .tidy(seed.is_multiple_of(3)),
+            .tidy(seed.is_multiple_of(3))
+            .with_files(),
             tick: TICK,
             latency: match slow {
                 true => (Duration::from_millis(20), Duration::from_millis(400)),

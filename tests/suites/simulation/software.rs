@@ -69,6 +69,8 @@ pub struct Pace {
     pub look: Duration,
     /// Whether superseded updates expire at once, and whatever can be is cleaned up at once.
     pub tidy: bool,
+    /// Whether update files come; else sites have the catalog alone.
+    pub files: bool,
 }
 
 impl Pace {
@@ -85,6 +87,15 @@ impl Pace {
             removals_kept: Duration::from_secs(90 * 24 * 60 * 60),
             look: Duration::from_millis(200),
             tidy: false,
+            files: false,
+        }
+    }
+
+    /// The same, with update files.
+    pub fn with_files(self) -> Self {
+        Self {
+            files: true,
+            ..self
         }
     }
 
@@ -418,8 +429,11 @@ pub async fn upstream(shared: Shared, upstream: upstream::Upstream, mood: Mood) 
     Ok(axum::serve(listener, mood.over(upstream, &address)).await?)
 }
 
+/// Settings without update files.
+const NO_FILES: [&str; 2] = ["content.download=never", "content.licence-terms=false"];
+
 /// What is synchronized: everything.
-fn first_settings(tidy: bool) -> settings::Settings {
+fn first_settings(pace: &Pace) -> settings::Settings {
     let settings = settings::Settings {
         products: settings::document::Products {
             everything: true,
@@ -427,9 +441,11 @@ fn first_settings(tidy: bool) -> settings::Settings {
         },
         ..Default::default()
     };
-    let tidy = TIDY.iter().filter(|_| tidy);
-    let tidy: Vec<settings::change::Assignment> = tidy.map(|text| text.parse().unwrap()).collect();
-    settings.with(&tidy).unwrap()
+    let tidy = TIDY.iter().filter(|_| pace.tidy);
+    let chosen = tidy.chain(NO_FILES.iter().filter(|_| !pace.files));
+    let chosen: Vec<settings::change::Assignment> =
+        chosen.map(|text| text.parse().unwrap()).collect();
+    settings.with(&chosen).unwrap()
 }
 
 /// The central site, until the host loses its power.
@@ -452,7 +468,7 @@ pub async fn central(shared: Shared, code: PointId) -> turmoil::Result {
             }))),
         }),
         first: Some(FirstSettings::Document(Box::new(first_settings(
-            shared.pace.tidy,
+            &shared.pace,
         )))),
         names: vec![name.clone()],
         statement_validity: shared.pace.statements,
