@@ -69,7 +69,10 @@ async fn what_was_removed_while_a_package_was_written_does_not_come() {
     let first = changes.iter().find(alone).unwrap().clone();
     let last = changes.iter().rfind(alone).unwrap().clone();
     assert_ne!(first, last);
-    // One is removed at the end, one comes again.
+    // More than are taken in together, so that it is removed after it came. One is removed at the end, one comes
+    // again.
+    let mut changes = [changes.clone(), changes.clone(), changes].concat();
+    assert!(changes.len() > 500);
     changes.extend([gone(first.key), gone(last.key), last.clone()]);
     let report = desk(&b).await.import(&signed(&changes)).await.unwrap();
     let mut expected = digests(&a).await;
