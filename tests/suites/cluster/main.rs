@@ -15,6 +15,7 @@ mod away;
 mod chaos;
 #[cfg(test)]
 mod cleanup;
+#[cfg(test)]
 mod collector;
 #[cfg(test)]
 mod content;
