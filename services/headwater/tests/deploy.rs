@@ -40,6 +40,10 @@ fn everything_set(name: &str) -> (tempfile::TempDir, PathBuf) {
         ("database-url", "postgres://u:p@h/d\n"),
         ("microsoft-root-2011.pem", "pem\n"),
         ("join-token", "hwj1.x\n"),
+        (
+            "content-key",
+            "aws_access_key_id = a\naws_secret_access_key = b\n",
+        ),
         ("first-settings.toml", "[products]\neverything = true\n"),
     ] {
         std::fs::write(dir.path().join(file), content).unwrap();

@@ -193,7 +193,7 @@ async fn bodies(server: &Downstream) {
 
 async fn doors(server: &Downstream) {
     assert_eq!(server.post("/", "", vec![]).await.0, 404);
-    assert_eq!(server.post("/Content/3F/x.cab", "", vec![]).await.0, 404);
+    assert_eq!(server.post("/Content/3F/x.cab", "", vec![]).await.0, 405);
     let get = server.http.get(format!("{}{SYNC}", server.url));
     assert_eq!(get.send().await.unwrap().status(), 405);
     // A client that waits to be told to go on, on a path in capitals.

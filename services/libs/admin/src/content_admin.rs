@@ -7,6 +7,7 @@ mod list;
 pub use keeping::{CleaningUp, planner};
 
 use crate::reading::{Answers, Reading, internal};
+use catalog::language::Wanted;
 use content::cleanup::{self, CleanError};
 use content::import::{self, ImportError};
 use content::plan::Planner;
@@ -115,8 +116,9 @@ impl ContentAdmin {
         let settings = self.reading.settings.borrow();
         settings.as_deref().map_or_else(
             || {
-                let nothing = String::from("none yet");
-                (Content::default(), Cleanup::default(), nothing)
+                // Nobody changed any settings: the defaults hold.
+                let all = Wanted::All.to_string();
+                (Content::default(), Cleanup::default(), all)
             },
             |rolled_out| {
                 let site = self.reading.site.code.site();

@@ -115,8 +115,8 @@ impl Content {
         self.inner.nudged.send_modify(|count| *count += 1);
     }
 
-    /// Has files fetched that somebody asks for now, before all others (`DownloadFiles` of MS-WSUSSS). Those that
-    /// this site does not know.
+    /// Has files fetched before others that are wanted, because somebody below asks for them now. Those that this
+    /// site does not know.
     ///
     /// # Errors
     /// When the database fails.

@@ -2,14 +2,16 @@
 
 use super::ContentAdmin;
 use catalog::PointId;
+use catalog::language::Wanted;
 use catalog::needed::Wants;
+use catalog::site::SiteCode;
 use content::cleanup::{self, Rule};
 use content::limits::{Limits, Window};
 use content::plan::{Planner, WantsNow};
 use daemon::Ambient;
 use jiff::tz::TimeZone;
 use link::Site;
-use settings::document::{Cleanup, Content};
+use settings::document::Content;
 use settings::roll_out::RollOut;
 use std::sync::Arc;
 use store::Store;
@@ -31,18 +33,28 @@ pub enum CleaningUp {
 /// Which files the site needs, by its catalog and the settings in force.
 pub fn planner(site: &Site, settings: Settings) -> Planner {
     let (code, parent) = (site.code.site(), site.parent.clone());
-    let wants: WantsNow = Arc::new(move || {
-        let settings = settings.borrow();
-        let settings = settings.as_deref()?;
+    let wants_now: WantsNow = Arc::new(move || {
         let parent = parent.borrow().as_ref().map(|parent| parent.point);
-        let parent = parent.map(PointId::site);
-        Some(Wants {
-            policy: settings.content(code, parent).policy(),
-            languages: settings.update_files(code, parent).clone(),
-        })
+        let place = (code, parent.map(PointId::site));
+        Some(wants(settings.borrow().as_deref(), place))
     });
     let (store, ambient): (Store, Ambient) = (site.store.clone(), site.ambient.clone());
-    Planner::new(store, ambient, wants)
+    Planner::new(store, ambient, wants_now)
+}
+
+/// What a site below a parent, or at the top, wants. While nobody changed any settings, none travel, and the defaults
+/// hold.
+fn wants(settings: Option<&RollOut>, (site, parent): (SiteCode, Option<SiteCode>)) -> Wants {
+    settings.map_or_else(
+        || Wants {
+            policy: Content::default().policy(),
+            languages: Wanted::All,
+        },
+        |settings| Wants {
+            policy: settings.content(site, parent).policy(),
+            languages: settings.update_files(site, parent).clone(),
+        },
+    )
 }
 
 /// What bounds the fetching of files, by the settings.
@@ -84,18 +96,11 @@ impl ContentAdmin {
 
     /// What is chosen about files that nothing needs.
     fn rule(&self) -> Rule {
-        let settings = self.reading.settings.borrow();
-        // Before the first settings came, nothing is removed.
-        settings.as_deref().map_or(
-            Rule {
-                enabled: false,
-                days: Cleanup::default().content_days,
-            },
-            |settings| Rule {
-                enabled: settings.settings.cleanup.unneeded_content,
-                days: settings.settings.cleanup.content_days,
-            },
-        )
+        let (_, cleanup, _) = self.chosen();
+        Rule {
+            enabled: cleanup.unneeded_content,
+            days: cleanup.content_days,
+        }
     }
 
     /// Has what is fetched looked at when other files are needed.
@@ -137,6 +142,14 @@ impl ContentAdmin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_nobody_changed_any_settings_the_defaults_hold() {
+        let site = |text: &str| text.parse::<SiteCode>().unwrap();
+        let wants = wants(None, (site("PR1"), Some(site("CAS"))));
+        assert_eq!(wants.policy, Content::default().policy());
+        assert_eq!(wants.languages, Wanted::All);
+    }
 
     #[test]
     fn settings_bound_what_is_fetched() {

@@ -73,11 +73,9 @@ async fn twenty_children_cost_the_origin_each_byte_once() {
     let files = some(&origin, 8, 2_500_000);
     let wanted: Vec<_> = files.iter().map(|(file, _)| file.clone()).collect();
     let parent = Site::top().await;
-    // The parent knows the files, and needs none of them itself.
-    parent.want(&wanted).await;
+    // The parent's catalog names the files, and it needs none of them itself.
     let mut tx = parent.store.begin().await.unwrap();
-    let ids: Vec<_> = wanted.iter().map(|file| file.sha1).collect();
-    tx.unwant_content(&ids).await.unwrap();
+    tx.name_content(&wanted).await.unwrap();
     tx.commit().await.unwrap();
     parent.begin();
     let mut children = Vec::new();
