@@ -99,6 +99,7 @@ pub fn a_week(memory: Memory) -> Result<(), String> {
         removals_kept: memory.kept(),
         look: Duration::from_secs(5),
         tidy: false,
+        files: false,
     };
     let mut world = World::new(plan);
     for site in sites {

@@ -6,7 +6,9 @@ use super::relations::Related;
 /// Updates of a group that are drawn; it is said how many more there are.
 const DRAWN: usize = 6;
 /// Characters of a title that are drawn.
-const LETTERS: usize = 40;
+const LETTERS: usize = 37;
+/// The same of the update itself, whose title is bold.
+const OWN_LETTERS: usize = 27;
 /// Sizes of what is drawn.
 const NODE: (f64, f64) = (280.0, 26.0);
 const OWN_WIDTH: f64 = 240.0;
@@ -125,7 +127,7 @@ impl Graph {
             width: own.0 + OWN_WIDTH + column(&after),
             height,
             own,
-            title: short(title, LETTERS - 6),
+            title: short(title, OWN_LETTERS),
             nodes: Vec::new(),
             lines: Vec::new(),
             headings: Vec::new(),
