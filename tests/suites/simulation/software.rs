@@ -91,12 +91,9 @@ impl Pace {
         }
     }
 
-    /// The same, with update files.
-    pub fn with_files(self) -> Self {
-        Self {
-            files: true,
-            ..self
-        }
+    /// The same, with update files or without.
+    pub fn with_files(self, files: bool) -> Self {
+        Self { files, ..self }
     }
 
     /// The same, with everything expired and cleaned up at once, or not.
