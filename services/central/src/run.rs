@@ -299,13 +299,7 @@ pub async fn run(
         wsus.extend(ports.urls());
         let files = downstream::Content {
             router: content::router(content.clone()),
-            wanted: {
-                let (content, tasks) = (content.clone(), tasks.clone());
-                Arc::new(move |files| {
-                    let (content, files) = (content.clone(), files.to_vec());
-                    tasks.spawn(async move { content.fetch_wishes(&files).await });
-                })
-            },
+            wanted: content.wishes(&tasks),
         };
         let served = (site.clone(), &key);
         let counts =

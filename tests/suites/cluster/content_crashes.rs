@@ -183,7 +183,7 @@ async fn files_come_whole_through_a_site_that_is_killed_twice() {
 
 /// The full size: some minutes, and 8 GB of room.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "2 GB in 200 files, which four folders hold"]
+#[ignore = "takes minutes and 8 GB of disk: 2 GB in 200 files, held by the origin and three sites"]
 async fn two_gigabytes_come_whole_through_a_site_that_is_killed_twice() {
     check(200, 10_000_000, Duration::from_secs(900)).await;
 }

@@ -237,6 +237,8 @@ struct Board {
     scheduled: Option<Timestamp>,
     /// Whether updates are declined, as the person was told last; else they are approved for install.
     decided: BTreeMap<String, bool>,
+    /// Updates that the person ever declined.
+    declined: BTreeSet<String>,
     /// Packages that the person was told are in the catalog.
     imported: BTreeSet<u64>,
     stopping: BTreeMap<String, CancellationToken>,
@@ -375,6 +377,11 @@ impl Shared {
     /// install.
     pub fn decided(&self) -> BTreeMap<String, bool> {
         self.board().decided.clone()
+    }
+
+    /// Updates that the person ever declined, also where they were approved since.
+    pub fn declined(&self) -> BTreeSet<String> {
+        self.board().declined.clone()
     }
 
     /// What the packages were made from that the person was told are in the catalog.

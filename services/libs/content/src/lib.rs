@@ -27,6 +27,7 @@ pub use files::{ContentStore, Files};
 pub use limits::{Limits, Window};
 pub use plane::{Content, Error, Parts};
 pub use router::router;
+pub use wish::Wishes;
 
 /// Bytes that are asked for at once, of any source. What a crash costs is less than that, for each file that
 /// was under way.

@@ -3,6 +3,11 @@
 use crate::Content;
 use catalog::content::ContentId;
 use std::collections::HashSet;
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+/// Is told the SHA-1 of the files that downstream servers wish to have.
+pub type Wishes = Arc<dyn Fn(&[[u8; 20]]) + Send + Sync>;
 
 impl Content {
     /// Has files fetched that a downstream server asks for (`DownloadFiles` of MS-WSUSSS), before all others, and keeps
@@ -23,11 +28,18 @@ impl Content {
         Ok(told.filter(|id| unknown.contains(&id.0)).collect())
     }
 
-    /// The same, for who cannot wait: what fails is told in the log, and who wished asks again.
-    pub async fn fetch_wishes(&self, files: &[[u8; 20]]) {
-        let ids: Vec<ContentId> = files.iter().copied().map(ContentId).collect();
-        if let Err(error) = self.wish(&ids).await {
-            tracing::error!(%error, "files that a downstream server asked for cannot be noted");
-        }
+    /// The same as a call that returns at once and is done in `tasks`: what fails is told in the log, and who wished
+    /// asks again.
+    pub fn wishes(&self, tasks: &TaskTracker) -> Wishes {
+        let (content, tasks) = (self.clone(), tasks.clone());
+        Arc::new(move |files| {
+            let (content, ids) = (content.clone(), files.iter().copied().map(ContentId));
+            let ids: Vec<ContentId> = ids.collect();
+            tasks.spawn(async move {
+                if let Err(error) = content.wish(&ids).await {
+                    tracing::error!(%error, "files that a downstream server asked for cannot be noted");
+                }
+            });
+        })
     }
 }

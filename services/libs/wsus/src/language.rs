@@ -2,7 +2,7 @@
 
 use crate::message::Language;
 
-/// Windows language number, short name, English name.
+/// Windows language number, short name, English name, as servers and genuine packages have them.
 const LANGUAGES: [(i32, &str, &str); 39] = [
     (0, "all", "all"),
     (1025, "ar", "Arabic"),
@@ -39,10 +39,10 @@ const LANGUAGES: [(i32, &str, &str); 39] = [
     (1063, "lt", "Lithuanian"),
     (1081, "hi", "Hindi"),
     (2052, "zh-cn", "Chinese (Simplified)"),
-    (2070, "pt", "Portuguese"),
+    (2070, "pt", "Portuguese (Portugal)"),
     (2074, "sr", "Serbian (Latin)"),
-    (3076, "zh-hk", "Chinese (Hong Kong S.A.R.)"),
-    (66577, "ja-nec", "Japanese (NEC)"),
+    (3076, "zh-hk", "Chinese (Hong Kong SAR)"),
+    (66577, "ja-nec", "Japanese NEC"),
 ];
 
 /// All languages, as a server has them that synchronizes all: the entry `all` is enabled and counts.

@@ -66,15 +66,19 @@ fn find(folder: &Path, sha1: &str) -> Option<Vec<u8>> {
     std::fs::read(path).ok()
 }
 
-/// What was taken in from a package is in the catalog of the top-level site; by the roots it is so everywhere.
+/// What was taken in from a package is in the catalog of the top-level site, unless it was declined, which lets a source
+/// take it away that does not list it; by the roots it is so everywhere.
 pub fn packages_are_kept(world: &mut World, _: &Sites) -> Outcome {
     if world.ledger.restored {
         // What the older copy does not hold has to be imported anew.
         return Ok(());
     }
     let directory = world.shared.directory(world.plan.central);
+    let declined = world.shared.declined();
     for seed in world.shared.imported() {
-        for (id, _) in package::documents(seed) {
+        let documents = package::documents(seed).into_iter();
+        let ids = documents.map(|(id, _)| id);
+        for id in ids.filter(|id| !declined.contains(&id.update_id.to_string())) {
             let key = ItemKey::Revision(id).to_bytes();
             let held = world.databases.content(&directory, &key);
             if world.runtime.block_on(held).is_none() {

@@ -249,6 +249,10 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
                 ..DecideUpdatesRequest::default()
             };
             let mut client = ApprovalServiceClient::with_interceptor(channel, interceptor);
+            if decline {
+                // It may be done where no answer comes.
+                shared.board().declined.insert(update_id.clone());
+            }
             let answer = client.decide_updates(request).await?.into_inner();
             // A refusal, of an update that was withdrawn, changes nothing.
             if answer.updates[0].outcome() != DecisionOutcome::Refused {

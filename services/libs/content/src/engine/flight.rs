@@ -62,7 +62,8 @@ pub(super) enum Outcome {
         /// In what it differs.
         mismatch: Mismatch,
     },
-    /// The source cannot be asked at all.
+    /// The source cannot be asked at all, or the database cannot take what became of the file: no other one would fare
+    /// better now.
     Away(String),
     /// Somebody else brings it: it is looked at again soon.
     Later,
@@ -98,9 +99,13 @@ impl Flight {
         let (outcome, had) = self.attempt(&row, &transfer).await;
         if let Err(error) = self.note(&row, &outcome, had).await {
             tracing::error!(%error, file = %row.file.id(), "what became of a content file cannot be noted");
+            // The table says still what it said before, also that it is this file's turn.
+            return Outcome::Away(format!(
+                "what became of {} cannot be noted: {error}",
+                row.file.id()
+            ));
         }
-        // Who waits for its bytes looks at the table when it ends.
-        drop(transfer);
+        // Who waits for its bytes looks at the table when the transfer is dropped.
         outcome
     }
 
