@@ -165,16 +165,22 @@ async fn revoke(console: &Console, client: &Client, name: String) -> anyhow::Res
     let request = RevokeAccessTokenRequest { name: name.clone() };
     let answer = client.access().revoke_access_token(question(request)).await;
     let revoked = answer
-        .map_err(|status| explain(status, &client.server, "revoking an access token"))?
+        .map_err(|status| {
+            explain(
+                status,
+                &client.server,
+                "revoking an access token or client certificate",
+            )
+        })?
         .into_inner()
         .revoked;
     if console.json {
         console.json_line(&json!({ "name": name, "revoked": revoked }))?;
     } else if revoked {
-        console.line(format!("The access token {name} is refused from now on."))?;
+        console.line(format!("{name} is refused from now on."))?;
     } else {
         console.line(format!(
-            "There is no access token {name} (headwater access list shows those that there are)."
+            "There is no access token or client certificate {name} (headwater access list shows those that there are)."
         ))?;
     }
     Ok(if revoked {

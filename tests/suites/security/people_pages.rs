@@ -3,6 +3,8 @@
 use crate::playground::{PersonKey, Playground};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
+use std::time::Duration;
+use testkit::patience::LONG;
 use tonic::Request;
 use trust::Role;
 use wire::v1::change_settings_request::To;
@@ -187,4 +189,31 @@ async fn the_first_change_of_settings_is_refused_too_where_somebody_else_was_fas
             .unwrap()
             .contains("Version 2 of the settings is in force")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_events_of_an_open_page_end_when_its_person_is_revoked() {
+    let playground = Playground::start().await;
+    let (ann, bob) = (
+        playground.person("ann", Role::Viewer).await,
+        playground.person("bob", Role::Viewer).await,
+    );
+    let mut events = Vec::new();
+    for person in [&ann, &bob] {
+        let browser = browser(&playground, Some(person));
+        let entered = go_on(&browser, &playground, "same-origin").await;
+        let cookie = header(&entered, "set-cookie").split(';').next().unwrap();
+        let answer = get(&browser, &playground, "/events", cookie).await;
+        assert_eq!(answer.status(), 200);
+        events.push(answer);
+    }
+    let [of_ann, of_bob] = events.try_into().unwrap();
+    playground.revoke("ann").await;
+    tokio::time::timeout(LONG, of_ann.text())
+        .await
+        .expect("they end when the certificate is looked at again")
+        .unwrap();
+    // Those of somebody else go on.
+    let on = tokio::time::timeout(Duration::from_millis(100), of_bob.text()).await;
+    assert!(on.is_err(), "{on:?}");
 }

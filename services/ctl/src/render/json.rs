@@ -37,8 +37,24 @@ pub struct Site<'a> {
     failed_in_a_row: u32,
     received_changes: u64,
     received_bytes: u64,
+    content: Content<'a>,
     /// Whether the site holds what the top-level site holds.
     current: bool,
+}
+
+/// Its update files: those that are there, and those to come.
+#[derive(Debug, Serialize)]
+struct Content<'a> {
+    files: u64,
+    bytes: u64,
+    files_to_go: u64,
+    bytes_to_go: u64,
+    bytes_per_second: u64,
+    done_at: Option<Timestamp>,
+    failing: u64,
+    quarantined: u64,
+    waits: &'a str,
+    received_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,6 +113,18 @@ pub fn site<'a>(hierarchy: &Hierarchy, report: &'a v1::SiteReport) -> Site<'a> {
         failed_in_a_row: report.failed_in_a_row,
         received_changes: report.received_changes,
         received_bytes: report.received_bytes,
+        content: Content {
+            files: report.content_files,
+            bytes: report.content_bytes,
+            files_to_go: report.content_files_to_go,
+            bytes_to_go: report.content_bytes_to_go,
+            bytes_per_second: report.content_bytes_per_second,
+            done_at: time(report.content_done_at.as_ref()),
+            failing: report.content_failing,
+            quarantined: report.content_quarantined,
+            waits: &report.content_waits,
+            received_bytes: report.content_received_bytes,
+        },
         current: hierarchy.behind(report) == Behind::Current,
     }
 }

@@ -8,6 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{
     Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width,
 };
+use hierarchy::words::files_to_come;
 use hierarchy::{Behind, Hierarchy, Role, State, present_error, time};
 use wire::text::harmless;
 use wire::v1::{
@@ -37,8 +38,16 @@ pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
     if !has(MEDIUM) {
         names.remove(1);
     }
+    // A column that says nothing of any site is no help.
+    let sites = hierarchy.in_tree_order();
+    let files_come = sites
+        .iter()
+        .any(|(_, site)| files_to_come(site, view.now).is_some());
+    if files_come {
+        names.insert(names.len() - 1, "Files to come");
+    }
     let mut table = table(view, &names);
-    for (depth, site) in hierarchy.in_tree_order() {
+    for (depth, site) in sites {
         let state = hierarchy.state(site);
         let behind = hierarchy.behind(site);
         let error = present_error(site);
@@ -58,6 +67,11 @@ pub fn status(hierarchy: &Hierarchy, view: &View) -> String {
         ];
         if !has(MEDIUM) {
             cells.remove(1);
+        }
+        if files_come {
+            let files = files_to_come(site, view.now);
+            let files = files.unwrap_or_else(|| NOTHING_TO_SAY.into());
+            cells.insert(cells.len() - 1, Cell::new(files));
         }
         table.add_row(cells);
     }

@@ -2,7 +2,7 @@
 
 use super::model::{Mode, Model};
 use crate::render::{View, text};
-use hierarchy::words::percent;
+use hierarchy::words::{files_to_come, percent};
 use hierarchy::{Behind, Hierarchy, State, present_error, time};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -297,6 +297,7 @@ fn details<'a>(hierarchy: &Hierarchy, site: &SiteReport, view: &View) -> Vec<Lin
         ("Processed", (run.total > 0).then_some(done)),
         ("Last success", moment(site.last_success.as_ref())),
         ("Last failure", moment(site.last_failure.as_ref())),
+        ("Files to come", files_to_come(site, view.now)),
         ("Last error", present_error(site)),
         ("Next attempt", moment(site.next_attempt.as_ref())),
         ("Last report", moment(site.reported.as_ref())),

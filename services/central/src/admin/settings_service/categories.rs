@@ -14,12 +14,24 @@ use wire::v1::{Assignments, CategoryEntry, Choice, ListCategoriesResponse, Produ
 
 /// Endings of the names of settings that hold categories.
 const LISTS: [&str; 2] = [".products", ".classifications"];
+/// A rule stands here by the name that somebody gave it, which can be that of a list.
+const RULES: &str = "approvals.rules.";
 /// Categories stand no deeper: there are companies, families and products.
 const DEEPEST: u32 = 16;
 /// How long the source is waited for before a change is shown without what it would add.
 const PREVIEW_PATIENCE: Duration = Duration::from_secs(20);
 /// Titles that an ambiguous one is told with.
 const MOST_SHOWN: usize = 5;
+
+/// Whether an assignment is one of a setting that holds categories.
+fn is_list(assignment: &str) -> bool {
+    let name = assignment.split('=').next().unwrap_or_default();
+    let name = name.trim_end_matches(['+', '-', ' ']);
+    let is_rule = name
+        .strip_prefix(RULES)
+        .is_some_and(|rest| !rest.contains('.'));
+    !is_rule && LISTS.iter().any(|list| name.ends_with(list))
+}
 
 fn unreadable(failure: Failure) -> Status {
     tracing::error!(error = %failure.message, "the categories cannot be read");
@@ -64,12 +76,7 @@ impl Admin {
         &self,
         assignments: Assignments,
     ) -> Result<Assignments, Status> {
-        let is_list = |text: &String| {
-            let name = text.split('=').next().unwrap_or_default();
-            let name = name.trim_end_matches(['+', '-', ' ']);
-            LISTS.iter().any(|list| name.ends_with(list))
-        };
-        if !assignments.set.iter().any(is_list) {
+        if !assignments.set.iter().any(|text| is_list(text)) {
             return Ok(assignments);
         }
         let tree = self.category_tree().await?;
@@ -257,5 +264,29 @@ impl Listing<'_> {
         for category in below {
             self.add(category, depth + 1, included || chosen);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_list;
+
+    #[test]
+    fn a_rule_may_have_the_name_of_a_list() {
+        for list in [
+            "products.products=x",
+            "products.classifications += x",
+            "approvals.rules.urgent.products=x",
+        ] {
+            assert!(is_list(list), "{list}");
+        }
+        for other in [
+            "approvals.rules.products={}",
+            "approvals.rules.classifications={}",
+            "schedule.when=x",
+        ] {
+            assert!(!is_list(other), "{other}");
+        }
+        assert!(is_list("approvals.rules.products.products=x"));
     }
 }

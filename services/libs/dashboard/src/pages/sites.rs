@@ -37,6 +37,8 @@ pub struct SiteRow {
     pub next_attempt: Option<Moment>,
     pub error: Option<String>,
     pub received: String,
+    /// Update files that it is still to get, in words.
+    pub files_to_come: Option<String>,
     /// What it is sorted by: positions behind, and seconds.
     lag: (u64, i64),
     success: Option<Timestamp>,
@@ -94,6 +96,7 @@ impl SiteRow {
             next_attempt: Moment::of(site.next_attempt.as_ref(), now),
             error: present_error(site),
             received: hierarchy::words::size(site.received_bytes),
+            files_to_come: hierarchy::words::files_to_come(site, now),
             lag,
             success: time(site.last_success.as_ref()),
             order,
