@@ -287,7 +287,7 @@ impl ContentService for ContentAdmin {
             Ok(files)
         };
         let files = retry.await.map_err(internal)?;
-        self.content.nudge();
+        self.content.try_now();
         Ok(Response::new(RetryContentResponse { files }))
     }
 

@@ -6,8 +6,13 @@ mod content {
     mod chain;
     mod engine;
     mod faults;
+    mod bucket;
+    mod bucket_server;
     mod files;
     mod http;
     mod origin;
+    mod parent;
+    mod patience;
+    mod shared;
     mod support;
 }
