@@ -3,11 +3,11 @@
 
 #[cfg(test)]
 mod content {
+    mod bucket;
+    mod bucket_server;
     mod chain;
     mod engine;
     mod faults;
-    mod bucket;
-    mod bucket_server;
     mod files;
     mod http;
     mod origin;

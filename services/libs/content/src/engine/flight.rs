@@ -307,8 +307,9 @@ impl Flight {
             }
             waited += begin.elapsed();
             if waited > self.patience.slowest_part {
+                // Not worth going on with: others have their turn.
                 let why = "it is too slow".to_owned();
-                break Err(Ended::Source(SourceError::Broken(why)));
+                break Err(Ended::Source(SourceError::Refused(why)));
             }
             // Who knows no ranges sends more than was paid for.
             let unpaid = came.saturating_sub(end).min(piece.len() as u64);

@@ -8,6 +8,8 @@ use content::files::{Finished, Verdict};
 use content::source::HttpSource;
 use content::{ContentFile, Files};
 use std::sync::Arc;
+use testkit::patience::LONG;
+use testkit::until;
 
 fn key(file: &ContentFile) -> String {
     format!("all/files/{}/{}", file.folder(), file.stored_name())
@@ -38,7 +40,10 @@ async fn files_are_put_read_listed_and_removed() {
     assert_eq!(server.keys(), keys);
     for (file, bytes) in [(&small, &few), (&large, &many)] {
         assert_eq!(files.look_through(file).await.unwrap(), Verdict::Good);
-        let part = files.read(file, file.size - 100_000, 1 << 20).await.unwrap();
+        let part = files
+            .read(file, file.size - 100_000, 1 << 20)
+            .await
+            .unwrap();
         assert_eq!(part, bytes.slice(bytes.len() - 100_000..));
         assert_eq!(files.length(file).await.unwrap(), Some(file.size));
     }
@@ -50,7 +55,10 @@ async fn files_are_put_read_listed_and_removed() {
         let name = format!("{number}{}.cab", &id[1..]);
         server.put(&format!("all/files/{folder}/{name}"), vec![0; number + 1]);
     }
-    server.put(&format!("all/files/{folder}/readme.txt"), "not a file of an update");
+    server.put(
+        &format!("all/files/{folder}/readme.txt"),
+        "not a file of an update",
+    );
     server.operations();
     let mut listed = files.folder(large.sha1[19]).await.unwrap();
     listed.sort();
@@ -142,21 +150,37 @@ async fn a_site_tries_again_while_its_bucket_refuses_and_fetches_nothing_twice()
     site.until("failing", |state| state.failing == 1).await;
     let row = site.row(&file).await;
     let said = row.last_error.starts_with("the content store failed: ");
-    assert!(said && !row.last_error.contains(SECRET), "{}", row.last_error);
+    assert!(
+        said && !row.last_error.contains(SECRET),
+        "{}",
+        row.last_error
+    );
     server.heal();
     site.later();
     site.until_done(1).await;
     assert_eq!(origin.bytes(), 3_000_000);
     // It hands on what lies there.
-    let (size, part) = site.content.hand_on(file.id(), 1 << 20, 1000).await.unwrap();
-    assert_eq!((size, part), (file.size, bytes.slice(1 << 20..(1 << 20) + 1000)));
+    let (size, part) = site
+        .content
+        .hand_on(file.id(), 1 << 20, 1000)
+        .await
+        .unwrap();
+    assert_eq!(
+        (size, part),
+        (file.size, bytes.slice(1 << 20..(1 << 20) + 1000))
+    );
     // Somebody took it away below the site.
     let row = site.row(&file).await;
     server.put(&key(&file), "something else");
     let verdict = site.content.verify(&row).await.unwrap().unwrap();
     assert!(matches!(verdict, Verdict::Bad(_)), "{verdict:?}");
-    site.later();
-    site.until_done(1).await;
+    until("it is back", LONG, || async {
+        let row = site.row(&file).await;
+        let there = row.present_since.is_some();
+        there.then_some(()).ok_or_else(|| format!("{row:?}"))
+    })
+    .await;
     let row = site.row(&file).await;
-    assert_eq!(site.content.verify(&row).await.unwrap(), Some(Verdict::Good));
+    let verdict = site.content.verify(&row).await.unwrap();
+    assert_eq!(verdict, Some(Verdict::Good));
 }

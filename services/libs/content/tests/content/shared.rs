@@ -39,20 +39,27 @@ async fn a_site_that_begins_leaves_the_files_that_another_one_is_bringing() {
     // What another site has of a file, and does not bring just now, is left as well, unless it lies there for long.
     let (resting, _) = update(2, 10);
     let (old, _) = update(3, 10);
-    let partial = |file: &content::ContentFile| shared.path().join(".partial").join(file.id().to_string());
+    let partial =
+        |file: &content::ContentFile| shared.path().join(".partial").join(file.id().to_string());
     for file in [&resting, &old] {
         std::fs::write(partial(file), "some").unwrap();
     }
     let opened = File::options().write(true).open(partial(&old)).unwrap();
     let written = opened.metadata().unwrap().modified().unwrap();
     let long_ago = written - Duration::from_secs(8 * 24 * 60 * 60);
-    opened.set_times(FileTimes::new().set_modified(long_ago)).unwrap();
+    opened
+        .set_times(FileTimes::new().set_modified(long_ago))
+        .unwrap();
     drop(opened);
 
     let other = Site::keeping(folder(), &place, http()).await;
     other.begin();
     // It looks at what is left before it does anything else.
-    other.until("begun", |_| !partial(&old).exists()).await;
+    until("the other one looked", LONG, || {
+        let gone = !partial(&old).exists();
+        std::future::ready(gone.then_some(()).ok_or_else(String::new))
+    })
+    .await;
     assert!(partial(&resting).exists());
     assert!(partial(&file).exists() || one.path_in(&shared, &file).exists());
     one.content.set_limits(Limits::default());
