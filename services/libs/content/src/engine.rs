@@ -26,8 +26,6 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 const QUEUE: u32 = 64;
 /// Longest pause, where the source cannot be asked at all or gives nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// The first such pause; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Files of which it is counted how often the source had them not yet.
 const MOST_COUNTED: usize = 10_000;
 /// Files in a row that bring nothing, for each that is fetched at the same time, before there is a pause.
@@ -246,8 +244,8 @@ impl Engine {
         if self.paused.is_some() {
             return;
         }
-        let doubled =
-            FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX));
+        let first = self.content.inner.patience.borrow().first_pause;
+        let doubled = first.saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX));
         let pause = self
             .content
             .inner

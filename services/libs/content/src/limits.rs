@@ -50,6 +50,8 @@ pub struct Patience {
     pub first_not_yet_wait: Duration,
     /// The longest of these.
     pub longest_not_yet_wait: Duration,
+    /// The first pause where a source cannot be asked at all, or gives nothing; it doubles.
+    pub first_pause: Duration,
 }
 
 impl Default for Patience {
@@ -61,6 +63,7 @@ impl Default for Patience {
             not_yet: Duration::from_secs(60),
             first_not_yet_wait: Duration::from_secs(15),
             longest_not_yet_wait: Duration::from_secs(5 * 60),
+            first_pause: Duration::from_secs(2),
         }
     }
 }

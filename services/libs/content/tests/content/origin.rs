@@ -111,6 +111,10 @@ impl Origin {
         self.counts.bytes.load(Ordering::SeqCst)
     }
 
+    pub fn most_at_once(&self) -> usize {
+        self.counts.most_at_once.load(Ordering::SeqCst)
+    }
+
     pub fn requests(&self) -> u64 {
         self.counts.requests.load(Ordering::SeqCst)
     }

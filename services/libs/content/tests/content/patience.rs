@@ -209,6 +209,11 @@ async fn who_asks_by_hand_does_not_wait_for_a_pause_to_end() {
     let (file, bytes) = update(1, 1000);
     let source = Arc::new(Away::default());
     let site = Site::new(vec![Arc::clone(&source) as _]).await;
+    // Longer than anybody waits here.
+    site.content.set_patience(Patience {
+        first_pause: Duration::from_secs(5 * 60),
+        ..Patience::default()
+    });
     site.begin();
     site.want(std::slice::from_ref(&file)).await;
     site.until("paused", |state| state.waits.contains("it is away"))

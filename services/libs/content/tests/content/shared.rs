@@ -74,13 +74,26 @@ async fn two_sites_with_one_store_fetch_a_file_once() {
     let (file, bytes) = at(&origin, 1, 3_000_000);
     let shared = folder();
     let place = ContentStore::Directory(shared.path().to_owned());
-    let mut sites = Vec::new();
-    for _ in 0..2 {
-        let site = Site::keeping(folder(), &place, http()).await;
-        site.begin();
-        site.want(std::slice::from_ref(&file)).await;
-        sites.push(site);
-    }
+    let gate = Arc::clone(&origin.gate).write_owned().await;
+    let one = Site::keeping(folder(), &place, http()).await;
+    one.begin();
+    one.want(std::slice::from_ref(&file)).await;
+    until("it is asked for", LONG, || {
+        let asked = origin.most_at_once() == 1;
+        std::future::ready(asked.then_some(()).ok_or_else(String::new))
+    })
+    .await;
+    let other = Site::keeping(folder(), &place, http()).await;
+    other.begin();
+    other.want(std::slice::from_ref(&file)).await;
+    until("the other one leaves it for later", LONG, || async {
+        let row = other.row(&file).await;
+        let later = row.next_attempt > other.now();
+        later.then_some(()).ok_or_else(|| format!("{row:?}"))
+    })
+    .await;
+    drop(gate);
+    let sites = [one, other];
     for site in &sites {
         // Who came second looks again after a while.
         until("it is there", LONG, || async {
