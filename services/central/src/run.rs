@@ -388,8 +388,10 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(engine.work(stop.clone()));
+    // What has to go through a proxy does so from the first file on.
+    let files_way = upstream.begin_files_proxy(&http).await;
     tasks.spawn(content.work(stop.clone()));
-    tasks.spawn(Arc::clone(&upstream).keep_files_proxy(http, stop.clone()));
+    tasks.spawn(Arc::clone(&upstream).keep_files_proxy(http, files_way, stop.clone()));
     tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));

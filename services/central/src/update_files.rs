@@ -24,6 +24,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the password of the proxy is another.
 const LOOK_AT_PROXY: Duration = Duration::from_secs(60);
 
+/// What the way of update files depends on: the proxy as it is set, and its sealed password.
+pub(crate) type FilesWay = (Proxy, Option<Vec<u8>>);
+
 /// The update files of the site, as a synchronization sees them.
 pub(crate) struct UpdateFiles {
     planner: Planner,
@@ -69,7 +72,7 @@ impl WsusUpstream {
         run.line(format!("Fetching {} texts of licence terms", held.files));
         // What did not come before is tried again with each synchronization.
         let mut tx = self.store.begin().await?;
-        tx.retry_content(self.ambient.now()).await?;
+        tx.retry_licence_terms(self.ambient.now()).await?;
         tx.commit().await?;
         files.content.nudge();
         let mut state = files.content.watch_state();
@@ -103,37 +106,74 @@ impl WsusUpstream {
     }
 
     /// What the proxy depends on.
-    async fn proxy_subject(&self) -> Result<(Proxy, Option<Vec<u8>>), Error> {
+    async fn proxy_subject(&self) -> Result<FilesWay, Error> {
         let proxy = self.settings.borrow().proxy.clone();
         let name = Secret::ProxyPassword.name();
         let sealed = self.store.read().await?.secret(name).await?;
         Ok((proxy, sealed))
     }
 
+    /// Has files go through the proxy that the settings choose for them, unless that was done already. Where it cannot be
+    /// used they wait: what has to go through a proxy does not go past it.
+    async fn choose_files_proxy(
+        &self,
+        source: &HttpSource,
+        held: Option<FilesWay>,
+    ) -> Option<FilesWay> {
+        let subject = match self.proxy_subject().await {
+            Ok(subject) => subject,
+            Err(error) => {
+                tracing::error!(%error, "the proxy for update files is not known");
+                if held.is_none() {
+                    source.hold(
+                        "which proxy they go through is not known: the database failed".to_owned(),
+                    );
+                }
+                return held;
+            }
+        };
+        if held.as_ref() == Some(&subject) {
+            return held;
+        }
+        let set = match self.files_proxy().await {
+            Ok(proxy) => {
+                let set = source.set_proxy(proxy.as_ref());
+                set.map_err(|error| error.to_string())
+            }
+            Err(failure) => Err(failure.message),
+        };
+        match set {
+            Ok(()) => {
+                // What could not be asked for the other way need not wait.
+                if let Some(files) = self.files.get() {
+                    files.content.try_now();
+                }
+                Some(subject)
+            }
+            Err(why) => {
+                tracing::error!(why, "update files wait for their proxy");
+                source.hold(format!("their proxy cannot be used: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Has files go through the proxy that the settings choose for them, before the first one is asked for.
+    pub async fn begin_files_proxy(&self, source: &HttpSource) -> Option<FilesWay> {
+        self.choose_files_proxy(source, None).await
+    }
+
     /// Keeps files going through the proxy that the settings choose for them, until `stop` is told.
     pub async fn keep_files_proxy(
         self: Arc<Self>,
         source: Arc<HttpSource>,
+        mut held: Option<FilesWay>,
         stop: CancellationToken,
     ) {
         let mut settings = self.settings.clone();
-        // As it is made.
-        let mut held = Some((Proxy::default(), None));
         loop {
             settings.mark_unchanged();
-            match self.proxy_subject().await {
-                Ok(subject) if held.as_ref() == Some(&subject) => {}
-                Ok(subject) => {
-                    let proxy = self.files_proxy().await;
-                    let set = proxy.map(|proxy| source.set_proxy(proxy.as_ref()));
-                    match set {
-                        Ok(Ok(())) => held = Some(subject),
-                        Ok(Err(error)) => tracing::error!(%error, "update files keep their way"),
-                        Err(error) => tracing::error!(%error, "update files keep their way"),
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the proxy for update files is not known"),
-            }
+            held = self.choose_files_proxy(&source, held).await;
             tokio::select! {
                 changed = settings.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK_AT_PROXY) => {}

@@ -22,6 +22,12 @@ mod content;
 #[cfg(test)]
 mod content_crashes;
 #[cfg(test)]
+mod content_many;
+#[cfg(test)]
+mod content_proxy;
+#[cfg(test)]
+mod content_source;
+#[cfg(test)]
 mod crashes;
 #[cfg(test)]
 mod documents;

@@ -10,11 +10,12 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use trust::Role;
 use wire::v1::access_service_client::AccessServiceClient;
+use wire::v1::content_service_client::ContentServiceClient;
 use wire::v1::journal_service_client::JournalServiceClient;
 use wire::v1::sync_service_client::SyncServiceClient;
 use wire::v1::{
-    CreateAccessTokenRequest, ReadLogRequest, ReadLogResponse, RevokeAccessTokenRequest,
-    WatchSyncRequest, WatchSyncResponse,
+    CreateAccessTokenRequest, ImportContentRequest, ReadLogRequest, ReadLogResponse,
+    RevokeAccessTokenRequest, WatchSyncRequest, WatchSyncResponse,
 };
 
 fn asked<T>(message: T, token: &str) -> Request<T> {
@@ -157,4 +158,79 @@ async fn one_person_holds_so_many_streams_and_leaves_places_for_others() {
         again.map(drop).map_err(|status| status.to_string())
     })
     .await;
+}
+
+/// A new token of a name of its own, with the role administrator.
+async fn token_of_an_administrator(
+    playground: &Playground,
+    channel: &Channel,
+    name: &str,
+) -> String {
+    let request = CreateAccessTokenRequest {
+        name: name.to_owned(),
+        role: "administrator".to_owned(),
+        valid_seconds: 0,
+    };
+    let administrator = playground.token(Role::Administrator).await;
+    let mut client = AccessServiceClient::new(channel.clone());
+    let answer = client
+        .create_access_token(asked(request, &administrator))
+        .await;
+    format!("Bearer {}", answer.unwrap().into_inner().token)
+}
+
+/// Small files that the catalog of a site names, in a folder.
+async fn known_files(playground: &Playground, folder: &std::path::Path, number: u64) {
+    let mut named = Vec::new();
+    for number in 0..number {
+        let bytes = number.to_le_bytes();
+        let (sha1, sha256) = content::digest::Digests::of(&bytes);
+        std::fs::write(folder.join(number.to_string()), bytes).unwrap();
+        named.push(content::ContentFile {
+            sha1,
+            sha256: Some(sha256),
+            size: 8,
+            name: format!("{number}.cab"),
+            url: None,
+        });
+    }
+    let mut tx = playground.central.site.store.begin().await.unwrap();
+    tx.name_content(&named).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_taken_in_for_no_longer_than_the_access_token_is_good() {
+    const FILES: u64 = 1_500;
+    let playground = Playground::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    known_files(&playground, folder.path(), FILES).await;
+    let channel = playground.channel(None).await;
+    let import = async |token: &str, dry_run: bool| {
+        let request = ImportContentRequest {
+            directory: folder.path().display().to_string(),
+            dry_run,
+        };
+        let mut client = ContentServiceClient::new(channel.clone());
+        let answer = client.import_content(asked(request, token)).await;
+        answer.unwrap().into_inner()
+    };
+    let ann = token_of_an_administrator(&playground, &channel, "ann").await;
+    let mut answers = import(&ann, false).await;
+    assert!(answers.message().await.unwrap().is_some());
+    playground.revoke("ann").await;
+    let ended = end(&mut answers).await;
+    assert_eq!(ended.code(), Code::Unauthenticated);
+    let said = ended.message();
+    assert!(said.contains("\"ann\" was revoked"), "{said}");
+    // Nothing goes on behind it: who goes through all of them now finds fewer than there are.
+    let administrator = playground.token(Role::Administrator).await;
+    let mut answers = import(&administrator, true).await;
+    let mut last = None;
+    while let Some(answer) = answers.message().await.unwrap() {
+        last = Some(answer);
+    }
+    let last = last.unwrap();
+    assert!(last.done && last.files == FILES, "{last:?}");
+    assert!(last.held > 0 && last.held < FILES, "{last:?}");
 }

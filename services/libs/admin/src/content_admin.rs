@@ -6,7 +6,7 @@ mod list;
 
 pub use keeping::{CleaningUp, planner};
 
-use crate::reading::{Answers, Reading, internal};
+use crate::reading::{Answers, Caller, Reading, internal};
 use catalog::language::Wanted;
 use content::cleanup::{self, CleanError};
 use content::import::{self, ImportError};
@@ -14,7 +14,7 @@ use content::plan::Planner;
 use content::verify::{self, VerifyError};
 use content::{import::Progress as Imported, verify::Progress as Verified};
 use futures::future::{self, BoxFuture};
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{FutureExt as _, stream};
 use settings::document::{Cleanup, Content};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -84,15 +84,23 @@ impl<T: Send + 'static> Teller<T> {
 }
 
 impl ContentAdmin {
-    /// Work whose progress is an answer after the other. It ends with the call, or with the site.
+    /// Work whose progress is an answer after the other. It ends with the call, with the access token that was shown, or
+    /// with the site: after the file that it is at.
     fn answers<T: Send + 'static, F>(
         &self,
+        caller: Caller,
         work: impl FnOnce(Teller<T>) -> F,
-    ) -> Response<Answers<T>>
+    ) -> Result<Response<Answers<T>>, Status>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (to, from) = mpsc::channel(WAITING);
+        let answers = stream::unfold(from, |mut from| async move {
+            let answer = from.recv().await?;
+            Some((answer, from))
+        });
+        // Before anything is begun: there may be no place for it.
+        let answers = self.reading.listen(caller, answers)?;
         let teller = Teller {
             to,
             due: Instant::now(),
@@ -104,11 +112,7 @@ impl ContentAdmin {
                 () = stop.cancelled() => {}
             }
         });
-        let answers = stream::unfold(from, |mut from| async move {
-            let answer = from.recv().await?;
-            Some((answer, from))
-        });
-        Response::new(answers.boxed())
+        Ok(Response::new(answers))
     }
 
     /// What is chosen for this site.
@@ -216,10 +220,10 @@ impl ContentService for ContentAdmin {
         &self,
         request: Request<VerifyContentRequest>,
     ) -> Result<Response<Self::VerifyContentStream>, Status> {
-        self.reading.authorize(&request, Role::Operator).await?;
+        let caller = self.reading.authorize(&request, Role::Operator).await?;
         let site = self.reading.site.clone();
         let content = self.content.clone();
-        Ok(self.answers(move |mut teller| async move {
+        self.answers(caller, move |mut teller| async move {
             let told = verify::verify(&site.store, &content, |progress| {
                 let always = !progress.found.is_empty();
                 teller.tell(always, || verified(progress, false))
@@ -230,7 +234,7 @@ impl ContentService for ContentAdmin {
                 Err(error @ VerifyError::Files { .. }) => Err(failed(&error)),
             };
             drop(teller.to.send(last).await);
-        }))
+        })
     }
 
     async fn import_content(
@@ -253,7 +257,7 @@ impl ContentService for ContentAdmin {
         );
         let site = self.reading.site.clone();
         let content = self.content.clone();
-        Ok(self.answers(move |mut teller| async move {
+        self.answers(caller, move |mut teller| async move {
             let directory = PathBuf::from(request.directory);
             let told = import::import(
                 &site.store,
@@ -271,7 +275,7 @@ impl ContentService for ContentAdmin {
                 }
             };
             drop(teller.to.send(last).await);
-        }))
+        })
     }
 
     async fn retry_content(
@@ -287,7 +291,7 @@ impl ContentService for ContentAdmin {
             Ok(files)
         };
         let files = retry.await.map_err(internal)?;
-        self.content.nudge();
+        self.content.try_now();
         Ok(Response::new(RetryContentResponse { files }))
     }
 

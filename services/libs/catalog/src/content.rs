@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 /// Longest extension that a name in a content store keeps, without the dot.
 const MAX_EXTENSION: usize = 16;
+/// Longest content file that is fetched: 1 TiB, many times what any update has. A document may claim any length.
+pub const MAX_FILE_BYTES: u64 = 1 << 40;
 
 /// What a content file is known by: its SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

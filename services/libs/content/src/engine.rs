@@ -7,7 +7,7 @@ use crate::limits::Pace;
 use crate::plane::Content;
 use catalog::content::ContentId;
 use flight::{Flight, Outcome};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::content::ContentRow;
@@ -26,8 +26,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 const QUEUE: u32 = 64;
 /// Longest pause, where the source cannot be asked at all or gives nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// The first such pause; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Files of which it is counted how often the source had them not yet.
+const MOST_COUNTED: usize = 10_000;
 /// Files in a row that bring nothing, for each that is fetched at the same time, before there is a pause.
 const IN_VAIN: usize = 3;
 
@@ -45,6 +45,8 @@ struct Engine {
     pauses: u32,
     /// Until when nothing new is begun, and why.
     paused: Option<(Instant, String)>,
+    /// How often in a row the source had a file not yet.
+    not_yet: HashMap<ContentId, u32>,
 }
 
 impl Content {
@@ -61,6 +63,7 @@ impl Content {
             in_vain: 0,
             pauses: 0,
             paused: None,
+            not_yet: HashMap::new(),
         };
         engine.work(stop).await;
     }
@@ -70,6 +73,7 @@ impl Engine {
     async fn work(mut self, stop: CancellationToken) {
         let mut nudged = self.content.inner.nudged.subscribe();
         let mut limits = self.content.inner.limits.subscribe();
+        let mut impatient = self.content.inner.impatient.subscribe();
         let mut told = None;
         if let Err(error) = self.content.sweep().await {
             tracing::warn!(%error, "what is left of files that nobody wants cannot be removed");
@@ -103,6 +107,13 @@ impl Engine {
                     self.queue.clear();
                 }
                 changed = limits.changed() => if changed.is_err() { break },
+                changed = impatient.changed() => {
+                    if changed.is_err() { break }
+                    self.queue.clear();
+                    self.paused = None;
+                    self.pauses = 0;
+                    self.not_yet.clear();
+                }
                 Some(ended) = self.flights.join_next(), if !self.flights.is_empty() => {
                     match ended {
                         Ok((id, outcome)) => self.ended(id, outcome).await,
@@ -178,6 +189,8 @@ impl Engine {
                     content: self.content.clone(),
                     pace: Arc::clone(&self.pace),
                     stop: stop.clone(),
+                    patience: *self.content.inner.patience.borrow(),
+                    not_yet: self.not_yet.get(&id).copied().unwrap_or(0),
                 };
                 self.telling.began().await;
                 self.flights
@@ -190,13 +203,14 @@ impl Engine {
     async fn ended(&mut self, id: ContentId, outcome: Outcome) {
         self.under_way.remove(&id);
         let parallel = self.content.inner.limits.borrow().parallel.max(1);
+        self.count_not_yet(id, &outcome);
         match &outcome {
             Outcome::Stored { .. } | Outcome::Held => {
                 self.in_vain = 0;
                 self.pauses = 0;
             }
             Outcome::Away(why) => self.pause(why.clone()),
-            Outcome::Failed { why, .. } => {
+            Outcome::Failed { why, .. } | Outcome::NotYet(why) => {
                 self.in_vain += 1;
                 if self.in_vain >= IN_VAIN * parallel {
                     self.pause(why.clone());
@@ -207,12 +221,31 @@ impl Engine {
         self.telling.ended(id, &outcome).await;
     }
 
+    /// Counts how often in a row a source had a file not yet.
+    fn count_not_yet(&mut self, id: ContentId, outcome: &Outcome) {
+        match outcome {
+            Outcome::NotYet(_) => {
+                if self.not_yet.len() >= MOST_COUNTED {
+                    self.not_yet.clear();
+                }
+                *self.not_yet.entry(id).or_default() += 1;
+            }
+            Outcome::Stored { .. }
+            | Outcome::Held
+            | Outcome::Failed { .. }
+            | Outcome::Quarantined { .. } => {
+                self.not_yet.remove(&id);
+            }
+            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => {}
+        }
+    }
+
     fn pause(&mut self, why: String) {
         if self.paused.is_some() {
             return;
         }
-        let doubled =
-            FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX));
+        let first = self.content.inner.patience.borrow().first_pause;
+        let doubled = first.saturating_mul(1_u32.checked_shl(self.pauses).unwrap_or(u32::MAX));
         let pause = self
             .content
             .inner

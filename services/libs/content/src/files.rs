@@ -19,11 +19,14 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Folder of files that are under way.
 const PARTIAL: &str = ".partial";
 /// Folder of what came and was not what the catalog says.
 const QUARANTINE: &str = ".quarantine";
+/// File there that tells what time it is for the file system.
+const PROBE: &str = "clock";
 /// What is kept in quarantine; the oldest go.
 pub const MOST_QUARANTINED: usize = 8;
 /// Bytes that are read at once when a file is looked through.
@@ -49,14 +52,25 @@ enum Kept {
     Bucket(Bucket),
 }
 
-/// The right to bring, replace or remove one file. Ends when it is dropped.
+/// The right to bring, replace or remove one file. Ends when it and all that were cloned of it are dropped: who brings a
+/// file keeps one until the table of files says so.
+#[derive(Debug, Clone)]
+pub struct Claim(Arc<Claimed>);
+
 #[derive(Debug)]
-pub struct Claim {
+struct Claimed {
     files: Files,
     id: ContentId,
 }
 
-impl Drop for Claim {
+impl Claim {
+    /// Which file.
+    pub fn id(&self) -> ContentId {
+        self.0.id
+    }
+}
+
+impl Drop for Claimed {
     fn drop(&mut self) {
         self.files.claims().remove(&self.id);
     }
@@ -158,9 +172,11 @@ impl Files {
 
     /// The right to change a file; none while somebody has it.
     pub fn claim(&self, id: ContentId) -> Option<Claim> {
-        self.claims().insert(id).then(|| Claim {
-            files: self.clone(),
-            id,
+        self.claims().insert(id).then(|| {
+            Claim(Arc::new(Claimed {
+                files: self.clone(),
+                id,
+            }))
         })
     }
 
@@ -275,13 +291,37 @@ impl Files {
         .await
     }
 
-    /// Removes what is there of a file that is under way.
+    /// Removes what is there of a file that is under way, unless another process brings it just now, as it may where
+    /// sites share a directory.
     ///
     /// # Errors
     /// When the disk fails.
     pub async fn remove_partial(&self, claim: &Claim) -> io::Result<()> {
-        let path = self.partial_path(claim.id);
-        blocking(move || unless_missing(std::fs::remove_file(path))).await
+        let path = self.partial_path(claim.id());
+        blocking(move || partial::remove_unless_held(&path)).await
+    }
+
+    /// Whether nothing was written for so long to what is there of a file that is under way, by the clock of the file
+    /// system, which is the same for all who share it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) async fn partial_rests(&self, id: ContentId, since: Duration) -> io::Result<bool> {
+        let (path, probe) = (self.partial_path(id), self.inner.partial.join(PROBE));
+        blocking(move || {
+            let written = match std::fs::metadata(path) {
+                Ok(metadata) => metadata.modified()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let mut file = std::fs::File::create(probe)?;
+            io::Write::write_all(&mut file, b"now")?;
+            let now = file.metadata()?.modified()?;
+            Ok(now
+                .duration_since(written)
+                .is_ok_and(|rested| rested >= since))
+        })
+        .await
     }
 
     /// Removes a file from the store.
@@ -289,7 +329,7 @@ impl Files {
     /// # Errors
     /// When the store fails.
     pub async fn remove(&self, claim: &Claim, file: &ContentFile) -> io::Result<()> {
-        debug_assert_eq!(claim.id, file.id());
+        debug_assert_eq!(claim.id(), file.id());
         match &self.inner.kept {
             Kept::Directory(directory) => directory.remove(file).await,
             Kept::Bucket(bucket) => bucket.remove(file).await,
@@ -301,13 +341,13 @@ impl Files {
     /// # Errors
     /// When the store fails.
     pub async fn put_aside(&self, claim: &Claim, file: &ContentFile) -> io::Result<()> {
-        debug_assert_eq!(claim.id, file.id());
+        debug_assert_eq!(claim.id(), file.id());
         match &self.inner.kept {
             Kept::Directory(directory) => {
                 let Some(path) = directory.find(file).await? else {
                     return Ok(());
                 };
-                let (folder, id) = (self.inner.quarantine.clone(), claim.id);
+                let (folder, id) = (self.inner.quarantine.clone(), claim.id());
                 blocking(move || quarantine(&folder, id, &path)).await?;
                 directory.forget(id);
                 Ok(())

@@ -1,10 +1,11 @@
 //! Taking files in that somebody copied here: what the catalog names is found by its digests, whatever it is called.
 
 use crate::blocking::blocking;
-use crate::files::Finished;
-use crate::{Content, ContentFile, ContentId, Files};
+use crate::files::{Claim, Finished};
+use crate::{Content, ContentFile, Files};
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use bytes::Bytes;
+use catalog::content::MAX_FILE_BYTES;
 use daemon::Ambient;
 use futures::future::BoxFuture;
 use std::fs::File;
@@ -168,10 +169,16 @@ async fn one(
         return Ok(());
     }
     let needed = row.is_some_and(|row| row.state != ContentState::Unneeded);
-    if !dry_run && !bring(files, path, &file).await? {
-        return Ok(());
+    if size > MAX_FILE_BYTES {
+        let why = format!("files of more than {MAX_FILE_BYTES} bytes are not taken in");
+        return Err(io::Error::other(why).into());
     }
     if !dry_run {
+        // Held until the table says that it is here; who brings it already goes on.
+        let Some(claim) = files.claim(file.id()) else {
+            return Ok(());
+        };
+        bring(files, &claim, path, &file).await?;
         let now = ambient.now();
         let mut tx = store.begin().await?;
         let held = tx.content(&sha1).await?;
@@ -191,12 +198,9 @@ async fn one(
     Ok(())
 }
 
-/// Copies a file into the store; whether it lies there, which it does not where it is on its way already.
-async fn bring(files: &Files, path: &Path, file: &ContentFile) -> io::Result<bool> {
-    let Some(claim) = files.claim(ContentId(file.sha1)) else {
-        return Ok(false);
-    };
-    let mut partial = files.partial(claim, file).await?;
+/// Copies a file into the store.
+async fn bring(files: &Files, claim: &Claim, path: &Path, file: &ContentFile) -> io::Result<()> {
+    let mut partial = files.partial(claim.clone(), file).await?;
     // What another source left of it may be why the file is imported.
     partial.begin_anew().await?;
     loop {
@@ -215,7 +219,7 @@ async fn bring(files: &Files, path: &Path, file: &ContentFile) -> io::Result<boo
         partial.append(Bytes::from(bytes)).await?;
     }
     match partial.finish().await? {
-        Finished::Stored => Ok(true),
+        Finished::Stored => Ok(()),
         Finished::Quarantined(mismatch) => Err(io::Error::other(mismatch.to_string())),
     }
 }

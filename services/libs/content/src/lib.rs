@@ -24,7 +24,7 @@ pub mod verify;
 
 pub use catalog::content::{ContentFile, ContentId};
 pub use files::{ContentStore, Files};
-pub use limits::{Limits, Window};
+pub use limits::{Limits, Patience, Window};
 pub use plane::{Content, Error, Parts};
 pub use router::router;
 pub use wish::Wishes;

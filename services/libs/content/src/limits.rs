@@ -37,6 +37,37 @@ impl Default for Limits {
     }
 }
 
+/// How long sources are waited for. Not a setting: what is here suits slow lines, and tests have less time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a source may be silent.
+    pub silence: Duration,
+    /// How long a source may take for one part, all its pauses together.
+    pub slowest_part: Duration,
+    /// How long an attempt goes on asking a source that has a file not yet.
+    pub not_yet: Duration,
+    /// The first wait after such an attempt; it doubles with each further one.
+    pub first_not_yet_wait: Duration,
+    /// The longest of these.
+    pub longest_not_yet_wait: Duration,
+    /// The first pause where a source cannot be asked at all, or gives nothing; it doubles.
+    pub first_pause: Duration,
+}
+
+impl Default for Patience {
+    /// A minute and a half of silence, a quarter of an hour for a part, and a minute for what is on its way.
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(90),
+            slowest_part: Duration::from_secs(15 * 60),
+            not_yet: Duration::from_secs(60),
+            first_not_yet_wait: Duration::from_secs(15),
+            longest_not_yet_wait: Duration::from_secs(5 * 60),
+            first_pause: Duration::from_secs(2),
+        }
+    }
+}
+
 /// A time of every day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {

@@ -2,7 +2,7 @@
 
 use crate::chunks::Chunks;
 use crate::files::{Files, Verdict};
-use crate::limits::Limits;
+use crate::limits::{Limits, Patience};
 use crate::source::Source;
 use crate::transfers::Transfers;
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 /// How long a call waits for bytes of a file that is not there yet.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// After how long without a byte what came of a file is removed that this site does not know.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What the content of a site is put together from.
 pub struct Parts {
@@ -46,6 +48,8 @@ pub(crate) struct Inner {
     pub chunks: Chunks,
     pub limits: watch::Sender<Limits>,
     pub nudged: watch::Sender<u64>,
+    pub impatient: watch::Sender<u64>,
+    pub patience: watch::Sender<Patience>,
     pub state: watch::Sender<ContentState>,
 }
 
@@ -83,6 +87,8 @@ impl Content {
             chunks: Chunks::default(),
             limits: watch::Sender::default(),
             nudged: watch::Sender::default(),
+            impatient: watch::Sender::default(),
+            patience: watch::Sender::default(),
             state: watch::Sender::default(),
         };
         Self {
@@ -113,6 +119,17 @@ impl Content {
     /// Has the table looked at: for who changed what is wanted.
     pub fn nudge(&self) {
         self.inner.nudged.send_modify(|count| *count += 1);
+    }
+
+    /// The same, and ends the pause that there may be because a source could not be asked: for who asks by hand, or when
+    /// the way to it is another.
+    pub fn try_now(&self) {
+        self.inner.impatient.send_modify(|count| *count += 1);
+    }
+
+    /// Changes how long sources are waited for.
+    pub fn set_patience(&self, patience: Patience) {
+        self.inner.patience.send_replace(patience);
     }
 
     /// Has files fetched before others that are wanted, because somebody below asks for them now. Those that this
@@ -252,15 +269,23 @@ impl Content {
         }
     }
 
-    /// Removes what came of files that nobody wants any more.
+    /// Removes what came of files that are in the store by now, and of those that this site does not know and to which
+    /// nobody wrote for long.
     pub(crate) async fn sweep(&self) -> Result<(), Error> {
         let files = self.files();
         let nobody = ContentId([0; 20]);
         let failed = |id| move |source| Error::Files { id, source };
         for id in files.partials().await.map_err(failed(nobody))? {
             let row = self.store().read().await?.content(&id.0).await?;
-            let is_wanted = row.is_some_and(|row| row.present_since.is_none());
-            if !is_wanted && let Some(claim) = files.claim(id) {
+            let is_left = match row {
+                Some(row) => row.present_since.is_some(),
+                // Another site that shares the directory may want it.
+                None => files
+                    .partial_rests(id, FORGOTTEN)
+                    .await
+                    .map_err(failed(id))?,
+            };
+            if is_left && let Some(claim) = files.claim(id) {
                 files.remove_partial(&claim).await.map_err(failed(id))?;
             }
         }

@@ -9,19 +9,90 @@ use axum::response::{IntoResponse as _, Response};
 use catalog::content::{ContentFile, ContentId};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Folder of the content files, as WSUS calls it.
 const ROOT: &str = "Content";
 /// What a content file is served as.
 const CONTENT_TYPE: &str = "application/octet-stream";
 
+/// Files that are being sent at the same time, to all who ask. The next ones are told to come back.
+pub const MOST_SERVED: usize = 64;
+/// After how many seconds they may.
+const COME_BACK: &str = "10";
+/// How long a part of a file may wait for who asked for it to take it, so that who takes nothing keeps nobody's place.
+const SLOWEST_PART: Duration = Duration::from_secs(120);
+
+/// The content of a site, and who is being served. Cheap to clone.
+#[derive(Clone)]
+struct Served {
+    content: Content,
+    places: Arc<Semaphore>,
+    /// Tasks that give places back.
+    keepers: TaskTracker,
+    slowest_part: Duration,
+}
+
+/// A place among those who are served, until this is dropped, or they take nothing for too long.
+struct Place {
+    /// Told with each part that is taken.
+    taken: watch::Sender<()>,
+    lost: CancellationToken,
+}
+
+/// Why sending a file ended before its end.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("nothing of it was taken for too long")]
+    NotTaken,
+    #[error(transparent)]
+    Content(#[from] crate::plane::Error),
+}
+
+impl Served {
+    /// A place, where there is one.
+    fn place(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (taken, mut told) = watch::channel(());
+        let lost = CancellationToken::new();
+        let (slowest, giving_up) = (self.slowest_part, lost.clone());
+        // A stream that nobody takes anything of is not polled: its place is given back by the clock.
+        self.keepers.spawn(async move {
+            let _permit = permit;
+            while let Ok(changed) = tokio::time::timeout(slowest, told.changed()).await {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            giving_up.cancel();
+        });
+        Some(Place { taken, lost })
+    }
+}
+
 /// The content of a site below `/Content`, in any case and with slashes doubled anywhere, as WSUS servers ask.
 pub fn router(content: Content) -> Router {
-    Router::new().fallback(serve).with_state(content)
+    router_with(content, MOST_SERVED, SLOWEST_PART)
+}
+
+/// The same with other bounds: of files that are sent at the same time, and of how long a part of one may wait to be
+/// taken.
+pub fn router_with(content: Content, most: usize, slowest_part: Duration) -> Router {
+    let served = Served {
+        content,
+        places: Arc::new(Semaphore::new(most)),
+        keepers: TaskTracker::new(),
+        slowest_part,
+    };
+    Router::new().fallback(serve).with_state(served)
 }
 
 async fn serve(
-    State(content): State<Content>,
+    State(served): State<Served>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -33,7 +104,7 @@ async fn serve(
     let parts = uri.path().split('/').filter(|part| !part.is_empty());
     match parts.collect::<Vec<_>>().as_slice() {
         [root, folder, name] if root.eq_ignore_ascii_case(ROOT) => {
-            answer(&content, folder, name, &method, &headers).await
+            answer(&served, folder, name, &method, &headers).await
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
@@ -41,7 +112,7 @@ async fn serve(
 
 /// The answer to a request for the file `name` in `folder`, in whatever case they are written.
 async fn answer(
-    content: &Content,
+    served: &Served,
     folder: &str,
     name: &str,
     method: &Method,
@@ -54,7 +125,7 @@ async fn answer(
     let Ok(id) = stem.parse::<ContentId>() else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let row = match content.present(id).await {
+    let row = match served.content.present(id).await {
         Ok(row) => row,
         Err(error) => {
             tracing::error!(%error, "a content file could not be served");
@@ -87,6 +158,16 @@ async fn answer(
             return (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response();
         }
     };
+    let place = match *method {
+        Method::HEAD => None,
+        _ => match served.place() {
+            Some(place) => Some(place),
+            None => {
+                let later = [(header::RETRY_AFTER, COME_BACK)];
+                return (StatusCode::SERVICE_UNAVAILABLE, later).into_response();
+            }
+        },
+    };
     let (status, bytes) = match &part {
         Some(part) => (StatusCode::PARTIAL_CONTENT, part.clone()),
         None => (StatusCode::OK, 0..file.size),
@@ -106,27 +187,31 @@ async fn answer(
         let range = format!("bytes {}-{last}/{size}", bytes.start);
         response = response.header(header::CONTENT_RANGE, range);
     }
-    let body = match *method {
-        Method::HEAD => Body::empty(),
-        _ => body(content.clone(), file, bytes),
+    let body = match place {
+        None => Body::empty(),
+        Some(place) => body(served.content.clone(), place, file, bytes),
     };
     let response = response.body(body);
     response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Bytes of a file, read as they are taken.
-fn body(content: Content, file: ContentFile, bytes: Range<u64>) -> Body {
-    let state = (content, file, bytes);
+fn body(content: Content, place: Place, file: ContentFile, bytes: Range<u64>) -> Body {
+    let state = (content, place, file, bytes);
     Body::from_stream(futures::stream::try_unfold(
         state,
-        |(content, file, bytes)| async move {
+        |(content, place, file, bytes)| async move {
             if bytes.is_empty() {
                 return Ok(None);
             }
+            if place.lost.is_cancelled() {
+                return Err(Broken::NotTaken);
+            }
+            place.taken.send_replace(());
             let most = (bytes.end - bytes.start).min(CHUNK);
             let read = content.read(&file, bytes.start, most).await?;
             let rest = bytes.start + read.len() as u64..bytes.end;
-            Ok::<_, crate::plane::Error>(Some((read, (content, file, rest))))
+            Ok(Some((read, (content, place, file, rest))))
         },
     ))
 }

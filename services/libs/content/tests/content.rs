@@ -3,11 +3,16 @@
 
 #[cfg(test)]
 mod content {
+    mod bucket;
+    mod bucket_server;
     mod chain;
     mod engine;
     mod faults;
     mod files;
     mod http;
     mod origin;
+    mod parent;
+    mod patience;
+    mod shared;
     mod support;
 }

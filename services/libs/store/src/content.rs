@@ -7,7 +7,7 @@
 use crate::backend::{Connection, Row, Value, int};
 use crate::error::{Error, corrupt};
 use crate::{Read, Tx};
-use catalog::content::ContentFile;
+use catalog::content::{ContentFile, MAX_FILE_BYTES};
 use jiff::Timestamp;
 
 /// How urgent a file is: the text of a licence, which a person waits for to decide.
@@ -399,8 +399,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Has everything that is wanted tried at once, whatever its next attempt was: for who asks by hand, or when
-    /// the source is another. How many files that concerns.
+    /// Has everything that is wanted tried at once, whatever its next attempt was: for who asks by hand. How many files
+    /// that concerns.
     ///
     /// # Errors
     /// When the database fails.
@@ -409,6 +409,21 @@ impl Tx<'_> {
             .execute(
                 "update content_file set next_attempt = $1 where state in (1, 3) and next_attempt > $1",
                 vec![now.as_millisecond().into()],
+            )
+            .await
+    }
+
+    /// The same for the texts of licence terms alone: a synchronization waits for those, and what else fails keeps its
+    /// time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn retry_licence_terms(&mut self, now: Timestamp) -> Result<u64, Error> {
+        self.connection()
+            .execute(
+                "update content_file set next_attempt = $1 where state in (1, 3) and next_attempt > $1 \
+                 and priority >= $2",
+                vec![now.as_millisecond().into(), i64::from(PRIORITY_LICENCE).into()],
             )
             .await
     }
@@ -534,11 +549,13 @@ impl Read<'_> {
         let rows = self
             .connection()
             .fetch(
-                "select state, count(*), cast(coalesce(sum(size), 0) as bigint), \
+                // What is larger than any file may be is never fetched, and would go beyond what can be summed.
+                "select state, count(*), \
+                 cast(coalesce(sum(case when size > $1 then 0 else size end), 0) as bigint), \
                  cast(coalesce(sum(had), 0) as bigint), \
                  cast(coalesce(sum(case when attempts > 0 then 1 else 0 end), 0) as bigint) \
                  from content_file where state <> 0 or present_since is not null group by state",
-                vec![],
+                vec![int(MAX_FILE_BYTES)],
             )
             .await?;
         let mut totals = ContentTotals::default();

@@ -58,6 +58,8 @@ contract! {
         a_file_is_kept_as_the_catalog_describes_it,
         wanting_again_changes_only_what_was_not_known,
         the_most_urgent_files_whose_time_has_come_go_first,
+        a_synchronization_has_only_licence_terms_tried_again,
+        what_claims_to_be_larger_than_any_file_is_not_counted_as_bytes,
         what_is_no_longer_needed_stays_until_it_is_forgotten,
         what_became_of_a_file_is_counted,
         all_files_are_walked_through_in_their_order;

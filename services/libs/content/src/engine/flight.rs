@@ -2,12 +2,13 @@
 
 use crate::CHUNK;
 use crate::digest::Mismatch;
-use crate::files::{Finished, Partial, Verdict};
-use crate::limits::Pace;
+use crate::files::{Claim, Finished, Partial, Verdict};
+use crate::limits::{Pace, Patience};
 use crate::plane::Content;
 use crate::source::{Memory, Source, SourceError};
 use crate::transfers::Transfer;
 use bytes::{Bytes, BytesMut};
+use catalog::content::MAX_FILE_BYTES;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use std::io;
@@ -19,22 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes that are written at once.
 const WRITE: usize = 256 << 10;
-/// How long a source may be silent.
-const SILENCE: Duration = Duration::from_secs(90);
-/// How long a source may take for one part, all its pauses together.
-const SLOWEST_PART: Duration = Duration::from_secs(15 * 60);
 /// Times that one source may break off a file in one attempt, if each time something came.
 const BREAKS: u32 = 20;
-/// How long an attempt goes on asking a source that has a file not yet.
-const NOT_YET: Duration = Duration::from_secs(60);
 /// Pause between two such questions.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Wait after a first attempt that failed; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
-/// Wait for a source that has a file not yet.
-const NOT_YET_WAIT: Duration = Duration::from_secs(15);
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -55,6 +48,8 @@ pub(super) enum Outcome {
         /// How often that was so.
         attempts: u32,
     },
+    /// The source has it not yet; why.
+    NotYet(String),
     /// What came is not what the catalog says.
     Quarantined {
         /// From where.
@@ -90,13 +85,21 @@ pub(super) struct Flight {
     pub content: Content,
     pub pace: Arc<Pace>,
     pub stop: CancellationToken,
+    pub patience: Patience,
+    /// How often before this in a row the source had it not yet.
+    pub not_yet: u32,
 }
 
 impl Flight {
     /// Fetches a file, and notes in the table what became of it.
     pub async fn fetch(self, row: ContentRow) -> Outcome {
         let transfer = self.content.inner.transfers.begin(row.file.id(), row.had);
-        let (outcome, had) = self.attempt(&row, &transfer).await;
+        // Held until the table says what became of it, so that nobody removes in between what it will say is here.
+        let claim = self.content.files().claim(row.file.id());
+        let (outcome, had) = match &claim {
+            Some(claim) => self.attempt(&row, claim, &transfer).await,
+            None => (Outcome::Later, row.had),
+        };
         if let Err(error) = self.note(&row, &outcome, had).await {
             tracing::error!(%error, file = %row.file.id(), "what became of a content file cannot be noted");
             // The table says still what it said before, also that it is this file's turn.
@@ -109,27 +112,36 @@ impl Flight {
         outcome
     }
 
-    async fn attempt(&self, row: &ContentRow, transfer: &Transfer) -> (Outcome, u64) {
+    async fn attempt(
+        &self,
+        row: &ContentRow,
+        claim: &Claim,
+        transfer: &Transfer,
+    ) -> (Outcome, u64) {
         let failed = |error: &io::Error| Outcome::Failed {
             why: format!("the content store failed: {error}"),
             attempts: row.attempts + 1,
         };
         let files = self.content.files();
         let file = &row.file;
-        let Some(claim) = files.claim(file.id()) else {
-            return (Outcome::Later, row.had);
-        };
+        if file.size > MAX_FILE_BYTES {
+            let outcome = Outcome::Failed {
+                why: too_large(file.size),
+                attempts: row.attempts + 1,
+            };
+            return (outcome, 0);
+        }
         match files.look_through(file).await {
             Ok(Verdict::Good) => return (Outcome::Held, file.size),
             Ok(Verdict::Missing) => {}
             Ok(Verdict::Bad(_)) => {
-                if let Err(error) = files.put_aside(&claim, file).await {
+                if let Err(error) = files.put_aside(claim, file).await {
                     return (failed(&error), row.had);
                 }
             }
             Err(error) => return (failed(&error), row.had),
         }
-        let mut partial = match files.partial(claim, file).await {
+        let mut partial = match files.partial(claim.clone(), file).await {
             Ok(partial) => partial,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return (Outcome::Later, row.had);
@@ -166,12 +178,17 @@ impl Flight {
                     }
                     continue;
                 }
+                Err(Ended::Source(SourceError::NotYet(why))) => {
+                    if !matches!(outcome, Outcome::Quarantined { .. }) {
+                        outcome = Outcome::NotYet(format!("{name}: {why}"));
+                    }
+                    continue;
+                }
                 Err(Ended::Source(error)) => {
                     if !matches!(outcome, Outcome::Quarantined { .. }) {
-                        let counts = u32::from(!matches!(error, SourceError::NotYet(_)));
                         outcome = Outcome::Failed {
                             why: format!("{name}: {error}"),
-                            attempts: row.attempts + counts,
+                            attempts: row.attempts + 1,
                         };
                     }
                     continue;
@@ -190,10 +207,7 @@ impl Flight {
                 Err(error) => return (failed(&error), had),
             }
             // The next source begins at the beginning.
-            let Some(claim) = files.claim(file.id()) else {
-                return (outcome, 0);
-            };
-            partial = match files.partial(claim, file).await {
+            partial = match files.partial(claim.clone(), file).await {
                 Ok(partial) => partial,
                 Err(error) => return (failed(&error), 0),
             };
@@ -227,7 +241,9 @@ impl Flight {
                 {
                     breaks += 1;
                 }
-                Err(Ended::Source(SourceError::NotYet(_))) if begin.elapsed() < NOT_YET => {
+                Err(Ended::Source(SourceError::NotYet(_)))
+                    if begin.elapsed() < self.patience.not_yet =>
+                {
                     let pause = self.content.inner.parts.ambient.jitter(ASK_AGAIN);
                     tokio::time::sleep(pause).await;
                 }
@@ -261,14 +277,14 @@ impl Flight {
         let file = partial.file().clone();
         let answer = source.fetch(&file, from..end, memory);
         let silent = || SourceError::Broken("it fell silent".to_owned());
-        let answer = tokio::time::timeout(SILENCE, answer).await;
+        let answer = tokio::time::timeout(self.patience.silence, answer).await;
         let mut pieces = answer.map_err(|_| silent())??;
         let mut buffer = BytesMut::new();
         let mut waited = Duration::ZERO;
         let mut part_end = end;
         let ended = loop {
             let begin = Instant::now();
-            let piece = match tokio::time::timeout(SILENCE, pieces.next()).await {
+            let piece = match tokio::time::timeout(self.patience.silence, pieces.next()).await {
                 Ok(Some(Ok(piece))) => piece,
                 Ok(Some(Err(error))) => break Err(Ended::Source(error)),
                 Ok(None) => break Ok(()),
@@ -290,9 +306,10 @@ impl Flight {
                 waited = Duration::ZERO;
             }
             waited += begin.elapsed();
-            if waited > SLOWEST_PART {
+            if waited > self.patience.slowest_part {
+                // Not worth going on with: others have their turn.
                 let why = "it is too slow".to_owned();
-                break Err(Ended::Source(SourceError::Broken(why)));
+                break Err(Ended::Source(SourceError::Refused(why)));
             }
             // Who knows no ranges sends more than was paid for.
             let unpaid = came.saturating_sub(end).min(piece.len() as u64);
@@ -345,20 +362,32 @@ impl Flight {
                 tx.content_came(sha1, now).await?;
                 return tx.commit().await;
             }
-            Outcome::Failed { why, attempts } => ContentFailure {
+            Outcome::Failed { why, .. } => ContentFailure {
                 why,
                 had,
-                next_attempt: match *attempts > row.attempts {
-                    true => self.after(now, FIRST_WAIT, row.attempts),
-                    false => self.after(now, NOT_YET_WAIT, 0),
-                },
+                next_attempt: self.after(now, (FIRST_WAIT, LONGEST_WAIT), row.attempts),
                 quarantined: false,
-                counts: *attempts > row.attempts,
+                counts: true,
             },
+            Outcome::NotYet(why) => {
+                let Patience {
+                    first_not_yet_wait,
+                    longest_not_yet_wait,
+                    ..
+                } = self.patience;
+                let waits = (first_not_yet_wait, longest_not_yet_wait);
+                ContentFailure {
+                    why,
+                    had,
+                    next_attempt: self.after(now, waits, self.not_yet),
+                    quarantined: false,
+                    counts: false,
+                }
+            }
             Outcome::Quarantined { source, mismatch } => ContentFailure {
                 why: &format!("what came from {source} was refused: {mismatch}"),
                 had,
-                next_attempt: self.after(now, FIRST_WAIT, row.attempts),
+                next_attempt: self.after(now, (FIRST_WAIT, LONGEST_WAIT), row.attempts),
                 quarantined: true,
                 counts: true,
             },
@@ -366,7 +395,7 @@ impl Flight {
                 why: &row.last_error,
                 had,
                 next_attempt: match matches!(outcome, Outcome::Later) {
-                    true => self.after(now, ASK_AGAIN, 0),
+                    true => self.after(now, (ASK_AGAIN, ASK_AGAIN), 0),
                     false => now,
                 },
                 quarantined: false,
@@ -377,16 +406,24 @@ impl Flight {
         tx.commit().await
     }
 
-    /// When to try again after so many attempts.
-    fn after(&self, now: Timestamp, first: Duration, attempts: u32) -> Timestamp {
+    /// When to try again after so many attempts, with the first wait and the longest one.
+    fn after(
+        &self,
+        now: Timestamp,
+        (first, longest): (Duration, Duration),
+        attempts: u32,
+    ) -> Timestamp {
         let doubled = first.saturating_mul(1_u32.checked_shl(attempts).unwrap_or(u32::MAX));
-        let wait = self
-            .content
-            .inner
-            .parts
-            .ambient
-            .jitter(doubled.min(LONGEST_WAIT));
+        let ambient = &self.content.inner.parts.ambient;
+        let wait = ambient.jitter(doubled.min(longest));
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_hours(1));
         now.checked_add(wait).unwrap_or(now)
     }
+}
+
+/// Why a file is not fetched that claims to be larger than any is.
+fn too_large(bytes: u64) -> String {
+    format!(
+        "the catalog says that it has {bytes} bytes, and files of more than {MAX_FILE_BYTES} bytes are not fetched"
+    )
 }

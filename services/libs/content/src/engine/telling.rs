@@ -110,6 +110,9 @@ impl Telling {
                     self.record(StatusId::ContentFileRefused, inserts).await;
                 }
             }
+            Outcome::NotYet(why) => {
+                tracing::debug!(file = name, why, "the source has it not yet");
+            }
             Outcome::Away(why) => tracing::debug!(file = name, why, "the source is away"),
             Outcome::Later | Outcome::Stopped => {
                 tracing::debug!(file = name, "a content file is fetched later");

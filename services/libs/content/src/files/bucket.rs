@@ -6,16 +6,22 @@ use catalog::content::{ContentFile, ContentId};
 use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart};
 use secrecy::ExposeSecret as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes of a part of an upload. A store takes 10,000 parts: files of up to 80 GB.
 const PART: usize = 8 << 20;
 /// Parts that are under way at the same time.
 const PARTS_AT_ONCE: usize = 4;
+
+/// How often a request is sent again that the store could not serve, and how long that may take: fetching a file is
+/// tried again later as a whole.
+const MOST_RETRIES: usize = 4;
+const RETRIED_FOR: Duration = Duration::from_secs(60);
 
 /// A bucket that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,13 @@ impl Bucket {
             .with_region(settings.region.as_deref().unwrap_or("us-east-1"))
             .with_access_key_id(&settings.access_key_id)
             .with_secret_access_key(settings.secret_access_key.expose_secret())
+            .with_retry(RetryConfig {
+                max_retries: MOST_RETRIES,
+                retry_timeout: RETRIED_FOR,
+                ..RetryConfig::default()
+            })
+            // Files go one by one, and not every store can remove several at once.
+            .with_disable_bulk_delete(true)
             .with_allow_http(
                 settings
                     .endpoint
@@ -126,27 +139,47 @@ impl Bucket {
 
     /// Uploads a file: there whole or not at all.
     pub async fn bring(&self, file: &ContentFile, path: &Path) -> io::Result<()> {
+        if file.size <= PART as u64 {
+            let bytes = part_at(path, 0).await?;
+            if bytes.len() as u64 != file.size {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.store.put(&self.key(file), bytes.into()).await?;
+            return Ok(());
+        }
         let upload = self.store.put_multipart(&self.key(file)).await?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
         let mut offset = 0;
-        while offset < file.size {
-            let path = path.to_owned();
-            let part =
-                blocking(move || super::directory::read_at(&path, offset, PART as u64)).await;
-            let waited = upload.wait_for_capacity(PARTS_AT_ONCE).await;
-            let part = match (part, waited) {
-                (Ok(part), Ok(())) if !part.is_empty() => part,
-                (part, waited) => {
-                    upload.abort().await?;
-                    waited?;
-                    part?;
-                    return Err(io::ErrorKind::UnexpectedEof.into());
+        let failed = loop {
+            if offset >= file.size {
+                break None;
+            }
+            if let Err(error) = upload.wait_for_capacity(PARTS_AT_ONCE - 1).await {
+                break Some(error.into());
+            }
+            match part_at(path, offset).await {
+                Ok(part) if part.is_empty() => break Some(io::ErrorKind::UnexpectedEof.into()),
+                Ok(part) => {
+                    offset += part.len() as u64;
+                    upload.put(part);
                 }
-            };
-            offset += part.len() as u64;
-            upload.put(part);
+                Err(error) => break Some(error),
+            }
+        };
+        let Some(error) = failed else {
+            // Gives the upload up where it fails.
+            upload.finish().await?;
+            return Ok(());
+        };
+        // What failed is told, and not that giving up failed, too.
+        if let Err(error) = upload.abort().await {
+            tracing::warn!(%error, "an upload to the content store could not be given up; its parts stay there");
         }
-        upload.finish().await?;
-        Ok(())
+        Err(error)
     }
+}
+
+async fn part_at(path: &Path, offset: u64) -> io::Result<Bytes> {
+    let path = path.to_owned();
+    blocking(move || super::directory::read_at(&path, offset, PART as u64)).await
 }

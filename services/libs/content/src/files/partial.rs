@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Bytes that are read at once of what is there already.
 const STEP: usize = 1 << 20;
 
+/// How often what lies at a place is opened, while others finish or remove it.
+const MOST_OPENED: u32 = 4;
+
 /// A file that is under way: its bytes come one after the other, and are there after a crash as far as they
 /// came.
 #[derive(Debug)]
@@ -110,7 +113,7 @@ impl Partial {
         let path = self.path.clone();
         if let Err(mismatch) = digests.check(&self.file) {
             drop(file);
-            let (folder, id) = (self.files.inner.quarantine.clone(), self.claim.id);
+            let (folder, id) = (self.files.inner.quarantine.clone(), self.claim.id());
             blocking(move || quarantine(&folder, id, &path)).await?;
             return Ok(Finished::Quarantined(mismatch));
         }
@@ -122,7 +125,7 @@ impl Partial {
                     directory::bring(&path, &target)
                 })
                 .await?;
-                directory.forget(self.claim.id);
+                directory.forget(self.claim.id());
             }
             Kept::Bucket(bucket) => {
                 bucket.bring(&self.file, &path).await?;
@@ -136,21 +139,7 @@ impl Partial {
 /// Opens what is there of a file and reads it, so that its digests can go on. What is longer than the file can
 /// be begins anew.
 fn resume(path: &Path, size: u64) -> io::Result<Open> {
-    let options = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path);
-    let mut file = options?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let why = "another process is bringing this file";
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
-        }
-        // A file system without locks has one user.
-        Err(TryLockError::Error(_)) => {}
-    }
+    let mut file = open_alone(path, true)?;
     if file.metadata()?.len() > size {
         file.set_len(0)?;
     }
@@ -163,4 +152,57 @@ fn resume(path: &Path, size: u64) -> io::Result<Open> {
         };
         digests.update(bytes);
     }
+}
+
+/// Removes what is there of a file, unless somebody brings it.
+pub(super) fn remove_unless_held(path: &Path) -> io::Result<()> {
+    match open_alone(path, false) {
+        Ok(_held) => unless_missing(std::fs::remove_file(path)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => unless_missing(Err(error)),
+    }
+}
+
+/// Opens what is there of a file for this process alone.
+fn open_alone(path: &Path, create: bool) -> io::Result<File> {
+    let held = || {
+        let why = "another process is bringing this file";
+        io::Error::new(io::ErrorKind::WouldBlock, why)
+    };
+    for _ in 0..MOST_OPENED {
+        let options = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(create)
+            .open(path);
+        let file = options?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held()),
+            // A file system without locks has one user.
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+        if is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(held())
+}
+
+/// Whether an open file is the one that lies at a place: who had it before may have finished or removed it.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let opened = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(lies) => Ok((opened.dev(), opened.ino()) == (lies.dev(), lies.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    // What is open there is neither renamed nor removed.
+    Ok(true)
 }

@@ -26,7 +26,8 @@ const MAX_VALIDATOR_BYTES: usize = 256;
 /// Fetches files from the addresses that the catalog has for them.
 #[derive(Debug)]
 pub struct HttpSource {
-    client: Mutex<Client>,
+    /// What asks, or why nothing is asked for now.
+    client: Mutex<Result<Client, String>>,
 }
 
 /// A way to the addresses of updates that cannot be used.
@@ -41,7 +42,7 @@ impl HttpSource {
     /// # Errors
     /// When the proxy cannot be used.
     pub fn new(proxy: Option<&wsus::client::Proxy>) -> Result<Self, HttpSourceError> {
-        let client = Mutex::new(client(proxy)?);
+        let client = Mutex::new(Ok(client(proxy)?));
         Ok(Self { client })
     }
 
@@ -51,13 +52,20 @@ impl HttpSource {
     /// When the proxy cannot be used; nothing changed then.
     pub fn set_proxy(&self, proxy: Option<&wsus::client::Proxy>) -> Result<(), HttpSourceError> {
         let client = client(proxy)?;
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Ok(client);
         Ok(())
     }
 
-    fn client(&self) -> Client {
+    /// Asks nobody from now on, until [`HttpSource::set_proxy`]: for a proxy that cannot be used, past which nothing may
+    /// go. Files wait, and say why.
+    pub fn hold(&self, why: String) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Err(why);
+    }
+
+    fn client(&self) -> Result<Client, SourceError> {
         let client = self.client.lock();
-        client.unwrap_or_else(PoisonError::into_inner).clone()
+        let client = client.unwrap_or_else(PoisonError::into_inner).clone();
+        client.map_err(SourceError::Away)
     }
 
     async fn ask(
@@ -68,7 +76,7 @@ impl HttpSource {
     ) -> Result<Pieces, SourceError> {
         let url = usable(file.url.as_deref().unwrap_or_default())?;
         let mut request = self
-            .client()
+            .client()?
             .get(url)
             .header(header::ACCEPT_ENCODING, "identity");
         if (range.start, range.end) != (0, file.size) {

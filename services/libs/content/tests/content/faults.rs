@@ -107,6 +107,14 @@ async fn what_a_server_answers_stands_in_the_error() {
         (vec![Fault::Endless], "more than the catalog says"),
         (vec![Fault::OtherRange], "which nobody asked for"),
         (
+            vec![Fault::EndlessPart],
+            "it sent more than the part that was asked for",
+        ),
+        (
+            vec![Fault::Fine, Fault::EndlessPart],
+            "it sent more than the part that was asked for",
+        ),
+        (
             vec![Fault::Redirect("file:///etc/passwd".into())],
             "it answered 302 Found",
         ),
@@ -176,6 +184,25 @@ async fn bytes_that_are_wrong_are_refused_and_fetched_again() {
     site.until_done(1).await;
     site.check(&file, &bytes).await;
     // All of it came twice: nothing of the first time is used.
+    assert_eq!(origin.bytes(), 6_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_in_the_middle_and_says_nothing_of_it_is_refused() {
+    let origin = Origin::start().await;
+    let (file, bytes) = at(&origin, 1, 3_000_000);
+    // The same validator, and other bytes, for one part of three.
+    origin.fault("1", [Fault::Fine, Fault::WrongBytes]);
+    let site = Site::top().await;
+    site.begin();
+    site.want(std::slice::from_ref(&file)).await;
+    site.until("refused", |state| state.quarantined == 1).await;
+    let row = site.row(&file).await;
+    assert_eq!((row.state, row.had), (ContentState::Quarantined, 0));
+    assert!(!site.path(&file).exists());
+    site.later();
+    site.until_done(1).await;
+    site.check(&file, &bytes).await;
     assert_eq!(origin.bytes(), 6_000_000);
 }
 

@@ -16,11 +16,20 @@ fn open(path: &Path) -> Files {
 
 /// Brings bytes as a file.
 async fn bring(files: &Files, file: &ContentFile, bytes: &Bytes) -> Finished {
+    try_to_bring(files, file, bytes).await.unwrap()
+}
+
+/// The same, with what the store says where it cannot.
+pub async fn try_to_bring(
+    files: &Files,
+    file: &ContentFile,
+    bytes: &Bytes,
+) -> std::io::Result<Finished> {
     let claim = files.claim(file.id()).unwrap();
-    let mut partial = files.partial(claim, file).await.unwrap();
+    let mut partial = files.partial(claim, file).await?;
     let had = usize::try_from(partial.had()).unwrap();
-    partial.append(bytes.slice(had..)).await.unwrap();
-    partial.finish().await.unwrap()
+    partial.append(bytes.slice(had..)).await?;
+    partial.finish().await
 }
 
 #[tokio::test]

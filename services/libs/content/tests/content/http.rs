@@ -3,9 +3,12 @@
 use super::origin::Origin;
 use super::support::{Site, at};
 use bytes::Bytes;
-use content::ContentFile;
+use content::{Content, ContentFile};
 use http::StatusCode;
 use reqwest::{Client, Response};
+use std::time::Duration;
+use testkit::patience::LONG;
+use testkit::until;
 
 const SIZE: usize = (2 << 20) + 1000;
 
@@ -18,15 +21,19 @@ struct Served {
 }
 
 async fn served() -> Served {
+    served_by(SIZE, content::router).await
+}
+
+async fn served_by(size: usize, router: impl FnOnce(Content) -> axum::Router) -> Served {
     let origin = Origin::start().await;
-    let (file, bytes) = at(&origin, 1, SIZE);
+    let (file, bytes) = at(&origin, 1, size);
     let site = Site::top().await;
     site.begin();
     site.want(std::slice::from_ref(&file)).await;
     site.until_done(1).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let root = format!("http://{}", listener.local_addr().unwrap());
-    let router = content::router(site.content.clone());
+    let router = router(site.content.clone());
     let serve = async move { axum::serve(listener, router).await.unwrap() };
     tokio_util::task::TaskTracker::new().spawn(serve);
     Served {
@@ -155,4 +162,71 @@ async fn a_name_is_found_in_any_case_and_only_in_its_folder() {
         served.get(&served.path(), &[]).await.status(),
         StatusCode::NOT_FOUND
     );
+}
+
+/// More than a connection holds between two who do not read.
+const LARGE: usize = 48 << 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_too_many_are_served_is_told_when_to_come_back() {
+    let long = Duration::from_secs(120);
+    let bounded = move |content| content::router::router_with(content, 2, long);
+    let served = served_by(LARGE, bounded).await;
+    let path = served.path();
+    // Two take their time.
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut answer = served.get(&path, &[]).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.chunk().await.unwrap().is_some());
+        slow.push(answer);
+    }
+    let refused = served.get(&path, &[("range", "bytes=0-9")]).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(header(&refused, "retry-after"), "10");
+    // What costs nothing is answered all the same.
+    let head = served.client.head(format!("{}{path}", served.root));
+    assert_eq!(head.send().await.unwrap().status(), StatusCode::OK);
+    let missing = served.get("/Content/00/x.cab", &[]).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    // One goes, the other comes to its end: there are places again.
+    drop(slow.pop());
+    let rest = slow.pop().unwrap().bytes().await.unwrap();
+    assert!(served.bytes.ends_with(&rest));
+    until("there are places", LONG, || async {
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let answer = served.get(&path, &[]).await;
+            if answer.status() != StatusCode::OK {
+                return Err(answer.status().to_string());
+            }
+            held.push(answer);
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_loses_the_place() {
+    let soon = Duration::from_millis(300);
+    let bounded = move |content| content::router::router_with(content, 1, soon);
+    let served = served_by(LARGE, bounded).await;
+    let path = served.path();
+    let mut stuck = served.get(&path, &[]).await;
+    assert_eq!(stuck.status(), StatusCode::OK);
+    assert!(stuck.chunk().await.unwrap().is_some());
+    until("another one is served", LONG, || async {
+        let answer = served.get(&path, &[("range", "bytes=0-9")]).await;
+        let status = answer.status();
+        let is_served = status == StatusCode::PARTIAL_CONTENT;
+        is_served.then_some(()).ok_or_else(|| status.to_string())
+    })
+    .await;
+    // And does not get all of it any more.
+    let mut came = 0;
+    while let Ok(Some(piece)) = stuck.chunk().await {
+        came += piece.len();
+    }
+    assert!(came < LARGE, "{came}");
 }

@@ -36,6 +36,16 @@ pub enum Fault {
     Redirect(String),
     /// Says that the file is another one by now.
     Replaced,
+    /// Nothing.
+    Fine,
+    /// Sends the part that it was asked for, and more behind it, without a length.
+    EndlessPart,
+    /// Sends a little at a time, for ever.
+    Trickle,
+    /// Sends the beginning and then nothing, until [`Origin::cut`] is told.
+    Silent,
+    /// Does not answer at all, until [`Origin::cut`] is told.
+    Mute,
 }
 
 #[derive(Default)]
@@ -92,8 +102,17 @@ impl Origin {
         held.entry(format!("/{name}")).or_default().extend(faults);
     }
 
+    /// Does nothing wrong any more about a file.
+    pub fn forgive(&self, name: &str) {
+        self.faults.lock().unwrap().remove(&format!("/{name}"));
+    }
+
     pub fn bytes(&self) -> u64 {
         self.counts.bytes.load(Ordering::SeqCst)
+    }
+
+    pub fn most_at_once(&self) -> usize {
+        self.counts.most_at_once.load(Ordering::SeqCst)
     }
 
     pub fn requests(&self) -> u64 {
@@ -129,6 +148,23 @@ impl Drop for Sending {
     }
 }
 
+/// A byte now and then.
+fn trickle(headers: &HeaderMap, size: usize) -> Response {
+    let (first, end) = range(headers, size).unwrap_or((0, size));
+    let pieces = futures::stream::repeat(()).then(|()| async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        Ok::<_, io::Error>(Bytes::from_static(b"x"))
+    });
+    Response::builder()
+        .status(StatusCode::PARTIAL_CONTENT)
+        .header(
+            header::CONTENT_RANGE,
+            format!("bytes {first}-{}/{size}", end - 1),
+        )
+        .body(Body::from_stream(pieces))
+        .unwrap()
+}
+
 async fn answer(State(origin): State<Origin>, uri: Uri, headers: HeaderMap) -> Response {
     let counts = Arc::clone(&origin.counts);
     let sending = Sending::begin(&counts);
@@ -153,7 +189,14 @@ async fn answer(State(origin): State<Origin>, uri: Uri, headers: HeaderMap) -> R
     let mut cut = None;
     let mut endless = false;
     match fault {
-        None => {}
+        None | Some(Fault::Fine) => {}
+        Some(Fault::EndlessPart) => endless = true,
+        Some(Fault::Trickle) => return trickle(&headers, file.len()),
+        Some(Fault::Silent) => cut = Some(1000),
+        Some(Fault::Mute) => {
+            origin.cut.acquire().await.unwrap().forget();
+            return plain(500);
+        }
         Some(Fault::Cut(after)) => cut = Some(after),
         Some(Fault::Status(status)) => return plain(status),
         Some(Fault::WrongBytes) => file = file.iter().map(|byte| !byte).collect(),

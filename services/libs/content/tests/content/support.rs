@@ -75,6 +75,16 @@ impl Site {
 
     /// The site that was in a folder before.
     pub async fn within(folder: Arc<tempfile::TempDir>, sources: Vec<Arc<dyn Source>>) -> Self {
+        let place = ContentStore::Directory(folder.path().join("WsusContent"));
+        Self::keeping(folder, &place, sources).await
+    }
+
+    /// The site that was in a folder before, with its files elsewhere.
+    pub async fn keeping(
+        folder: Arc<tempfile::TempDir>,
+        place: &ContentStore,
+        sources: Vec<Arc<dyn Source>>,
+    ) -> Self {
         let location = Location::Directory(folder.path().to_owned());
         let store = Store::open(&location).await.unwrap();
         let clock = Arc::new(StillClock::at("2026-03-01T12:00:00Z".parse().unwrap()));
@@ -89,10 +99,9 @@ impl Site {
             merges: false,
         };
         let journal = Journal::open(store.clone(), settings, ambient.clone()).unwrap();
-        let place = ContentStore::Directory(folder.path().join("WsusContent"));
         let content = Content::new(Parts {
             store: store.clone(),
-            files: Files::open(&place).unwrap(),
+            files: Files::open(place).unwrap(),
             journal: journal.clone(),
             ambient,
             sources,
@@ -176,6 +185,11 @@ impl Site {
     pub fn path(&self, file: &ContentFile) -> PathBuf {
         let root = self.folder.path().join("WsusContent");
         root.join(file.folder()).join(file.stored_name())
+    }
+
+    /// The same in a store that lies elsewhere.
+    pub fn path_in(&self, root: &tempfile::TempDir, file: &ContentFile) -> PathBuf {
+        root.path().join(file.folder()).join(file.stored_name())
     }
 
     pub fn log(&self) -> String {

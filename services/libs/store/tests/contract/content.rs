@@ -5,7 +5,7 @@ use catalog::content::ContentFile;
 use store::Store;
 use store::content::{
     ContentFailure, ContentRow, ContentState, ContentTotals, PRIORITY_AHEAD, PRIORITY_APPROVED,
-    PRIORITY_ASKED,
+    PRIORITY_ASKED, PRIORITY_LICENCE,
 };
 
 fn file(number: u8, size: u64) -> ContentFile {
@@ -159,6 +159,38 @@ pub async fn the_most_urgent_files_whose_time_has_come_go_first(place: &Place) {
     assert_eq!(tx.retry_content(time(11)).await.unwrap(), 1);
     tx.commit().await.unwrap();
     assert_eq!(to_fetch(&store, 11).await, [1, 2, 5]);
+}
+
+pub async fn a_synchronization_has_only_licence_terms_tried_again(place: &Place) {
+    let store = place.store().await;
+    want(&store, &[file(1, 10)], PRIORITY_LICENCE, 5).await;
+    want(&store, &[file(2, 10), file(3, 10)], PRIORITY_APPROVED, 5).await;
+    // A text that is the file of an approved update as well stays one.
+    want(&store, &[file(4, 10)], PRIORITY_APPROVED, 5).await;
+    want(&store, &[file(4, 10)], PRIORITY_LICENCE, 5).await;
+    for number in [1, 2, 4] {
+        failed(&store, number, 0, 50, false).await;
+    }
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(tx.retry_licence_terms(time(11)).await.unwrap(), 2);
+    assert_eq!(tx.retry_licence_terms(time(11)).await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    assert_eq!(to_fetch(&store, 11).await, [1, 4, 3]);
+}
+
+pub async fn what_claims_to_be_larger_than_any_file_is_not_counted_as_bytes(place: &Place) {
+    let store = place.store().await;
+    let most = catalog::content::MAX_FILE_BYTES;
+    let files = [
+        file(1, most),
+        file(2, most + 1),
+        file(3, u64::MAX),
+        file(4, u64::MAX),
+    ];
+    assert_eq!(want(&store, &files, PRIORITY_APPROVED, 5).await, 4);
+    let mut read = store.read().await.unwrap();
+    let totals = read.content_totals().await.unwrap();
+    assert_eq!((totals.files_to_go(), totals.bytes_to_go()), (4, most));
 }
 
 pub async fn what_is_no_longer_needed_stays_until_it_is_forgotten(place: &Place) {
