@@ -7,5 +7,6 @@
 mod chain;
 mod doors;
 mod downstream;
+mod replica;
 mod restarts;
 mod schemas;

@@ -19,7 +19,7 @@ use wsus::message::{
 const PYTHONS: [&str; 2] = ["/usr/bin/python3", "python3"];
 
 /// An interpreter with lxml; none where there is none, which is said.
-fn python() -> Option<&'static str> {
+pub fn python() -> Option<&'static str> {
     let has_lxml = |python: &&str| {
         let mut command = Command::new(python);
         let command = command
@@ -35,7 +35,7 @@ fn python() -> Option<&'static str> {
 }
 
 /// What is wrong with each message; an empty text where nothing is.
-fn problems(python: &str, wsdl: &Path, messages: &[(&str, String)]) -> Vec<String> {
+pub fn problems(python: &str, wsdl: &Path, messages: &[(&str, String)]) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/interop/schemas.py");
     let mut child = Command::new(python)
         .arg(script)
