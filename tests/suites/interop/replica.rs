@@ -8,7 +8,7 @@ use catalog::RevisionId;
 use catalog::UpdateId;
 use catalog::document::{self, PublicationState, Update, UpdateType};
 use serde_json::Value;
-use server::{DETECT, Has, INSTALL, REMOVE, Replica, decided, told_of, valid};
+use server::{DETECT, INSTALL, REMOVE, Replica, decided, told_of, valid};
 use std::collections::{BTreeMap, BTreeSet};
 use testkit::hierarchy::{CENTRAL, UPSTREAM};
 use testkit::patience::LONG;

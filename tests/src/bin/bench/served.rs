@@ -139,6 +139,8 @@ async fn start(
         &served,
         "--wsus-requests-per-second",
         "100000",
+        "--wsus-bytes-per-second",
+        "100000000000",
     ];
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     let mut central = Process::start(TOP, dir, &setting.program, &arguments, &[])?;

@@ -16,7 +16,10 @@ use wsus::client::{
     Answer, Client, ClientOptions, ClientSettings, Exchange, ExchangeError, Fetched,
 };
 use wsus::message::{ALL_COMPUTERS, Deployment, Deployments, UNASSIGNED_COMPUTERS};
+use wsus::xpress;
 
+/// Longest answer, unpacked.
+const MOST: usize = 64 << 20;
 /// Actions of deployments.
 pub const INSTALL: i32 = 0;
 pub const REMOVE: i32 = 1;
@@ -35,6 +38,7 @@ pub struct Said {
     pub path: String,
     pub request: String,
     pub answer: String,
+    packed: bool,
 }
 
 impl Exchange for Wire {
@@ -48,16 +52,25 @@ impl Exchange for Wire {
             let asked = String::from_utf8(request.body().clone()).unwrap();
             let answer = http.execute(request.try_into()?).await?;
             let status = answer.status();
+            let coding = answer.headers().get("content-encoding");
+            let coding = coding.map(|coding| coding.to_str().unwrap().to_owned());
             let body = answer.bytes().await?;
+            let plain = match &coding {
+                Some(coding) if coding == xpress::CODING => xpress::unpack(&body, MOST).unwrap(),
+                Some(other) => panic!("nobody asked for {other}"),
+                None => body.to_vec(),
+            };
             said.lock().unwrap().push(Said {
                 path,
                 request: asked,
-                answer: String::from_utf8(body.to_vec()).unwrap(),
+                answer: String::from_utf8(plain).unwrap(),
+                packed: coding.is_some(),
             });
             Ok(Answer {
                 status,
                 challenges: Vec::new(),
                 announced: Some(body.len() as u64),
+                coding,
                 body: stream::iter([Ok::<Bytes, ExchangeError>(body)]).boxed(),
             })
         })
@@ -270,7 +283,12 @@ pub fn valid<'a>(replicas: impl IntoIterator<Item = &'a Replica>) {
     };
     let mut messages: Vec<(&str, String)> = Vec::new();
     for replica in replicas {
-        for said in replica.said.lock().unwrap().iter() {
+        let said = replica.said.lock().unwrap();
+        assert!(
+            said.iter().any(|said| said.packed),
+            "long answers come packed"
+        );
+        for said in said.iter() {
             let file = match said.path.contains("DssAuth") {
                 true => "DssAuth.wsdl",
                 false => "ServerSync.wsdl",

@@ -10,6 +10,7 @@ mod hostile;
 mod loopback;
 #[cfg(test)]
 mod package;
+mod packed;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
