@@ -4,9 +4,8 @@
 mod server;
 
 use crate::downstream::{SERVES, generate};
-use catalog::RevisionId;
-use catalog::UpdateId;
 use catalog::document::{self, PublicationState, Update, UpdateType};
+use catalog::{RevisionId, UpdateId};
 use serde_json::Value;
 use server::{DETECT, INSTALL, REMOVE, Replica, decided, told_of, valid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,9 +34,7 @@ impl Everybody {
     async fn new(mut hierarchy: Hierarchy) -> Self {
         let serves = |launch: testkit::process::Launch| launch.with(SERVES[0]).with(SERVES[1]);
         hierarchy.central_with(serves).await;
-        hierarchy
-            .join_with(CHILD, "primary", CENTRAL, |launch| serves(launch))
-            .await;
+        hierarchy.join_with(CHILD, "primary", CENTRAL, serves).await;
         let position = hierarchy.synchronize().await.verified_position;
         serve(&mut hierarchy, position).await;
         let replicas = [

@@ -164,7 +164,7 @@ mod tests {
         let empty = Paced::new(Body::empty(), limits(), CLIENT);
         assert!(empty.is_end_stream());
         assert_eq!(empty.size_hint().exact(), Some(0));
-        let parts = ["one ", "two ", "three"].map(|part| Ok::<_, std::io::Error>(part));
+        let parts = ["one ", "two ", "three"].map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(futures::stream::iter(parts));
         let body = Body::new(Paced::new(body, limits(), CLIENT));
         let came = axum::body::to_bytes(body, usize::MAX).await.unwrap();

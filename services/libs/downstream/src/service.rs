@@ -132,10 +132,8 @@ enum Coding {
 impl Coding {
     /// How the client takes an answer packed, where it does: gzip makes it shorter.
     fn taken(headers: &HeaderMap) -> Option<Self> {
-        let codings = [Self::Gzip, Self::Xpress].into_iter();
-        codings
-            .filter(|coding| takes(headers, coding.name()))
-            .next()
+        let mut codings = [Self::Gzip, Self::Xpress].into_iter();
+        codings.find(|coding| takes(headers, coding.name()))
     }
 
     const fn name(self) -> &'static str {

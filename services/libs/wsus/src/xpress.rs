@@ -2,7 +2,7 @@
 //! behind its two lengths (MS-WUSP 2.1.1.1, WSUS-PROTOCOL 1.3).
 //!
 //! What is unpacked is hostile until it is: no length in it is believed beyond what the caller allows, and nothing
-//! is copied from before the beginning of a block.
+//! is copied from before the beginning of a block. The crates that know the algorithm promise neither.
 
 /// The name of the coding, as `Accept-Encoding` and `Content-Encoding` have it.
 pub const CODING: &str = "xpress";

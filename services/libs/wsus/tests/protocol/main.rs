@@ -10,6 +10,7 @@ mod hostile;
 mod loopback;
 #[cfg(test)]
 mod package;
+#[cfg(test)]
 mod packed;
 #[cfg(test)]
 mod proxy;
