@@ -271,10 +271,29 @@ async fn over_https_and_packed_the_answers_are_the_same() {
     });
     let url = format!("{}{SYNC}", server.url);
     let body = config.encode(wsus::message::SoapVersion::V11);
-    for (accepted, coding) in [("gzip, deflate", Some("gzip")), ("xpress", None)] {
+    let mut bodies = Vec::new();
+    for (accepted, coding) in [
+        ("identity", None),
+        ("gzip, deflate", Some("gzip")),
+        ("xpress", Some("xpress")),
+    ] {
         let request = server.http.post(&url).header("Accept-Encoding", accepted);
         let answer = request.body(body.clone()).send().await.unwrap();
         let told = answer.headers().get("content-encoding");
         assert_eq!(told.map(|told| told.to_str().unwrap()), coding);
+        let length = answer.content_length();
+        let body = answer.bytes().await.unwrap();
+        assert_eq!(length, Some(body.len() as u64), "told beforehand");
+        bodies.push(body);
     }
+    let [plain, _, xpress] = bodies.as_slice() else {
+        panic!("{bodies:?}")
+    };
+    assert!(
+        xpress.len() * 2 < plain.len(),
+        "{} of {}",
+        xpress.len(),
+        plain.len()
+    );
+    assert_eq!(wsus::xpress::unpack(xpress, 1 << 20).unwrap(), plain[..]);
 }

@@ -7,5 +7,7 @@
 mod chain;
 mod doors;
 mod downstream;
+mod paced;
+mod replica;
 mod restarts;
 mod schemas;

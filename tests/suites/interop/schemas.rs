@@ -12,14 +12,14 @@ use testkit::{Hierarchy, shared_data};
 use wsus::message::{
     DownloadFiles, GetAuthorizationCookie, GetConfigData, GetCookie, GetDeployments,
     GetRelatedRevisions, GetRevisionIdList, GetUpdateData, LanguageAndDelta, Operation, Request,
-    SoapVersion,
+    Response, SoapVersion,
 };
 
 /// Interpreters that may have what the validation needs.
 const PYTHONS: [&str; 2] = ["/usr/bin/python3", "python3"];
 
 /// An interpreter with lxml; none where there is none, which is said.
-fn python() -> Option<&'static str> {
+pub fn python() -> Option<&'static str> {
     let has_lxml = |python: &&str| {
         let mut command = Command::new(python);
         let command = command
@@ -35,7 +35,7 @@ fn python() -> Option<&'static str> {
 }
 
 /// What is wrong with each message; an empty text where nothing is.
-fn problems(python: &str, wsdl: &Path, messages: &[(&str, String)]) -> Vec<String> {
+pub fn problems(python: &str, wsdl: &Path, messages: &[(&str, String)]) -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites/interop/schemas.py");
     let mut child = Command::new(python)
         .arg(script)
@@ -315,6 +315,12 @@ fn exchanged(text: &str, name: &str, content: &str) -> String {
     }
 }
 
+/// The content of the first element `name`, where there is one.
+fn content<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    Some(rest.split_once('<')?.0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn recorded_requests_get_answers_of_the_recorded_form() {
     let Some(data) = shared_data::folder() else {
@@ -336,7 +342,8 @@ async fn recorded_requests_get_answers_of_the_recorded_form() {
     };
     let session = encode(&server.session().await.unwrap().encrypted_data);
     let authorization = encode(&server.authorization().await.unwrap().cookie_data);
-    let mut compared = 0;
+    let (mut compared, mut documents_compared) = (0, 0);
+    let mut kinds: BTreeSet<&str> = BTreeSet::new();
     for exchange in std::fs::read_dir(data.join("captures/exchanges")).unwrap() {
         let folder = exchange.unwrap().path();
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
@@ -345,7 +352,19 @@ async fn recorded_requests_get_answers_of_the_recorded_form() {
         let request = exchanged(&read("request.body"), "EncryptedData", &session);
         let request = exchanged(&request, "CookieData", &authorization);
         let action = format!("\"{}\"", action.unwrap().trim_matches('"'));
-        let (_, ours) = server.post(path.unwrap(), &action, request.into()).await;
+        let asked = server.http.post(format!("{}{}", server.url, path.unwrap()));
+        let asked = asked.header("Content-Type", "text/xml; charset=utf-8");
+        let answer = asked.header("SOAPAction", &action).body(request.clone());
+        let answer = answer.send().await.unwrap();
+        // Status and media type are the recorded ones.
+        assert_eq!(meta["status"], answer.status().as_u16(), "{folder:?}");
+        let media = answer.headers()["content-type"].to_str().unwrap();
+        let recorded = read("response.headers");
+        let told = recorded
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Type: "));
+        assert_eq!(told, Some(media), "{folder:?}");
+        let ours = answer.text().await.unwrap();
         let theirs = read("response.body");
         let missing: Vec<_> = form(&theirs).difference(&form(&ours)).cloned().collect();
         let beyond: Vec<_> = form(&ours).difference(&form(&theirs)).cloned().collect();
@@ -356,12 +375,34 @@ async fn recorded_requests_get_answers_of_the_recorded_form() {
             !differs,
             "{folder:?}: missing {missing:?}, beyond {beyond:?}: {ours}"
         );
-        let code = |text: &str| {
-            let (_, rest) = text.split_once("<ErrorCode>")?;
-            Some(rest.split_once('<')?.0.to_owned())
-        };
-        assert_eq!(code(&ours), code(&theirs), "{folder:?}");
+        // A fault says the same, but for where it was and which one it is.
+        for name in ["faultcode", "ErrorCode", "Message", "Method"] {
+            assert_eq!(
+                content(&ours, name),
+                content(&theirs, name),
+                "{folder:?} {name}"
+            );
+        }
+        // The same documents, byte for byte, whether they come as text or packed.
+        let (_, request) = Request::decode(request.as_bytes()).unwrap();
+        let decode = |text: &str| Response::decode(text.as_bytes(), request.operation()).unwrap();
+        if let (Ok(Response::UpdateData(ours)), Ok(Response::UpdateData(theirs))) =
+            (decode(&ours), decode(&theirs))
+        {
+            assert_eq!(ours.updates, theirs.updates, "{folder:?}");
+            documents_compared += 1;
+        }
+        kinds.insert(request.operation().name());
         compared += 1;
     }
-    assert!(compared >= 10, "{compared}");
+    assert_eq!((compared, documents_compared), (12, 2));
+    let all = [
+        "GetAuthConfig",
+        "GetAuthorizationCookie",
+        "GetConfigData",
+        "GetCookie",
+        "GetRevisionIdList",
+        "GetUpdateData",
+    ];
+    assert_eq!(kinds, all.into());
 }

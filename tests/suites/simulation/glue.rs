@@ -324,11 +324,14 @@ async fn exchange(host: Host, request: http::Request<Vec<u8>>) -> Result<Answer,
         .map_err(silent)?
         .map_err(broken)?;
     let status = answer.status();
+    let coding = answer.headers().get(http::header::CONTENT_ENCODING);
+    let coding = coding.map(|coding| coding.to_str().unwrap().to_owned());
     let body = answer.into_body();
     Ok(Answer {
         status,
         challenges: Vec::new(),
         announced: body.size_hint().exact(),
+        coding,
         body: stream::unfold(body, |mut body| async move {
             let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
             let chunk = match timeout(SILENCE, frame).await {

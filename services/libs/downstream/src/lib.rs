@@ -14,6 +14,7 @@ pub mod index;
 pub mod keep;
 pub mod limits;
 pub mod listen;
+pub mod pace;
 pub mod service;
 pub mod source;
 
@@ -22,7 +23,7 @@ mod servers;
 use allow::Admission;
 use counts::Counts;
 use jiff::Timestamp;
-use limits::Limits;
+use limits::{Limits, Rates};
 use link::Site;
 use link::settings::wsus::WsusSettings;
 use listen::Bound;
@@ -82,7 +83,11 @@ pub async fn start(
     let counts = Arc::new(Counts::default());
     let served = Served::new(
         wsus::server::Service::new(Arc::clone(&source), server),
-        Limits::new(settings.requests_per_second, settings.requests_at_once),
+        Limits::new(Rates {
+            requests_per_second: settings.requests_per_second,
+            requests_at_once: settings.requests_at_once,
+            bytes_per_second: settings.bytes_per_second,
+        }),
         Arc::clone(&counts),
         router,
     );

@@ -1,6 +1,7 @@
 //! How much one client may ask, and all of them together. A client is an address, or the network of 64 bits
 //! that an address of IPv6 is in.
 
+use link::settings::wsus;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,8 @@ const MAX_CLIENTS: usize = 4096;
 const BURST_SECONDS: u32 = 5;
 /// Who would have to wait for longer than this is told to come back.
 const MOST_WAIT: Duration = Duration::from_secs(10);
+/// Longest time that one piece of an answer takes, whatever the rate.
+const MOST_COST: Duration = Duration::from_secs(60);
 /// How long a request waits for its turn among all.
 const TURN: Duration = Duration::from_secs(30);
 /// Of the requests at the same time, how many one client may have: one in so many, and one at least.
@@ -25,6 +28,27 @@ const WISHES_OF: Duration = Duration::from_secs(60 * 60);
 /// Connections of one client at a time, on each port.
 pub const MAX_CONNECTIONS_OF_ONE: usize = 64;
 
+/// What one client may have, and all together.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Requests of one client in a second.
+    pub requests_per_second: u32,
+    /// Requests of all at the same time.
+    pub requests_at_once: u32,
+    /// Bytes that are sent to one client in a second.
+    pub bytes_per_second: u64,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            requests_per_second: wsus::REQUESTS_PER_SECOND,
+            requests_at_once: wsus::REQUESTS_AT_ONCE,
+            bytes_per_second: wsus::BYTES_PER_SECOND,
+        }
+    }
+}
+
 /// The limits. Cheap to clone.
 #[derive(Clone)]
 pub struct Limits {
@@ -33,6 +57,7 @@ pub struct Limits {
 
 struct Inner {
     per_second: u32,
+    bytes_per_second: u64,
     share: usize,
     clients: Mutex<HashMap<IpAddr, Client>>,
     places: Arc<Semaphore>,
@@ -42,6 +67,8 @@ struct Inner {
 struct Client {
     /// Until when what it asked has used up its rate.
     busy_until: Instant,
+    /// Until when what was sent to it has used up its rate.
+    sent_until: Instant,
     /// Its places among the requests at the same time.
     places: Arc<Semaphore>,
 }
@@ -53,12 +80,14 @@ pub struct Turn {
 }
 
 impl Limits {
-    /// So many requests of one client in a second, and so many of all at the same time.
-    pub fn new(per_second: u32, at_once: u32) -> Self {
+    /// Limits at these rates.
+    pub fn new(rates: Rates) -> Self {
+        let at_once = rates.requests_at_once;
         let share = (at_once / SHARE).max(1);
         Self {
             inner: Arc::new(Inner {
-                per_second: per_second.max(1),
+                per_second: rates.requests_per_second.max(1),
+                bytes_per_second: rates.bytes_per_second.max(1),
                 share: share as usize,
                 clients: Mutex::default(),
                 places: Arc::new(Semaphore::new(at_once.max(1) as usize)),
@@ -79,6 +108,13 @@ impl Limits {
         };
         tokio::time::timeout(TURN, both).await.ok().flatten()
     }
+
+    /// Takes so many bytes, which are sent to a client when they have waited for as long as this says; none
+    /// where they need not wait.
+    pub fn send(&self, address: IpAddr, bytes: usize) -> Option<Duration> {
+        let wait = self.inner.book(client(address), bytes, Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
 }
 
 impl Inner {
@@ -87,13 +123,7 @@ impl Inner {
         let burst = Duration::from_secs(BURST_SECONDS.into());
         let cost = Duration::from_secs(1) / self.per_second;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= MAX_CLIENTS && !clients.contains_key(&client) {
-            make_room(&mut clients, now);
-        }
-        let known = clients.entry(client).or_insert_with(|| Client {
-            busy_until: now,
-            places: Arc::new(Semaphore::new(self.share)),
-        });
+        let known = self.known(&mut clients, client, now);
         let busy_until = known.busy_until.max(now) + cost;
         let wait = (busy_until - now).saturating_sub(burst);
         if wait > MOST_WAIT {
@@ -101,6 +131,42 @@ impl Inner {
         }
         known.busy_until = busy_until;
         Some((wait, Arc::clone(&known.places)))
+    }
+
+    /// How long bytes to a client have to wait.
+    fn book(&self, client: IpAddr, bytes: usize, now: Instant) -> Duration {
+        const NANOSECONDS: u128 = 1_000_000_000;
+        let burst = Duration::from_secs(BURST_SECONDS.into());
+        let cost = bytes as u128 * NANOSECONDS / u128::from(self.bytes_per_second);
+        let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX)).min(MOST_COST);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known(&mut clients, client, now);
+        known.sent_until = known.sent_until.max(now) + cost;
+        (known.sent_until - now).saturating_sub(burst)
+    }
+
+    /// What is remembered of a client.
+    fn known<'a>(
+        &self,
+        clients: &'a mut HashMap<IpAddr, Client>,
+        client: IpAddr,
+        now: Instant,
+    ) -> &'a mut Client {
+        if clients.len() >= MAX_CLIENTS && !clients.contains_key(&client) {
+            make_room(clients, now);
+        }
+        clients.entry(client).or_insert_with(|| Client {
+            busy_until: now,
+            sent_until: now,
+            places: Arc::new(Semaphore::new(self.share)),
+        })
+    }
+}
+
+impl Client {
+    /// When it is as if it had never asked.
+    fn until(&self) -> Instant {
+        self.busy_until.max(self.sent_until)
     }
 }
 
@@ -173,15 +239,15 @@ impl Wishes {
 
 /// Forgets who has asked nothing for a while, which is like never having asked, or else the half that asked least.
 fn make_room(clients: &mut HashMap<IpAddr, Client>, now: Instant) {
-    clients.retain(|_, client| client.busy_until > now);
+    clients.retain(|_, client| client.until() > now);
     if clients.len() < MAX_CLIENTS {
         return;
     }
-    let mut times: Vec<Instant> = clients.values().map(|client| client.busy_until).collect();
+    let mut times: Vec<Instant> = clients.values().map(Client::until).collect();
     let middle = times.len() / 2;
     let (_, median, _) = times.select_nth_unstable(middle);
     let median = *median;
-    clients.retain(|_, client| client.busy_until > median);
+    clients.retain(|_, client| client.until() > median);
     if clients.len() >= MAX_CLIENTS {
         clients.clear();
     }
@@ -203,13 +269,21 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
+    fn limits(requests_per_second: u32, requests_at_once: u32) -> Limits {
+        Limits::new(Rates {
+            requests_per_second,
+            requests_at_once,
+            ..Rates::default()
+        })
+    }
+
     fn v4(number: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from_bits(number))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_waits_beyond_its_rate_and_holds_up_nobody_else() {
-        let limits = Limits::new(10, 64);
+        let limits = limits(10, 64);
         let began = Instant::now();
         for _ in 0..50 {
             assert!(limits.turn(v4(1)).await.is_some());
@@ -226,7 +300,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_would_wait_for_too_long_is_told_to_come_back() {
-        let limits = Limits::new(1, 64);
+        let limits = limits(1, 64);
         let now = Instant::now();
         let taken = (0..100).filter(|_| limits.inner.take(v4(1), now).is_some());
         assert_eq!(taken.count(), 15);
@@ -236,7 +310,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_client_cannot_take_all_places() {
-        let limits = Limits::new(1000, 8);
+        let limits = limits(1000, 8);
         let turns = [
             limits.turn(v4(1)).await.unwrap(),
             limits.turn(v4(1)).await.unwrap(),
@@ -249,10 +323,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn however_many_clients_come_few_are_remembered() {
-        let limits = Limits::new(1, 8);
+        let limits = limits(1, 8);
         let now = Instant::now();
         for number in 0..100_000 {
             limits.inner.take(v4(number), now);
+            limits.inner.book(v4(number + 50_000), 1 << 20, now);
         }
         assert!(limits.inner.clients.lock().unwrap().len() <= MAX_CLIENTS);
     }

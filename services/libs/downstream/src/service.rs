@@ -2,19 +2,21 @@
 
 use crate::counts::Counts;
 use crate::limits::Limits;
+use crate::pace::Paced;
 use crate::source::Source;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
 use wsus::server::{Handled, PeerAddress, Service, serves};
+use wsus::xpress;
 
 /// Path under which files lie, in lower case.
 const CONTENT: &str = "content";
@@ -67,7 +69,8 @@ impl Served {
         let path = request.uri().path();
         if let Some(content) = self.content.as_ref().filter(|_| is_content(path)) {
             let answered = content.clone().oneshot(request).await;
-            return answered.unwrap_or_else(|never| match never {});
+            let answer = answered.unwrap_or_else(|never| match never {});
+            return self.paced(address, answer);
         }
         if !serves(path) {
             return self.handle(request).await;
@@ -77,7 +80,7 @@ impl Served {
             return come_back();
         };
         request.extensions_mut().insert(PeerAddress(address));
-        let packs = takes_gzip(request.headers());
+        let coding = Coding::taken(request.headers());
         // Who sends slowly holds a turn no longer than this.
         let handled = tokio::time::timeout(MOST_TIME, self.handle(request)).await;
         let Ok(mut answer) = handled else {
@@ -93,22 +96,21 @@ impl Served {
         let Ok(body) = axum::body::to_bytes(body, MAX_ANSWER).await else {
             return come_back();
         };
-        let mut answer = match packs && body.len() >= WORTH_PACKING {
-            true => packed(parts, body.into()).await,
-            false => Response::from_parts(parts, Body::from(body)),
+        let mut answer = match coding.filter(|_| body.len() >= WORTH_PACKING) {
+            Some(coding) => packed(parts, body.into(), coding).await,
+            None => Response::from_parts(parts, Body::from(body)),
         };
-        let length = http_body_length(&answer);
-        self.counts.sent(length);
+        self.counts.sent(answer.body().size_hint().lower());
         answer
             .headers_mut()
             .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        answer
+        self.paced(address, answer)
     }
-}
 
-fn http_body_length(answer: &Response<Body>) -> u64 {
-    use axum::body::HttpBody as _;
-    answer.body().size_hint().lower()
+    /// The answer at the rate at which its client may have it.
+    fn paced(&self, address: IpAddr, answer: Response<Body>) -> Response<Body> {
+        answer.map(|body| Body::new(Paced::new(body, self.limits.clone(), address)))
+    }
 }
 
 /// Whether a path is that of a file: in any case, with slashes doubled anywhere.
@@ -119,8 +121,42 @@ fn is_content(path: &str) -> bool {
         .is_some_and(|part| part.eq_ignore_ascii_case(CONTENT))
 }
 
-/// Whether the client takes an answer that is packed with gzip.
-fn takes_gzip(headers: &HeaderMap) -> bool {
+/// How an answer may be packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    /// What Windows servers ask for.
+    Xpress,
+}
+
+impl Coding {
+    /// How the client takes an answer packed, where it does: gzip makes it shorter.
+    fn taken(headers: &HeaderMap) -> Option<Self> {
+        let mut codings = [Self::Gzip, Self::Xpress].into_iter();
+        codings.find(|coding| takes(headers, coding.name()))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xpress => xpress::CODING,
+        }
+    }
+
+    fn pack(self, body: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(body)?;
+                encoder.finish()
+            }
+            Self::Xpress => Ok(xpress::pack(body)),
+        }
+    }
+}
+
+/// Whether the client takes an answer that is packed so.
+fn takes(headers: &HeaderMap, packing: &str) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|coding| {
@@ -129,26 +165,22 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
             .trim()
             .trim_start_matches("q=")
             .trim_matches(['0', '.']);
-        name.trim().eq_ignore_ascii_case("gzip") && (weight.is_empty() || !refused.is_empty())
+        name.trim().eq_ignore_ascii_case(packing) && (weight.is_empty() || !refused.is_empty())
     })
 }
 
-/// The answer packed with gzip; as it is where that fails.
-async fn packed(mut parts: http::response::Parts, body: Vec<u8>) -> Response<Body> {
+/// The answer packed; as it is where that fails.
+async fn packed(mut parts: http::response::Parts, body: Vec<u8>, coding: Coding) -> Response<Body> {
     let large = body.len() >= PACK_ASIDE;
-    let pack = move || {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let packed = encoder.write_all(&body).and_then(|()| encoder.finish());
-        packed.map_err(|_| body)
-    };
+    let pack = move || coding.pack(&body).map_err(|_| body);
     let packed = match large {
         true => tokio::task::spawn_blocking(pack).await,
         false => Ok(pack()),
     };
     match packed {
         Ok(Ok(body)) => {
-            let gzip = HeaderValue::from_static("gzip");
-            parts.headers.insert(header::CONTENT_ENCODING, gzip);
+            let name = HeaderValue::from_static(coding.name());
+            parts.headers.insert(header::CONTENT_ENCODING, name);
             Response::from_parts(parts, Body::from(body))
         }
         Ok(Err(body)) => Response::from_parts(parts, Body::from(body)),
@@ -182,19 +214,21 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(accepted: &str, takes: bool) {
+    fn check(accepted: &str, taken: Option<Coding>) {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT_ENCODING, accepted.parse().unwrap());
-        assert_eq!(takes_gzip(&headers), takes, "{accepted}");
+        assert_eq!(Coding::taken(&headers), taken, "{accepted}");
     }
 
     #[test]
-    fn gzip_is_sent_to_who_asks_for_it() {
-        check("gzip", true);
-        check("deflate, GZIP;q=0.5", true);
-        check("xpress", false);
-        check("identity, gzip;q=0", false);
-        check("gzip; q=0.0", false);
-        check("", false);
+    fn an_answer_is_packed_as_it_is_asked_for_and_rather_with_gzip() {
+        check("gzip", Some(Coding::Gzip));
+        check("deflate, GZIP;q=0.5", Some(Coding::Gzip));
+        check("xpress", Some(Coding::Xpress));
+        check("Xpress, gzip", Some(Coding::Gzip));
+        check("xpress;q=0.1, gzip;q=0", Some(Coding::Xpress));
+        check("identity, gzip;q=0", None);
+        check("gzip; q=0.0, xpress; q=0", None);
+        check("", None);
     }
 }

@@ -13,5 +13,6 @@ pub mod message;
 pub mod package;
 pub mod selection;
 pub mod server;
+pub mod xpress;
 
 mod xml;

@@ -9,6 +9,7 @@ use crate::process::{Process, run};
 use anyhow::{Context as _, bail, ensure};
 use catalog::item::ItemKey;
 use catalog::{RevisionId, codec};
+use rustix::process::Signal;
 use serde_json::json;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -80,6 +81,8 @@ pub async fn measure(
     });
     match baseline(dir, &client, &ids, rounds).await {
         Ok((files, bytes)) => {
+            line["nginx_bytes"] = json!(bytes);
+            line["nginx_answers_per_second"] = short(ids.len() as f64 / files);
             line["nginx_seconds"] = short(files);
             line["nginx_megabytes_per_second"] = short(bytes as f64 / files / 1e6);
             line["time_to_nginx"] = short(took / files);
@@ -136,6 +139,8 @@ async fn start(
         &served,
         "--wsus-requests-per-second",
         "100000",
+        "--wsus-bytes-per-second",
+        "100000000000",
     ];
     let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
     let mut central = Process::start(TOP, dir, &setting.program, &arguments, &[])?;
@@ -277,6 +282,69 @@ async fn fetch(
     Ok(all)
 }
 
+/// The nginx that is measured beside. Dropped in the middle of something, it ends with its workers: killed, it
+/// would leave them behind.
+struct Nginx(Option<Process>);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        const WORKERS_END: Duration = Duration::from_millis(300);
+        if let Some(process) = &self.0
+            && process.signal(Signal::TERM).is_ok()
+        {
+            std::thread::sleep(WORKERS_END);
+        }
+    }
+}
+
+impl Nginx {
+    /// Serves the files below `dir/files` at `port`.
+    async fn start(dir: &Path, port: u16) -> anyhow::Result<Self> {
+        let mut program = None;
+        // Where Debian puts it is not on the path of everybody.
+        for candidate in ["nginx", "/usr/sbin/nginx"] {
+            if run(dir, candidate, &["-v"]).await.is_ok() {
+                program = Some(candidate);
+                break;
+            }
+        }
+        let program = program
+            .context("nginx is not there: install it (in Debian: apt-get install nginx-light)")?;
+        // As root its workers would be somebody else, who may not read what is here.
+        let user = match rustix::process::geteuid().is_root() {
+            true => "user root; ",
+            false => "",
+        };
+        let place = dir.display();
+        let settings = format!(
+            "{user}daemon off; worker_processes auto; pid {place}/nginx.pid; error_log {place}/nginx.err;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{ access_log off; sendfile on; keepalive_requests 1000000;\n\
+             client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;\n\
+             uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;\n\
+             server {{ listen 127.0.0.1:{port}; root {place}/files; }} }}\n"
+        );
+        let file = dir.join("nginx.conf");
+        std::fs::write(&file, settings)?;
+        let errors = dir.join("nginx.err");
+        let arguments = [
+            "-e".as_ref(),
+            errors.as_os_str(),
+            "-c".as_ref(),
+            file.as_os_str(),
+        ];
+        let process = Process::start("nginx", dir, Path::new(program), &arguments, &[])?;
+        Ok(Self(Some(process)))
+    }
+
+    async fn stop(mut self) -> anyhow::Result<()> {
+        match self.0.take() {
+            Some(process) => process.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// The same documents as files, from nginx: seconds, and bytes.
 async fn baseline(
     dir: &Path,
@@ -284,26 +352,11 @@ async fn baseline(
     ids: &[RevisionId],
     rounds: u8,
 ) -> anyhow::Result<(f64, u64)> {
-    run(dir, "nginx", &["-v"])
-        .await
-        .context("nginx is not there")?;
     let root = dir.join("files");
     std::fs::create_dir_all(&root)?;
-    write_documents(&dir.join(TOP), &root).await?;
     let port = free_port()?;
-    let place = dir.display();
-    let settings = format!(
-        "daemon off; worker_processes auto; pid {place}/nginx.pid; error_log {place}/nginx.err;\n\
-         events {{ worker_connections 256; }}\n\
-         http {{ access_log off; sendfile on; keepalive_requests 1000000;\n\
-         client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;\n\
-         uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;\n\
-         server {{ listen 127.0.0.1:{port}; root {place}/files; }} }}\n"
-    );
-    let file = dir.join("nginx.conf");
-    std::fs::write(&file, settings)?;
-    let arguments = [OsStr::new("-c"), file.as_os_str()];
-    let server = Process::start("nginx", dir, Path::new("nginx"), &arguments, &[])?;
+    let server = Nginx::start(dir, port).await?;
+    write_documents(&dir.join(TOP), &root).await?;
     let url = format!("http://127.0.0.1:{port}");
     let deadline = Instant::now() + PATIENCE;
     while client.get(&url).send().await.is_err() {
@@ -314,27 +367,34 @@ async fn baseline(
     let mut bytes = 0;
     for _ in 0..rounds {
         let begun = Instant::now();
-        let work: Work<RevisionId> = Arc::new(Mutex::new(ids.iter().copied().collect()));
-        let connections = (0..CONNECTIONS).map(|_| {
-            let (work, url) = (Arc::clone(&work), &url);
-            async move {
-                let mut bytes = 0;
-                while let Some(id) = next(&work) {
-                    let request = client.get(format!("{url}/{}", name_of(id)));
-                    let answer = request.send().await?.error_for_status()?;
-                    bytes += answer.bytes().await?.len() as u64;
-                }
-                Ok::<u64, anyhow::Error>(bytes)
-            }
-        });
-        bytes = futures::future::try_join_all(connections)
-            .await?
-            .iter()
-            .sum();
+        bytes = read_files(client, &url, ids).await?;
         seconds.push(begun.elapsed().as_secs_f64());
     }
     server.stop().await?;
     Ok((median(&seconds), bytes))
+}
+
+/// Reads every document once, over as many connections as the site has; how many bytes came.
+async fn read_files(
+    client: &reqwest::Client,
+    url: &str,
+    ids: &[RevisionId],
+) -> anyhow::Result<u64> {
+    let work: Work<RevisionId> = Arc::new(Mutex::new(ids.iter().copied().collect()));
+    let connections = (0..CONNECTIONS).map(|_| {
+        let work = Arc::clone(&work);
+        async move {
+            let mut bytes = 0;
+            while let Some(id) = next(&work) {
+                let request = client.get(format!("{url}/{}", name_of(id)));
+                let answer = request.send().await?.error_for_status()?;
+                bytes += answer.bytes().await?.len() as u64;
+            }
+            Ok::<u64, anyhow::Error>(bytes)
+        }
+    });
+    let read = futures::future::try_join_all(connections).await?;
+    Ok(read.iter().sum())
 }
 
 fn name_of(id: RevisionId) -> String {

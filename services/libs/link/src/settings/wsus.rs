@@ -14,6 +14,10 @@ use uuid::Uuid;
 pub const REQUESTS_PER_SECOND: u32 = 200;
 /// Requests at the same time, unless told otherwise.
 pub const REQUESTS_AT_ONCE: u32 = 64;
+/// Bytes that are sent to one client in a second, unless told otherwise: what a line of one gigabit carries.
+pub const BYTES_PER_SECOND: u64 = 125_000_000;
+/// Fewest and most bytes in a second: one piece of an answer, and more than any line carries.
+const BYTES_IN_A_SECOND: std::ops::RangeInclusive<u64> = 65_536..=100_000_000_000;
 /// Most entries of the list of servers.
 const MAX_ALLOWED: usize = 10_000;
 /// Longest name in it, in bytes.
@@ -79,6 +83,14 @@ pub struct WsusFlags {
         help_heading = "WSUS servers"
     )]
     pub wsus_requests_at_once: Option<u32>,
+    /// Bytes sent to one WSUS server in a second, 65536 or more [default: 125000000]
+    #[arg(
+        long,
+        env = "HEADWATER_WSUS_BYTES_PER_SECOND",
+        value_name = "BYTES",
+        help_heading = "WSUS servers"
+    )]
+    pub wsus_bytes_per_second: Option<u64>,
 }
 
 /// The table `[wsus]` of a settings file. Keys have the names of the flags without `wsus-`.
@@ -92,6 +104,7 @@ pub struct WsusFile {
     allow: Option<Vec<String>>,
     requests_per_second: Option<u32>,
     requests_at_once: Option<u32>,
+    bytes_per_second: Option<u64>,
 }
 
 /// How a site serves WSUS servers. At least one address is there.
@@ -107,6 +120,8 @@ pub struct WsusSettings {
     pub requests_per_second: u32,
     /// Requests at the same time.
     pub requests_at_once: u32,
+    /// Bytes that are sent to one client in a second, files among them.
+    pub bytes_per_second: u64,
 }
 
 /// How a site serves WSUS servers over HTTPS.
@@ -247,6 +262,15 @@ pub fn load(
         }
         Ok(number)
     };
+    let bytes = flags.wsus_bytes_per_second.or(file.bytes_per_second);
+    let bytes_per_second = bytes.unwrap_or(BYTES_PER_SECOND);
+    if !BYTES_IN_A_SECOND.contains(&bytes_per_second) {
+        bail!(
+            "the setting wsus.bytes-per-second is {bytes_per_second}: use {} to {}",
+            BYTES_IN_A_SECOND.start(),
+            BYTES_IN_A_SECOND.end()
+        );
+    }
     let settings = WsusSettings {
         listen: flags.wsus_listen.or(file.listen),
         tls,
@@ -265,6 +289,7 @@ pub fn load(
             REQUESTS_AT_ONCE,
             1024,
         )?,
+        bytes_per_second,
     };
     let serves = settings.listen.is_some() || settings.tls.is_some();
     if !serves && !settings.allow.is_empty() {
@@ -334,6 +359,9 @@ mod tests {
         let settings = of("listen = '0.0.0.0:8530'\nallow = ['10.0.0.0/8']").unwrap();
         let settings = settings.unwrap();
         assert_eq!(settings.requests_per_second, REQUESTS_PER_SECOND);
+        assert_eq!(settings.bytes_per_second, BYTES_PER_SECOND);
+        let slow = of("listen = '0.0.0.0:1'\nbytes-per-second = 2_000_000").unwrap();
+        assert_eq!(slow.unwrap().bytes_per_second, 2_000_000);
         assert_eq!(settings.allow.len(), 1);
         let tls = of("listen-tls = '0.0.0.0:8531'\ncertificate-file = 'w.pem'\nkey-file = 'k.pem'");
         let tls = tls.unwrap().unwrap().tls.unwrap();
@@ -350,6 +378,10 @@ mod tests {
             (
                 "listen = '0.0.0.0:1'\nrequests-at-once = 0",
                 "requests-at-once",
+            ),
+            (
+                "listen = '0.0.0.0:1'\nbytes-per-second = 1000",
+                "bytes-per-second is 1000: use 65536 to",
             ),
             ("lisen = '0.0.0.0:1'", "lisen"),
         ] {

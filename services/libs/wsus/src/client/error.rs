@@ -169,6 +169,19 @@ pub enum Error {
         #[source]
         source: Box<DecodeError>,
     },
+    /// An answer that is packed in a way that cannot be undone.
+    #[error(
+        "the answer to {operation} from {url} is packed and cannot be unpacked: {reason}; is there a proxy \
+         that alters what it hands on?"
+    )]
+    Packed {
+        /// The operation.
+        operation: Operation,
+        /// The address called.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An answer too large to be read.
     #[error("the answer to {operation} from {url} is larger than {} MiB", MAX_RESPONSE_BYTES >> 20)]
     TooLarge {
@@ -248,6 +261,7 @@ impl Error {
             | Self::UnknownIssuer { .. }
             | Self::ServerChanged { .. }
             | Self::Decode { .. }
+            | Self::Packed { .. }
             | Self::TooLarge { .. }
             | Self::ForeignService { .. }
             | Self::OnlyRefusals { .. }

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
-use http::header::WWW_AUTHENTICATE;
+use http::header::{CONTENT_ENCODING, WWW_AUTHENTICATE};
 use reqwest::Certificate;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Answer {
     pub challenges: Vec<String>,
     /// The length of its body, where the server announced one.
     pub announced: Option<u64>,
+    /// How its body is packed (`Content-Encoding`), where it is.
+    pub coding: Option<String>,
     /// Its body, as it comes in.
     pub body: BoxStream<'static, Result<Bytes, ExchangeError>>,
 }
@@ -194,12 +196,15 @@ impl Exchange for Http {
                 let cause = format!("HTTP status {status}");
                 return Err(ExchangeError::new(Trouble::Broken, cause).at_proxy(trouble));
             }
+            let coding = answer.headers().get(CONTENT_ENCODING);
+            let coding = coding.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
             let challenges = answer.headers().get_all(WWW_AUTHENTICATE).iter();
             let challenges = challenges.filter_map(|value| value.to_str().ok());
             Ok(Answer {
                 status,
                 challenges: challenges.map(str::to_owned).collect(),
                 announced: answer.content_length(),
+                coding,
                 body: answer.bytes_stream().map_err(Into::into).boxed(),
             })
         })

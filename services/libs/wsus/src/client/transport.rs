@@ -4,10 +4,12 @@ use super::account::{Account, SignInTrouble};
 use super::exchange::{Exchange, ExchangeError, Http, HttpSettings, Trouble};
 use super::{ClientOptions, ClientSettings, Error};
 use crate::message::{DecodeError, Operation, Request, Response, SoapVersion};
+use crate::xpress::{self, UnpackError};
 use futures::TryStreamExt as _;
 use http::{StatusCode, header};
 use reqwest::Url;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Largest answer that is read. A list of a million revisions has 140 MB.
 pub const MAX_RESPONSE_BYTES: usize = 256 << 20;
@@ -21,6 +23,9 @@ const DECODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
     false => 1 << 20,
 };
 
+/// The version of SOAP that is spoken.
+const SOAP: SoapVersion = SoapVersion::V11;
+
 /// Path of the server synchronization service.
 const SERVER_SYNC_PATH: &str = "ServerSyncWebService/ServerSyncWebService.asmx";
 
@@ -31,6 +36,15 @@ pub(super) struct Transport {
     proxy: Option<String>,
     /// Who signs in at the server, where somebody does.
     account: Option<Account>,
+    /// Whether answers may come packed; not any more once one could not be unpacked.
+    takes_packed: AtomicBool,
+}
+
+/// A request that is ready to be sent, as often as needed.
+struct Call {
+    operation: Operation,
+    url: String,
+    body: Vec<u8>,
 }
 
 impl Transport {
@@ -50,6 +64,7 @@ impl Transport {
                 root,
                 proxy: None,
                 account,
+                takes_packed: AtomicBool::new(true),
             });
         }
         let proxy = way.as_ref().map(|way| way.address.clone());
@@ -65,6 +80,7 @@ impl Transport {
             root,
             proxy,
             account,
+            takes_packed: AtomicBool::new(true),
         })
     }
 
@@ -95,20 +111,39 @@ impl Transport {
         if url.origin() != self.root.origin() {
             return Err(foreign());
         }
-        let operation = request.operation();
-        let version = SoapVersion::V11;
-        let body = request.encode(version);
-        let address = url.as_str().to_owned();
+        let call = Call {
+            operation: request.operation(),
+            url: url.into(),
+            body: request.encode(SOAP).into_bytes(),
+        };
+        let packed = self.takes_packed.load(Ordering::Relaxed);
+        match self.send(&call, packed).await {
+            Err(error @ Error::Packed { .. }) if packed => {
+                tracing::warn!(%error, "answers are asked for as they are from now on");
+                self.takes_packed.store(false, Ordering::Relaxed);
+                self.send(&call, false).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Sends a request and reads the answer, which may be packed where `packed` says so.
+    async fn send(&self, call: &Call, packed: bool) -> Result<Response, Error> {
+        let operation = call.operation;
+        let address = call.url.clone();
         let proxy = self.proxy.as_deref();
         let failed = |source| Error::of_transport(operation, &address, proxy, source);
-        let mut request = http::Request::post(url.as_str())
-            .header(header::CONTENT_TYPE, version.content_type())
+        let mut request = http::Request::post(&call.url)
+            .header(header::CONTENT_TYPE, SOAP.content_type())
             .header("SOAPAction", operation.soap_action());
+        if packed {
+            request = request.header(header::ACCEPT_ENCODING, xpress::CODING);
+        }
         if let Some(account) = &self.account {
             request = request.header(header::AUTHORIZATION, &account.authorization);
         }
         let request = request
-            .body(body.into_bytes())
+            .body(call.body.clone())
             .map_err(|error| failed(ExchangeError::new(Trouble::Broken, error)))?;
         let mut answer = self.exchange.send(request).await.map_err(failed)?;
         let status = answer.status;
@@ -133,7 +168,7 @@ impl Transport {
         if status.is_success() && announced > limit as u64 {
             return Err(too_large());
         }
-        let mut body = Vec::new();
+        let mut body: Vec<u8> = Vec::new();
         while let Some(chunk) = answer.body.try_next().await.map_err(failed)? {
             if body.len() + chunk.len() > limit {
                 if status.is_success() {
@@ -149,8 +184,12 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        let decoded = if body.len() > DECODE_ASIDE_BYTES {
-            let decode = move || Response::decode(&body, operation);
+        let (length, coding) = (body.len(), answer.coding);
+        let decode = move || {
+            let body = unpacked(body, coding.as_deref(), limit)?;
+            Ok::<_, Unpacking>(Response::decode(&body, operation))
+        };
+        let decoded = if length > DECODE_ASIDE_BYTES {
             match tokio::task::spawn_blocking(decode).await {
                 Ok(decoded) => decoded,
                 Err(_) => {
@@ -160,7 +199,20 @@ impl Transport {
                 }
             }
         } else {
-            Response::decode(&body, operation)
+            decode()
+        };
+        let decoded = match decoded {
+            Ok(decoded) => decoded,
+            Err(Unpacking::TooLarge) if status.is_success() => return Err(too_large()),
+            Err(Unpacking::Failed(reason)) if status.is_success() => {
+                return Err(Error::Packed {
+                    operation,
+                    url: address,
+                    reason,
+                });
+            }
+            // What does not succeed is told by its status where nothing else can be read.
+            Err(Unpacking::TooLarge | Unpacking::Failed(_)) => Response::decode(b"", operation),
         };
         match decoded {
             Ok(Err(fault)) => Err(Error::Fault {
@@ -178,6 +230,34 @@ impl Transport {
             Err(source) => Err(decode_error(operation, address, source)),
         }
     }
+}
+
+/// Why the body of an answer is not to be had.
+enum Unpacking {
+    /// It is larger than what is read.
+    TooLarge,
+    /// It is packed in another way than it says, or in one that nobody asked for.
+    Failed(String),
+}
+
+/// The body of an answer as it was before it was packed.
+fn unpacked(body: Vec<u8>, coding: Option<&str>, most: usize) -> Result<Vec<u8>, Unpacking> {
+    let coding = coding.unwrap_or_default().trim();
+    if coding.is_empty() || coding.eq_ignore_ascii_case("identity") {
+        return Ok(body);
+    }
+    if !coding.eq_ignore_ascii_case(xpress::CODING) {
+        let coding: String = coding.chars().take(40).collect();
+        let reason = format!("it came as {coding:?}, which nobody asked for");
+        return Err(Unpacking::Failed(reason));
+    }
+    xpress::unpack(&body, most).map_err(|error| match error {
+        UnpackError::TooLarge(_) => Unpacking::TooLarge,
+        UnpackError::CutOff
+        | UnpackError::BlockTooLong(_)
+        | UnpackError::Grown
+        | UnpackError::Block => Unpacking::Failed(error.to_string()),
+    })
 }
 
 fn decode_error(operation: Operation, url: String, source: DecodeError) -> Error {

@@ -11,6 +11,8 @@ mod loopback;
 #[cfg(test)]
 mod package;
 #[cfg(test)]
+mod packed;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod server;
