@@ -26,8 +26,8 @@ const LOOK_AT_PROXY: Duration = Duration::from_secs(60);
 
 /// The update files of the site, as a synchronization sees them.
 pub(crate) struct UpdateFiles {
-    planner: Planner,
-    content: Content,
+    pub(crate) planner: Planner,
+    pub(crate) content: Content,
 }
 
 impl WsusUpstream {

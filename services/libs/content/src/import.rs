@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use bytes::Bytes;
 use daemon::Ambient;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -172,23 +173,27 @@ async fn one(
         return Ok(());
     }
     if !dry_run {
-        let now = ambient.now();
-        let mut tx = store.begin().await?;
-        let held = tx.content(&sha1).await?;
-        if held.is_none_or(|row| row.state == ContentState::Unneeded) {
-            // So that there is a row; what nothing needs is up to the clean-up.
-            tx.want_content(std::slice::from_ref(&file), PRIORITY_AHEAD, now)
-                .await?;
-            tx.unwant_content(&[sha1]).await?;
-            tx.note_unneeded_content(now).await?;
-        }
-        tx.content_came(&sha1, now).await?;
-        tx.commit().await?;
+        note(store, &file, ambient.now()).await?;
     }
     progress.taken.files += 1;
     progress.taken.bytes += size;
     progress.unneeded += u64::from(!needed);
     Ok(())
+}
+
+/// Notes that a file lies in the store that came another way than by being fetched.
+pub(crate) async fn note(store: &Store, file: &ContentFile, now: Timestamp) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let held = tx.content(&file.sha1).await?;
+    if held.is_none_or(|row| row.state == ContentState::Unneeded) {
+        // So that there is a row; what nothing needs is up to the clean-up.
+        tx.want_content(std::slice::from_ref(file), PRIORITY_AHEAD, now)
+            .await?;
+        tx.unwant_content(&[file.sha1]).await?;
+        tx.note_unneeded_content(now).await?;
+    }
+    tx.content_came(&file.sha1, now).await?;
+    tx.commit().await
 }
 
 /// Copies a file into the store; whether it lies there, which it does not where it is on its way already.

@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub limits: watch::Sender<Limits>,
     pub nudged: watch::Sender<u64>,
     pub state: watch::Sender<ContentState>,
+    /// How many have the fetching held up.
+    pub holds: watch::Sender<usize>,
 }
 
 /// Why bytes of a file cannot be given.
@@ -84,6 +86,7 @@ impl Content {
             limits: watch::Sender::default(),
             nudged: watch::Sender::default(),
             state: watch::Sender::default(),
+            holds: watch::Sender::default(),
         };
         Self {
             inner: Arc::new(inner),
