@@ -34,7 +34,7 @@ fn file(number: u64, size: usize) -> (ContentFile, Vec<u8>) {
 }
 
 /// Puts one update with files into a folder for the stand-in.
-fn publish(folder: &Path, count: u64, size: usize) -> Vec<ContentFile> {
+pub fn publish(folder: &Path, count: u64, size: usize) -> Vec<ContentFile> {
     let mut files = Vec::new();
     let mut listed = String::new();
     for number in 0..count {
@@ -58,7 +58,7 @@ fn publish(folder: &Path, count: u64, size: usize) -> Vec<ContentFile> {
 }
 
 /// Bytes that lie in the content store of a site, on their way and there.
-fn stored(hierarchy: &Hierarchy, site: &str) -> u64 {
+pub fn stored(hierarchy: &Hierarchy, site: &str) -> u64 {
     let store = hierarchy.data_dir(site).join("WsusContent");
     let folders = std::fs::read_dir(store).into_iter().flatten().flatten();
     let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten());
@@ -67,7 +67,7 @@ fn stored(hierarchy: &Hierarchy, site: &str) -> u64 {
 }
 
 /// Waits until every file lies in the store of a site as the catalog says, and nothing is on its way any more.
-async fn complete(hierarchy: &Hierarchy, site: &str, files: &[ContentFile], most: Duration) {
+pub async fn complete(hierarchy: &Hierarchy, site: &str, files: &[ContentFile], most: Duration) {
     let whole = |file: &ContentFile| {
         let store = hierarchy.data_dir(site).join("WsusContent");
         let path = store.join(file.folder()).join(file.stored_name());

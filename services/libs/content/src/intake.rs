@@ -109,6 +109,8 @@ impl Content {
             Finished::Quarantined(mismatch) => return Err(mismatch.into()),
         }
         note(self.store(), &file, self.inner.parts.ambient.now()).await?;
+        // Sites below wait for it.
+        self.inner.transfers.bump();
         self.nudge();
         Ok(())
     }
