@@ -365,7 +365,7 @@ fn a_genuine_export_that_was_damaged_is_read_or_refused_in_bounded_memory() {
     let folder = tempfile::tempdir().unwrap();
     let memory = Memory(most_memory());
     let config = ProptestConfig {
-        cases: 60,
+        cases: 24,
         failure_persistence: None,
         ..ProptestConfig::default()
     };

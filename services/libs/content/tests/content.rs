@@ -8,6 +8,7 @@ mod content {
     mod faults;
     mod files;
     mod http;
+    mod intake;
     mod origin;
     mod support;
 }
