@@ -215,6 +215,8 @@ fn wrong() -> impl Strategy<Value = Wrong> {
         Just(i64::MAX),
         Just(i64::MIN),
         Just(1 << 22),
+        // As long as a block with the largest document there can be.
+        Just(127 << 20),
         any::<i64>()
     ];
     prop_oneof![

@@ -20,7 +20,7 @@ enum Point {
     Uploaded(u64),
     /// The catalog in it is being taken in.
     TakingIn,
-    /// So many bytes of that stand in the journal of the database.
+    /// So many bytes of that were added to the journal of the database.
     Written(u64),
     /// So many bytes of files are on the disk.
     Files(u64),
