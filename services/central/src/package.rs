@@ -3,16 +3,20 @@
 //!
 //! A package is uploaded to the site ([`spool`]), read as a whole before anything else ([`check`]), and taken in
 //! as one unit of work within a run of its own ([`take_in`]): whatever is wrong with it, the catalog stays as it
-//! is. Headwater's own format is [`format`](mod@format) and [`manifest`]; whose packages are taken is decided by
+//! is. Update files in it come into the content store afterwards, each if it is what the catalog says
+//! ([`import_files`]). Headwater's own format is [`format`](mod@format) and [`manifest`]; whose packages are taken is decided by
 //! [`origin`].
 
 mod check;
 mod error;
 mod export;
+mod export_files;
 pub mod format;
 mod import;
+mod import_files;
 pub mod manifest;
 pub mod origin;
+pub mod piece;
 mod read;
 mod spool;
 mod staged;
@@ -24,6 +28,7 @@ pub use check::{Checked, Question, check};
 pub use error::Error;
 pub use export::{Exported, Piece, Since, Wanted as ExportWanted};
 pub use import::{Order, Packages, Parts, Report};
+pub use import_files::FilesReport;
 pub use spool::{MAX_PACKAGE_BYTES, Spool};
 pub(crate) use take_in::{Taken, Taking};
 pub use write::Writer;

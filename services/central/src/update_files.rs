@@ -29,8 +29,8 @@ pub(crate) type FilesWay = (Proxy, Option<Vec<u8>>);
 
 /// The update files of the site, as a synchronization sees them.
 pub(crate) struct UpdateFiles {
-    planner: Planner,
-    content: Content,
+    pub(crate) planner: Planner,
+    pub(crate) content: Content,
 }
 
 impl WsusUpstream {

@@ -187,7 +187,9 @@ fn what_is_no_package_is_refused_by_name() {
     );
     let mut later = good();
     later[5] = 2;
-    refused(folder.path(), &later, "format version 2");
+    refused(folder.path(), &later, "of another package");
+    later[5] = 3;
+    refused(folder.path(), &later, "format version 3");
     refused(
         folder.path(),
         &[good(), b"more".to_vec()].concat(),

@@ -12,7 +12,7 @@ use testkit::patience::LONG;
 use testkit::{Hierarchy, shared_data, until};
 
 /// The revisions that a site shows, with the digest of each.
-async fn revisions(hierarchy: &Hierarchy, code: &str) -> BTreeMap<RevisionId, [u8; 32]> {
+pub async fn revisions(hierarchy: &Hierarchy, code: &str) -> BTreeMap<RevisionId, [u8; 32]> {
     let location = Location::Directory(hierarchy.data_dir(code));
     let store = Store::open(&location).await.unwrap();
     let mut read = store.read().await.unwrap();
@@ -47,7 +47,7 @@ async fn fan_out(hierarchy: &Hierarchy, codes: &[&str]) {
     .await;
 }
 
-fn export(hierarchy: &Hierarchy, file: &Path, more: &[&str]) -> Value {
+pub fn export(hierarchy: &Hierarchy, file: &Path, more: &[&str]) -> Value {
     let file = file.display().to_string();
     hierarchy
         .run(&[&["export", &file, "--json"], more].concat())

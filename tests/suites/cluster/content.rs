@@ -11,7 +11,7 @@ use testkit::patience::LONG;
 use testkit::{Hierarchy, until};
 
 /// The bundle that is approved, an update that nobody approves, and the members of the bundle.
-const BUNDLE: &str = "b0000000-0000-4000-8000-000000000001";
+pub const BUNDLE: &str = "b0000000-0000-4000-8000-000000000001";
 const OTHER: &str = "b0000000-0000-4000-8000-000000000002";
 const NEUTRAL: &str = "b0000000-0000-4000-8000-000000000003";
 const GERMAN: &str = "b0000000-0000-4000-8000-000000000004";
@@ -108,7 +108,7 @@ impl Document {
 }
 
 /// Puts documents into a folder for the stand-in, and their files. Where those lie.
-fn publish(folder: &Path) -> PathBuf {
+pub fn publish(folder: &Path) -> PathBuf {
     let documents = [
         (
             BUNDLE,
@@ -188,7 +188,7 @@ fn held(hierarchy: &Hierarchy, site: &str) -> BTreeSet<&'static str> {
     ALL.into_iter().filter(|name| is_held(name)).collect()
 }
 
-async fn holds(hierarchy: &Hierarchy, site: &str, expected: &[&str]) {
+pub async fn holds(hierarchy: &Hierarchy, site: &str, expected: &[&str]) {
     let expected: BTreeSet<&str> = expected.iter().copied().collect();
     until(&format!("{site} holds {expected:?}"), LONG, || {
         let held = held(hierarchy, site);
@@ -199,7 +199,7 @@ async fn holds(hierarchy: &Hierarchy, site: &str, expected: &[&str]) {
 }
 
 /// Waits until a site says that nothing is to come.
-async fn settled(hierarchy: &Hierarchy, site: &str, files: u64) {
+pub async fn settled(hierarchy: &Hierarchy, site: &str, files: u64) {
     until(&format!("{site} has its {files} files"), LONG, || async {
         let usage = hierarchy
             .run_at(site, &["content", "usage", "--json"])

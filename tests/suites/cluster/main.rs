@@ -6,6 +6,10 @@
 #[cfg(test)]
 mod air_gap;
 #[cfg(test)]
+mod air_gap_crashes;
+#[cfg(test)]
+mod air_gap_files;
+#[cfg(test)]
 mod alerts;
 #[cfg(test)]
 mod approvals;

@@ -2,6 +2,7 @@
 
 use super::{Admin, internal};
 use crate::ingest::UpdateWanted;
+use crate::package::manifest::FilesKind;
 use crate::package::origin::Allowed;
 use crate::package::{Error, ExportWanted, Exported, Order, Piece, Report, Since};
 use ::admin::reading::Answers;
@@ -51,7 +52,12 @@ fn told(error: Error) -> Status {
             )
         }
         Error::Gap { .. } | Error::Different => Status::aborted(text),
-        Error::NoRoom { .. } | Error::TooLarge { .. } => Status::resource_exhausted(text),
+        // The catalog in the package was taken in.
+        Error::Files { .. } => Status::internal(text),
+        Error::NoRoom { .. }
+        | Error::NoRoomForFiles { .. }
+        | Error::TooManyFiles { .. }
+        | Error::TooLarge { .. } => Status::resource_exhausted(text),
         Error::Store(_)
         | Error::NotAPackage
         | Error::Gzip
@@ -75,6 +81,7 @@ fn told(error: Error) -> Status {
         | Error::NoLast
         | Error::Nothing
         | Error::OnlyOwnFormat(_)
+        | Error::File { .. }
         | Error::Run(_) => Status::failed_precondition(text),
     }
 }
@@ -110,6 +117,7 @@ fn order(request: ImportPackageRequest) -> Result<Order, Status> {
         },
         approvals: request.approvals,
         settings: request.settings,
+        without_content: request.without_content,
         dry_run: request.dry_run,
     })
 }
@@ -139,6 +147,12 @@ fn reported(report: Report) -> ImportReport {
         through: report.range.1,
         key: report.key,
         remarks: report.remarks,
+        files: report.files.files,
+        file_bytes: report.files.bytes,
+        files_taken: report.files.taken,
+        file_bytes_taken: report.files.taken_bytes,
+        files_held: report.files.held,
+        files_refused: report.files.refused,
     }
 }
 
@@ -160,6 +174,9 @@ fn exported(report: Exported) -> ExportReport {
         base: report.base,
         position: report.position,
         key: report.key,
+        files: report.files.map_or(0, |carried| carried.files),
+        file_bytes: report.files.map_or(0, |carried| carried.bytes),
+        files_absent: report.absent,
     }
 }
 
@@ -184,6 +201,11 @@ fn export_wanted(request: ExportPackageRequest) -> Result<ExportWanted, Status> 
         since,
         approvals: request.approvals,
         settings: request.settings,
+        files: match (request.content, request.licence_terms) {
+            (true, _) => Some(FilesKind::Content),
+            (false, true) => Some(FilesKind::LicenceTerms),
+            (false, false) => None,
+        },
     })
 }
 

@@ -2,9 +2,11 @@
 //! revision that the package says it is, and is what the package says of it.
 
 use super::format::{Change, MAGIC};
+use super::import_files::PackageFiles;
 use super::manifest::Manifest;
 use super::origin::{Allowed, judge, judge_unsigned};
-use super::read::Package;
+use super::piece::Order;
+use super::read::{Package, Part};
 use super::staged::{Staged, Staging};
 use super::{Error, Progress, wsusutil};
 use crate::ingest;
@@ -28,6 +30,8 @@ pub struct Checked {
     pub(crate) source: Option<PackageSource>,
     /// What it says of itself, where it is of a hierarchy.
     pub manifest: Option<Manifest>,
+    /// The update files in it.
+    pub(crate) files: Option<PackageFiles>,
     /// Where it comes from, for people.
     pub origin: String,
     /// Revisions in it.
@@ -121,7 +125,12 @@ fn own(
     }
     let mut staging = Staging::new(folder)?;
     let (mut revisions, mut settings) = (0, None);
-    package.read(progress, |change| {
+    let mut order = Order::default();
+    package.read(progress, |part| {
+        let change = match part {
+            Part::Change(change) => change,
+            Part::Piece(piece) => return order.follow(&piece).map_err(Error::altered),
+        };
         match change.key {
             ItemKey::Revision(id) => {
                 if !change.removed {
@@ -155,7 +164,24 @@ fn own(
         }
         Ok(())
     })?;
+    let list = order.end().map_err(Error::altered)?;
+    let files = match &manifest.contents.files {
+        None => None,
+        Some(carried) => {
+            let bytes = list.iter().map(|(_, size)| u128::from(*size)).sum::<u128>();
+            if (carried.files, u128::from(carried.bytes)) != (list.len() as u64, bytes) {
+                return Err(Error::altered(
+                    "its files are not those that its manifest tells of",
+                ));
+            }
+            Some(PackageFiles {
+                blocks: package.into_files(),
+                list,
+            })
+        }
+    };
     Ok(Checked {
+        files,
         staged: staging.finish()?,
         source: Some(source),
         origin: format!(

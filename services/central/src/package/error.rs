@@ -133,6 +133,45 @@ pub enum Error {
         /// The most.
         most: u64,
     },
+    /// More files than may be in one.
+    #[error(
+        "it would carry more than the {most} files that a package may have: export without --content, and carry \
+         the content store itself (headwater content import DIR)"
+    )]
+    TooManyFiles {
+        /// The most.
+        most: u64,
+    },
+    /// No room for the files in it.
+    #[error(
+        "there is no room for the files in it: they need {needed} bytes in the content store {place}, where \
+         {free} are free. Make room, or import it with --without-content"
+    )]
+    NoRoomForFiles {
+        /// What they need.
+        needed: u64,
+        /// What is free.
+        free: u64,
+        /// Where.
+        place: String,
+    },
+    /// The store of content files, on this machine.
+    #[error(
+        "the catalog in it was taken in, and not all files: {why}. Import it again once that is put right, and \
+         it goes on"
+    )]
+    Files {
+        /// What failed.
+        why: Problem,
+    },
+    /// Files cannot be read.
+    #[error("the file {name} could not be read from the content store: {why}")]
+    File {
+        /// Which.
+        name: String,
+        /// What failed.
+        why: Problem,
+    },
     /// No room for it.
     #[error(
         "there is no room for it: it needs {needed} bytes in the data directory of the site, where {free} are free"

@@ -1,13 +1,18 @@
 //! Exporting the verified catalog. A package is made while it is sent, in bounded memory; one that goes up to a
 //! statement which is overtaken meanwhile goes up to the newer one.
 
+use super::export_files::Choice;
 use super::format::Change;
 use super::import::Packages;
+use super::manifest::{Carried, FilesKind};
 use super::write::Writer;
 use super::{Error, wsusutil};
+use catalog::UpdateId;
 use catalog::item::{ItemKey, approval_keys};
+use jiff::Timestamp;
 use journal::StatusId;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
@@ -52,6 +57,8 @@ pub struct Wanted {
     pub approvals: bool,
     /// Whether the settings that concern every site are in it.
     pub settings: bool,
+    /// Which update files are in it.
+    pub files: Option<FilesKind>,
 }
 
 /// What was exported.
@@ -65,6 +72,10 @@ pub struct Exported {
     pub approvals: u64,
     /// Whether settings are in it.
     pub settings: bool,
+    /// Update files in it; none where they were not asked for.
+    pub files: Option<Carried>,
+    /// Files that are needed and not in it, as they are not here.
+    pub absent: u64,
     /// Its size.
     pub bytes: u64,
     /// After which position it begins.
@@ -91,10 +102,16 @@ pub enum Piece {
 struct Last {
     epoch: Uuid,
     position: u64,
+    /// Which files were in it, and when it was begun.
+    #[serde(default)]
+    files: Option<(FilesKind, Timestamp)>,
 }
 
+/// What is done while files are written.
+pub(super) const PIECE_OF_PROGRESS: &str = "writing files";
+
 /// Sends; an error where nobody takes it any more.
-async fn send(pieces: &Sender<Result<Piece, Error>>, piece: Piece) -> Result<(), Error> {
+pub(super) async fn send(pieces: &Sender<Result<Piece, Error>>, piece: Piece) -> Result<(), Error> {
     match timeout(MOST_WAIT, pieces.send(Ok(piece))).await {
         Ok(sent) => sent.map_err(|_| Error::Cancelled),
         Err(_) => Err(Error::NotTaken),
@@ -113,7 +130,10 @@ async fn all_taken(pieces: &Sender<Result<Piece, Error>>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn send_data(pieces: &Sender<Result<Piece, Error>>, data: &[u8]) -> Result<(), Error> {
+pub(super) async fn send_data(
+    pieces: &Sender<Result<Piece, Error>>,
+    data: &[u8],
+) -> Result<(), Error> {
     for piece in data.chunks(PIECE) {
         send(pieces, Piece::Data(piece.to_vec())).await?;
     }
@@ -128,6 +148,15 @@ fn change_of(row: ChangeRow) -> Result<Change, Error> {
         document: row.document,
         removed: row.removed,
     })
+}
+
+/// The update that a change is about.
+fn update_of(key: ItemKey) -> Option<UpdateId> {
+    match key {
+        ItemKey::Revision(id) => Some(id.update_id),
+        ItemKey::Approval(update) | ItemKey::Expiry(update) => Some(update),
+        ItemKey::Settings => None,
+    }
 }
 
 impl Packages {
@@ -183,6 +212,7 @@ impl Packages {
             (wanted.since != Since::Beginning, "a part of it (--since)"),
             (wanted.approvals, "approvals"),
             (wanted.settings, "settings"),
+            (wanted.files.is_some(), "update files"),
         ] {
             if asked {
                 return Err(Error::OnlyOwnFormat(what));
@@ -213,22 +243,43 @@ impl Packages {
         })
     }
 
+    /// What is remembered of the package before, of this epoch.
+    async fn last(&self) -> Result<Option<Last>, Error> {
+        let mut read = self.upstream().store.read().await?;
+        let epoch = read.positions().epoch;
+        let last = read.state(LAST).await?;
+        let last = last.and_then(|json| serde_json::from_slice::<Last>(&json).ok());
+        Ok(last.filter(|last| last.epoch == epoch))
+    }
+
+    /// Which files a package has that begins after `base`. Whoever has all up to there has the files of the package
+    /// before, if it is known which those are: then only what came since, and those of updates that changed.
+    async fn choice(
+        &self,
+        kind: FilesKind,
+        base: u64,
+        changed: HashSet<UpdateId>,
+    ) -> Result<Choice, Error> {
+        let last = self.last().await?;
+        let before = last.filter(|last| base > 0 && base >= last.position);
+        let before = before.and_then(|last| last.files);
+        let before = before.filter(|(held, _)| *held == kind || *held == FilesKind::Content);
+        Ok(Choice {
+            kind,
+            since: before.map(|(_, when)| (changed, when)),
+        })
+    }
+
     /// After which position a package begins.
     async fn base(&self, since: Since) -> Result<u64, Error> {
-        let mut read = self.upstream().store.read().await?;
-        let positions = read.positions();
+        let positions = self.upstream().store.positions();
         if positions.verified == 0 {
             return Err(Error::Nothing);
         }
         let base = match since {
             Since::Beginning => return Ok(0),
             Since::Position(base) => base,
-            Since::Last => {
-                let last = read.state(LAST).await?;
-                let last = last.and_then(|json| serde_json::from_slice::<Last>(&json).ok());
-                let last = last.filter(|last| last.epoch == positions.epoch);
-                last.ok_or(Error::NoLast)?.position
-            }
+            Since::Last => self.last().await?.ok_or(Error::NoLast)?.position,
         };
         if base > positions.verified {
             return Err(Error::Beyond {
@@ -247,7 +298,12 @@ impl Packages {
         let upstream = self.upstream();
         let base = self.base(wanted.since).await?;
         let first = upstream.store.positions();
-        let (mut writer, begin) = Writer::begin();
+        let begun = upstream.ambient.now();
+        let (mut writer, begin) = match wanted.files {
+            None => Writer::begin(),
+            Some(kind) => Writer::begin_with(kind),
+        };
+        let mut updates = HashSet::new();
         send_data(pieces, &begin).await?;
         let mut at = base;
         let statement: SignedStatement = loop {
@@ -274,6 +330,9 @@ impl Packages {
                 // Of everything, only what went during the export has to be told.
                 let matters = !row.removed || base > 0 || row.position > first.verified;
                 let change = change_of(row)?;
+                if wanted.files.is_some() && base > 0 {
+                    updates.extend(update_of(change.key));
+                }
                 if matters
                     && change.key.revision().is_some()
                     && let Some(block) = writer.push(&change)?
@@ -304,6 +363,14 @@ impl Packages {
                 }
             }
         }
+        let mut absent = 0;
+        if let Some(kind) = wanted.files {
+            if let Some(planner) = self.planner() {
+                planner.settle().await?;
+            }
+            let choice = self.choice(kind, base, updates).await?;
+            absent = self.push_files(&mut writer, &choice, pieces).await?;
+        }
         let authority = &upstream.publisher.authority;
         let site = upstream.site.to_string();
         let now = upstream.ambient.now();
@@ -313,6 +380,7 @@ impl Packages {
         let last = Last {
             epoch: stated.epoch,
             position: stated.position,
+            files: wanted.files.map(|kind| (kind, begun)),
         };
         let contents = writer.contents();
         let exported = Exported {
@@ -320,6 +388,8 @@ impl Packages {
             removals: contents.removals,
             approvals: contents.approvals.unwrap_or_default(),
             settings: contents.settings,
+            files: contents.files,
+            absent,
             bytes: writer.bytes(),
             base,
             position: stated.position,

@@ -9,7 +9,8 @@
 //! end        8 bytes
 //! ```
 //!
-//! A block holds whole changes, one after the other. Nothing of it is used before the signature, and the digest
+//! A block holds whole changes, one after the other, or pieces of update files ([`super::piece`]), behind all changes.
+//! Nothing of it is used before the signature, and the digest
 //! of its block, were found good.
 
 use catalog::codec::MAX_DOCUMENT_BYTES;
@@ -20,6 +21,8 @@ use trust::package::SIGNATURE_LEN;
 
 /// How a package begins; the sixth byte is the version of the format.
 pub const MAGIC: [u8; 8] = *b"HWPKG\x01\r\n";
+/// How one begins that was made to carry update files.
+pub const MAGIC_WITH_FILES: [u8; 8] = *b"HWPKG\x02\r\n";
 /// How it ends.
 pub const END: [u8; 8] = *b"HWPKGEND";
 /// What follows the manifest: signature, length, end.

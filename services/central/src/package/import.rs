@@ -1,6 +1,7 @@
 //! Importing: what was uploaded is read as a whole, and taken in as a run. One package at a time.
 
 use super::check::{Checked, Question, check};
+use super::import_files::{FilesReport, Shelf};
 use super::origin::Allowed;
 use super::take_in::{Taken, Taking};
 use super::{Error, Progress, Spool};
@@ -50,6 +51,8 @@ pub struct Order {
     pub approvals: bool,
     /// Whether settings are taken over.
     pub settings: bool,
+    /// Whether update files in it stay outside.
+    pub without_content: bool,
     /// Only say what would be done.
     pub dry_run: bool,
 }
@@ -65,6 +68,8 @@ pub struct Report {
     pub revisions: u64,
     /// What was done with them.
     pub(crate) taken: Taken,
+    /// What was done with the update files in it.
+    pub files: FilesReport,
     /// Version of the settings that was made.
     pub settings_version: u64,
     /// Whether it was only looked at.
@@ -102,6 +107,28 @@ impl Packages {
 
     pub(super) fn upstream(&self) -> &WsusUpstream {
         &self.parts.upstream
+    }
+
+    /// The content of the site, where it has any.
+    pub(super) fn content(&self) -> Option<&content::Content> {
+        let files = self.parts.upstream.files.get()?;
+        Some(&files.content)
+    }
+
+    /// What says which files the site needs.
+    pub(super) fn planner(&self) -> Option<&content::plan::Planner> {
+        let files = self.parts.upstream.files.get()?;
+        Some(&files.planner)
+    }
+
+    fn shelf(&self) -> Option<Shelf<'_>> {
+        let upstream = self.upstream();
+        Some(Shelf {
+            store: &upstream.store,
+            planner: self.planner()?,
+            content: self.content()?,
+            ambient: &upstream.ambient,
+        })
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -177,6 +204,12 @@ impl Packages {
             imported,
             Err(Error::Unsigned | Error::UnknownKey { .. } | Error::OtherHierarchy { .. })
         );
+        // The same holds for files that are still to come, and for what waits for room.
+        let waits = waits
+            || matches!(
+                imported,
+                Err(Error::Files { .. } | Error::NoRoomForFiles { .. })
+            );
         if !dry_run && !lacks_bytes && !waits {
             // What becomes of the import does not depend on it: the file goes after a day.
             if let Err(error) = self.spool.remove(&digest) {
@@ -187,9 +220,11 @@ impl Packages {
             && !lacks_bytes
         {
             let inserts = vec![Problem::new(&name).to_string(), with_causes(error)];
-            self.journal()
-                .record(StatusId::PackageRefused, None, inserts)
-                .await;
+            let id = match error {
+                Error::Files { .. } => StatusId::PackageFilesRefused,
+                _ => StatusId::PackageRefused,
+            };
+            self.journal().record(id, None, inserts).await;
         }
         imported
     }
@@ -208,8 +243,10 @@ impl Packages {
             allowed,
             approvals,
             settings,
+            without_content,
             dry_run,
         } = order;
+        let shown = Arc::clone(&progress);
         let (spool, own, now) = (self.spool.clone(), self.hierarchy(), upstream.ambient.now());
         let checked: Checked = blocking(move || {
             let file = spool.whole(&digest)?;
@@ -221,7 +258,7 @@ impl Packages {
                 settings,
                 now,
             };
-            check(&file, spool.folder()?, &question, &*progress)
+            check(&file, spool.folder()?, &question, &*shown)
         })
         .await?;
         let manifest = checked.manifest.as_ref();
@@ -242,6 +279,23 @@ impl Packages {
             remarks: checked.remarks,
             ..Report::default()
         };
+        let mut files = None;
+        match (checked.files, self.shelf()) {
+            (None, _) => {}
+            (Some(_), _) if without_content => {
+                report
+                    .remarks
+                    .push("The update files in it were left".to_owned());
+            }
+            (Some(_), None) => {
+                let remark = "The update files in it were left: this site keeps none".to_owned();
+                report.remarks.push(remark);
+            }
+            (Some(carried), Some(shelf)) => {
+                report.files = shelf.look(&carried.list).await?;
+                files = Some((carried, shelf));
+            }
+        }
         let new_source = checked.source.filter(|source| {
             before.is_none_or(|before| {
                 (before.hierarchy, before.key) != (source.hierarchy, source.key)
@@ -260,6 +314,8 @@ impl Packages {
             }
             return Ok(report);
         }
+        // Nobody begins to fetch what is to be taken in.
+        let files = files.map(|(carried, shelf)| (carried, shelf.content.hold(), shelf));
         let work = Work::Package(Box::new(taking));
         let (run, outcome) = upstream.hand_in(&self.parts.engine, work).await?;
         report.run = Some(run);
@@ -283,7 +339,32 @@ impl Packages {
         if let Some(settings) = checked.settings {
             self.take_settings(who, settings, false, &mut report).await;
         }
+        if let Some((carried, hold, shelf)) = files {
+            shelf
+                .take_in(carried, &hold, &mut report.files, &progress)
+                .await?;
+            self.tell_of_files(&name, run, &mut report).await;
+        }
         Ok(report)
+    }
+
+    async fn tell_of_files(&self, name: &str, run: Uuid, report: &mut Report) {
+        let files = &report.files;
+        let name = Problem::new(name).to_string();
+        let numbers = [files.taken, files.taken_bytes, files.held];
+        let inserts = std::iter::once(name.clone()).chain(numbers.map(|number| number.to_string()));
+        let id = StatusId::PackageFilesTaken;
+        self.journal()
+            .record(id, Some(run), inserts.collect())
+            .await;
+        if files.refused > 0 {
+            let first = files.why.first().cloned().unwrap_or_default();
+            let inserts = vec![name, format!("{} of them. {first}", files.refused)];
+            let id = StatusId::PackageFilesRefused;
+            self.journal().record(id, Some(run), inserts).await;
+        }
+        let why = std::mem::take(&mut report.files.why);
+        report.remarks.extend(why);
     }
 
     /// Makes a version of the settings of those in a package. What is this site's alone stays; so do settings that
@@ -336,7 +417,7 @@ impl Packages {
 
 /// Does what waits for the disk beside everything else.
 #[cfg(not(feature = "simulation"))]
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -346,7 +427,7 @@ async fn blocking<T: Send + 'static>(
 /// Does it here: simulated time stands still meanwhile.
 #[cfg(feature = "simulation")]
 #[expect(clippy::unused_async, reason = "its other form waits for a thread")]
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     work()

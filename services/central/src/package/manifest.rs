@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::format::{MAX_BLOCK_BYTES, MAX_MANIFEST_BYTES};
+use super::piece::{MAX_FILES, MAX_PIECES_BYTES};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use trust::package::SIGNATURE_LEN;
@@ -10,6 +11,8 @@ use uuid::Uuid;
 
 /// Most blocks of a package.
 const MAX_BLOCKS: usize = 500_000;
+/// Digits of a SHA-1.
+const MAX_DIGITS: usize = 40;
 /// Longest name of a site.
 const MAX_SITE: usize = 64;
 
@@ -51,13 +54,38 @@ pub struct Contents {
     pub approvals: Option<u64>,
     /// Whether the settings are in it.
     pub settings: bool,
+    /// Update files; none where they were not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Carried>,
+}
+
+/// The update files in a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Carried {
+    /// Which were asked for.
+    pub kind: FilesKind,
+    /// How many there are.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Which update files a package carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilesKind {
+    /// The texts of licence terms.
+    LicenceTerms,
+    /// All that are needed where it was made.
+    Content,
 }
 
 /// A block of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Block {
-    /// What it holds. There are other kinds in later versions.
+    /// What it holds.
     pub kind: BlockKind,
     /// Its bytes in the file.
     pub packed: u64,
@@ -65,6 +93,9 @@ pub struct Block {
     pub unpacked: u64,
     /// BLAKE3 of its bytes in the file, in hexadecimal.
     pub digest: String,
+    /// SHA-1 of the update file that it begins with, for people; none where it holds changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// What a block holds.
@@ -73,6 +104,8 @@ pub struct Block {
 pub enum BlockKind {
     /// Changes of the catalog.
     Changes,
+    /// Pieces of update files.
+    Files,
 }
 
 fn altered(what: &'static str) -> Error {
@@ -133,9 +166,31 @@ impl Manifest {
             return Err(altered("it ends before it begins"));
         }
         for block in &manifest.blocks {
-            if block.unpacked > MAX_BLOCK_BYTES || block.packed > MAX_BLOCK_BYTES {
+            let most = match block.kind {
+                BlockKind::Changes => MAX_BLOCK_BYTES,
+                BlockKind::Files => MAX_PIECES_BYTES,
+            };
+            // What cannot be compressed grows a little.
+            if block.unpacked > most || block.packed > most + most / 64 {
                 return Err(altered("a block is larger than any can be"));
             }
+            if block
+                .file
+                .as_ref()
+                .is_some_and(|file| file.len() > MAX_DIGITS)
+            {
+                return Err(altered(
+                    "the name of a file in it is longer than any can be",
+                ));
+            }
+            if block.kind == BlockKind::Files && manifest.contents.files.is_none() {
+                return Err(altered("it holds files that its manifest does not tell of"));
+            }
+        }
+        if let Some(carried) = manifest.contents.files
+            && carried.files > MAX_FILES
+        {
+            return Err(altered("it has more files than any package can have"));
         }
         Ok((manifest, statement))
     }
@@ -242,6 +297,7 @@ pub(super) mod tests {
             packed: 1,
             unpacked: u64::MAX,
             digest: String::new(),
+            file: None,
         }];
         check(
             Manifest {

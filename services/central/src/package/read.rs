@@ -1,8 +1,10 @@
 //! Reading Headwater's own package: its end first, which says what all the rest has to be.
 
-use super::format::{Change, END, FOOTER, MAGIC, MAX_MANIFEST_BYTES};
-use super::manifest::{Block, Manifest};
+use super::format::{Change, END, FOOTER, MAGIC, MAGIC_WITH_FILES, MAX_MANIFEST_BYTES};
+use super::manifest::{Block, BlockKind, Manifest};
+use super::piece::Piece;
 use super::{Error, Progress};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use trust::Statement;
@@ -30,10 +32,11 @@ impl Package {
         if magic[..VERSION] != MAGIC[..VERSION] {
             return Err(Error::NotAPackage);
         }
-        if magic[VERSION] != MAGIC[VERSION] {
+        let with_files = magic[VERSION] == MAGIC_WITH_FILES[VERSION];
+        if magic[VERSION] != MAGIC[VERSION] && !with_files {
             return Err(Error::UnknownVersion(magic[VERSION]));
         }
-        if magic != MAGIC {
+        if magic != MAGIC && magic != MAGIC_WITH_FILES {
             return Err(Error::altered("its first bytes are not those of a package"));
         }
         let rest = size.checked_sub(MAGIC.len() as u64 + FOOTER);
@@ -56,6 +59,11 @@ impl Package {
         let mut bytes = Vec::new();
         (&mut file).take(length).read_to_end(&mut bytes)?;
         let (manifest, statement) = Manifest::open(&bytes, &signature)?;
+        if manifest.contents.files.is_some() != with_files {
+            return Err(Error::altered(
+                "its first bytes are those of another package",
+            ));
+        }
         if manifest.packed() != Some(rest - length) {
             return Err(Error::altered(
                 "its blocks are not as long as its manifest says",
@@ -68,47 +76,128 @@ impl Package {
         })
     }
 
-    /// Reads all changes, each block once its digest was found good.
+    /// Reads all of it, each block once its digest was found good.
     ///
     /// # Errors
-    /// When a block is not what was signed, or `visit` refuses a change.
+    /// When a block is not what was signed, or `visit` refuses what is in it.
     pub(super) fn read(
         &mut self,
         progress: &Progress<'_>,
-        mut visit: impl FnMut(Change) -> Result<(), Error>,
+        mut visit: impl FnMut(Part) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.file.seek(SeekFrom::Start(MAGIC.len() as u64))?;
         let total = self.manifest.packed().unwrap_or_default();
-        let mut done = 0;
+        let (mut done, mut files) = (0, false);
         for (number, block) in (1..).zip(&self.manifest.blocks) {
-            read_block(&mut self.file, number, block, &mut visit)?;
+            match block.kind {
+                BlockKind::Changes if files => {
+                    return Err(Error::altered("there are changes behind the files"));
+                }
+                BlockKind::Changes => read_block(
+                    &mut self.file,
+                    number,
+                    block,
+                    |from| Change::read(from),
+                    |change| visit(Part::Change(change)),
+                )?,
+                BlockKind::Files => {
+                    files = true;
+                    read_block(
+                        &mut self.file,
+                        number,
+                        block,
+                        |from| Piece::read(from),
+                        |piece| visit(Part::Piece(piece)),
+                    )?;
+                }
+            }
             done += block.packed;
             progress("reading the package", done, total);
         }
         Ok(())
     }
+
+    /// The files in it, for who reads them once all of it was found good.
+    pub(super) fn into_files(self) -> FileBlocks {
+        let mut at = MAGIC.len() as u64;
+        let mut blocks = VecDeque::new();
+        for (number, block) in (1..).zip(self.manifest.blocks) {
+            let begins = at;
+            at += block.packed;
+            if block.kind == BlockKind::Files {
+                blocks.push_back((number, begins, block));
+            }
+        }
+        FileBlocks {
+            file: self.file,
+            blocks,
+        }
+    }
 }
 
-fn read_block(
+/// What stands in a package.
+pub(super) enum Part {
+    Change(Change),
+    Piece(Piece),
+}
+
+/// The blocks of a package that hold update files.
+pub(super) struct FileBlocks {
+    file: File,
+    blocks: VecDeque<(usize, u64, Block)>,
+}
+
+impl FileBlocks {
+    /// The pieces of the next block, some MiB at most; none at the end.
+    ///
+    /// # Errors
+    /// When the block is no longer what was signed, or cannot be read.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<Piece>>, Error> {
+        let Some((number, at, block)) = self.blocks.pop_front() else {
+            return Ok(None);
+        };
+        self.file.seek(SeekFrom::Start(at))?;
+        let mut pieces = Vec::new();
+        read_block(
+            &mut self.file,
+            number,
+            &block,
+            |from| Piece::read(from),
+            |piece| {
+                pieces.push(piece);
+                Ok(())
+            },
+        )?;
+        Ok(Some(pieces))
+    }
+}
+
+fn read_block<T>(
     file: &mut File,
     number: usize,
     block: &Block,
-    visit: &mut impl FnMut(Change) -> Result<(), Error>,
+    read: impl Fn(&mut Unpacked<'_>) -> io::Result<Option<T>>,
+    mut visit: impl FnMut(T) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let altered = |what: &dyn std::fmt::Display| Error::altered(format!("block {number}: {what}"));
+    let altered = |what: &dyn std::fmt::Display| match &block.file {
+        None => Error::altered(format!("block {number}: {what}")),
+        Some(begins) => Error::altered(format!(
+            "block {number}, which begins with bytes of the file {begins}: {what}"
+        )),
+    };
     let mut packed = Vec::new();
     file.take(block.packed).read_to_end(&mut packed)?;
     if blake3::hash(&packed).to_hex().as_str() != block.digest {
         return Err(altered(&"it is not what was signed"));
     }
-    let decoder = zstd::stream::read::Decoder::new(packed.as_slice())?;
+    let decoder = zstd::stream::read::Decoder::with_buffer(packed.as_slice())?;
     let mut unpacked = Counted {
         inner: decoder,
         left: block.unpacked,
     };
     loop {
-        match Change::read(&mut unpacked) {
-            Ok(Some(change)) => visit(change)?,
+        match read(&mut unpacked) {
+            Ok(Some(part)) => visit(part)?,
             Ok(None) => break,
             Err(error) => return Err(altered(&error)),
         }
@@ -118,6 +207,9 @@ fn read_block(
         _ => Err(altered(&"it unpacks to less than its manifest says")),
     }
 }
+
+/// A block as it is unpacked.
+type Unpacked<'b> = Counted<zstd::stream::read::Decoder<'static, &'b [u8]>>;
 
 /// Gives up to so many bytes, then an error.
 struct Counted<R> {

@@ -1,18 +1,23 @@
 //! Writing Headwater's own package, block by block: what is written is never needed again.
 
 use super::Error;
-use super::format::{BLOCK_BYTES, Change, END, MAGIC};
-use super::manifest::{Block, BlockKind, Contents, Manifest, to_hex};
+use super::format::{BLOCK_BYTES, Change, END, MAGIC, MAGIC_WITH_FILES};
+use super::manifest::{Block, BlockKind, Carried, Contents, FilesKind, Manifest, to_hex};
+use super::piece::{MAX_FILES, Piece};
 use catalog::item::ItemKey;
 use jiff::Timestamp;
 use trust::{Authority, SignedStatement};
 
 /// How strongly blocks are compressed. Documents in them are so already.
 const LEVEL: i32 = 3;
+/// The same of update files, which nearly always are so already.
+const FILES_LEVEL: i32 = 1;
 
 /// Makes a package. What its functions give back is appended to the file in order.
 pub struct Writer {
     block: Vec<u8>,
+    /// SHA-1 of the file that the block begins with; none where it holds changes.
+    file: Option<String>,
     blocks: Vec<Block>,
     contents: Contents,
     bytes: u64,
@@ -23,11 +28,23 @@ impl Writer {
     pub fn begin() -> (Self, Vec<u8>) {
         let writer = Self {
             block: Vec::new(),
+            file: None,
             blocks: Vec::new(),
             contents: Contents::default(),
             bytes: MAGIC.len() as u64,
         };
         (writer, MAGIC.to_vec())
+    }
+
+    /// The same of one that carries update files.
+    pub fn begin_with(kind: FilesKind) -> (Self, Vec<u8>) {
+        let (mut writer, _) = Self::begin();
+        writer.contents.files = Some(Carried {
+            kind,
+            files: 0,
+            bytes: 0,
+        });
+        (writer, MAGIC_WITH_FILES.to_vec())
     }
 
     /// Notes that approvals are in it, if only none.
@@ -64,10 +81,42 @@ impl Writer {
         }
     }
 
+    /// Adds the next piece of an update file, behind all changes; the bytes of blocks that it ended.
+    ///
+    /// # Errors
+    /// When it was not begun to carry files, or carries more than a package can.
+    pub fn push_piece(&mut self, piece: &Piece) -> Result<Vec<u8>, Error> {
+        let mut ended = Vec::new();
+        if self.file.is_none() && !self.block.is_empty() {
+            ended = self.end_block()?;
+        }
+        let carried = self.contents.files.as_mut();
+        let carried = carried.ok_or_else(|| Error::altered("it was begun without files"))?;
+        if piece.is_last() {
+            carried.files += 1;
+            carried.bytes += piece.size;
+        }
+        if carried.files > MAX_FILES {
+            return Err(Error::TooManyFiles { most: MAX_FILES });
+        }
+        self.file.get_or_insert_with(|| piece.file.to_string());
+        piece.write(&mut self.block)?;
+        if self.block.len() >= BLOCK_BYTES {
+            ended.extend(self.end_block()?);
+        }
+        Ok(ended)
+    }
+
     fn end_block(&mut self) -> Result<Vec<u8>, Error> {
-        let packed = zstd::bulk::compress(&self.block, LEVEL)?;
+        let file = self.file.take();
+        let (kind, level) = match file {
+            None => (BlockKind::Changes, LEVEL),
+            Some(_) => (BlockKind::Files, FILES_LEVEL),
+        };
+        let packed = zstd::bulk::compress(&self.block, level)?;
         self.blocks.push(Block {
-            kind: BlockKind::Changes,
+            kind,
+            file,
             packed: packed.len() as u64,
             unpacked: self.block.len() as u64,
             digest: blake3::hash(&packed).to_hex().to_string(),

@@ -76,6 +76,7 @@ pub(super) fn check(path: &Path, folder: &Path, progress: &Progress<'_>) -> Resu
         return Err(error);
     }
     Ok(Checked {
+        files: None,
         staged: staging.finish()?,
         source: None,
         manifest: None,

@@ -32,6 +32,7 @@ pub const EVERYTHING: ExportWanted = ExportWanted {
     since: Since::Beginning,
     approvals: false,
     settings: false,
+    files: None,
 };
 pub const CAB: ExportWanted = ExportWanted {
     wsusutil: true,

@@ -26,7 +26,7 @@ such a limit, and with what was removed.
 
 Examples:
   headwater export catalog.hwpkg --approvals
-  headwater export changes-2026-12.hwpkg --since last
+  headwater export changes-2026-12.hwpkg --since last --approvals --content
   headwater export export.cab export.log")]
 pub struct Command {
     /// The package, a new file: .hwpkg or .cab
@@ -43,6 +43,12 @@ pub struct Command {
     /// With the settings that concern every site; secrets are never in it
     #[arg(long)]
     settings: bool,
+    /// With the update files that the site needs and has, licence terms among them; only in a .hwpkg
+    #[arg(long)]
+    content: bool,
+    /// With the texts of licence terms, and without other files; only in a .hwpkg
+    #[arg(long)]
+    licence_terms: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -133,6 +139,8 @@ async fn export(command: &Command, steps: &mut Steps) -> anyhow::Result<ExportRe
         since_last: command.since == Some(Since::Last),
         approvals: command.approvals,
         settings: command.settings,
+        content: command.content,
+        licence_terms: command.licence_terms,
     };
     let told = |status| explain(status, &client.server, "exporting");
     let answers = client.packages().export_package(request).await;
@@ -184,6 +192,7 @@ fn as_json(report: &ExportReport, path: &Path) -> Value {
         "file": path.display().to_string(), "bytes": report.bytes,
         "revisions": report.revisions, "removals": report.removals,
         "approvals": report.approvals, "settings": report.settings,
+        "files": report.files, "file_bytes": report.file_bytes, "files_absent": report.files_absent,
         "base": report.base, "position": report.position,
         "key": Some(report.key.as_str()).filter(|key| !key.is_empty()),
     })
@@ -208,6 +217,20 @@ fn lines(report: &ExportReport, path: &Path) -> Vec<String> {
             count(report.bytes),
         ),
     ];
+    if report.files + report.files_absent > 0 {
+        let mut line = format!(
+            "  {} update files with {} bytes",
+            count(report.files),
+            count(report.file_bytes)
+        );
+        if report.files_absent > 0 {
+            line += &format!(
+                "; {} that are needed are not here, and not in it (headwater content status)",
+                count(report.files_absent)
+            );
+        }
+        lines.push(line);
+    }
     match report.key.as_str() {
         "" => lines.push(
             "It is not signed: who imports it has to trust the way that it takes.".to_owned(),

@@ -59,6 +59,9 @@ pub struct Command {
     /// Take over settings that are in it
     #[arg(long)]
     settings: bool,
+    /// Leave the update files that are in it
+    #[arg(long)]
+    without_content: bool,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -187,6 +190,7 @@ async fn import(
         rehome: command.rehome,
         approvals: command.approvals,
         settings: command.settings,
+        without_content: command.without_content,
         dry_run: command.dry_run,
     };
     let doing = format!("importing {}", command.file.display());
@@ -279,6 +283,9 @@ fn as_json(report: &ImportReport) -> Value {
         "removed": report.removed, "approvals": report.approvals,
         "settings_version": Some(report.settings_version).filter(|version| *version > 0),
         "dry_run": report.dry_run, "run": run.map(|run| run.to_string()),
+        "files": report.files, "file_bytes": report.file_bytes, "files_taken": report.files_taken,
+        "file_bytes_taken": report.file_bytes_taken, "files_held": report.files_held,
+        "files_refused": report.files_refused,
         "position": report.position, "remarks": report.remarks,
     })
 }
@@ -302,7 +309,7 @@ fn lines(report: &ImportReport) -> Vec<String> {
         ),
     };
     let mut lines = vec![format!("{what}: {extent}, of {}", harmless(&report.origin))];
-    let rows = [
+    let mut rows = vec![
         ("Revisions in it", report.revisions),
         ("New", report.added),
         ("Revised", report.revised),
@@ -312,6 +319,16 @@ fn lines(report: &ImportReport) -> Vec<String> {
         ("Removed", report.removed),
         ("Approvals", report.approvals),
     ];
+    if report.files > 0 {
+        rows.push(("Update files in it", report.files));
+        rows.push(("Their bytes", report.file_bytes));
+        rows.push(("Files held already", report.files_held));
+        if !report.dry_run {
+            rows.push(("Files taken in", report.files_taken));
+            rows.push(("Their bytes", report.file_bytes_taken));
+            rows.push(("Files refused", report.files_refused));
+        }
+    }
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, number) in rows {
         lines.push(format!("  {name:<width$}  {:>10}", count(number)));

@@ -74,6 +74,7 @@ impl Engine {
         let mut nudged = self.content.inner.nudged.subscribe();
         let mut limits = self.content.inner.limits.subscribe();
         let mut impatient = self.content.inner.impatient.subscribe();
+        let mut holds = self.content.inner.holds.subscribe();
         let mut told = None;
         if let Err(error) = self.content.sweep().await {
             tracing::warn!(%error, "what is left of files that nobody wants cannot be removed");
@@ -81,6 +82,13 @@ impl Engine {
         loop {
             nudged.borrow_and_update();
             limits.borrow_and_update();
+            let is_held_up = *holds.borrow_and_update() > 0;
+            if is_held_up && !self.under_way.is_empty() {
+                // What came of them stays; they go on from there.
+                self.flights.shutdown().await;
+                self.under_way.clear();
+                self.queue.clear();
+            }
             let next = match self.begin_some(&stop).await {
                 Ok(next) => next,
                 Err(error) => {
@@ -114,6 +122,7 @@ impl Engine {
                     self.pauses = 0;
                     self.not_yet.clear();
                 }
+                changed = holds.changed() => if changed.is_err() { break },
                 Some(ended) = self.flights.join_next(), if !self.flights.is_empty() => {
                     match ended {
                         Ok((id, outcome)) => self.ended(id, outcome).await,
@@ -133,6 +142,9 @@ impl Engine {
     /// Why nothing is fetched, where that is so.
     fn waits(&self) -> String {
         let now = self.content.inner.parts.ambient.now();
+        if *self.content.inner.holds.borrow() > 0 {
+            return "files of a package are being taken in".to_owned();
+        }
         let limits = self.content.inner.limits.borrow();
         if let Some(window) = limits.window.as_ref().filter(|window| !window.is_open(now)) {
             return format!(
@@ -159,7 +171,7 @@ impl Engine {
             }
             self.paused = None;
         }
-        if !open {
+        if !open || *self.content.inner.holds.borrow() > 0 {
             return Ok(POLL);
         }
         let mut looked = false;

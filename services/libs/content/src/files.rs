@@ -159,6 +159,11 @@ impl Files {
         }
     }
 
+    /// Whether all of it takes up room of that file system, and not only what is under way.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.inner.kept, Kept::Directory(_))
+    }
+
     /// The folder whose file system content takes up room of.
     pub fn work_folder(&self) -> &Path {
         self.inner.partial.parent().unwrap_or(&self.inner.partial)

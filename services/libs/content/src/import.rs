@@ -8,6 +8,7 @@ use bytes::Bytes;
 use catalog::content::MAX_FILE_BYTES;
 use daemon::Ambient;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -179,23 +180,27 @@ async fn one(
             return Ok(());
         };
         bring(files, &claim, path, &file).await?;
-        let now = ambient.now();
-        let mut tx = store.begin().await?;
-        let held = tx.content(&sha1).await?;
-        if held.is_none_or(|row| row.state == ContentState::Unneeded) {
-            // So that there is a row; what nothing needs is up to the clean-up.
-            tx.want_content(std::slice::from_ref(&file), PRIORITY_AHEAD, now)
-                .await?;
-            tx.unwant_content(&[sha1]).await?;
-            tx.note_unneeded_content(now).await?;
-        }
-        tx.content_came(&sha1, now).await?;
-        tx.commit().await?;
+        note(store, &file, ambient.now()).await?;
     }
     progress.taken.files += 1;
     progress.taken.bytes += size;
     progress.unneeded += u64::from(!needed);
     Ok(())
+}
+
+/// Notes that a file lies in the store that came another way than by being fetched.
+pub(crate) async fn note(store: &Store, file: &ContentFile, now: Timestamp) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let held = tx.content(&file.sha1).await?;
+    if held.is_none_or(|row| row.state == ContentState::Unneeded) {
+        // So that there is a row; what nothing needs is up to the clean-up.
+        tx.want_content(std::slice::from_ref(file), PRIORITY_AHEAD, now)
+            .await?;
+        tx.unwant_content(&[file.sha1]).await?;
+        tx.note_unneeded_content(now).await?;
+    }
+    tx.content_came(&file.sha1, now).await?;
+    tx.commit().await
 }
 
 /// Copies a file into the store.

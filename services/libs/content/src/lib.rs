@@ -7,6 +7,7 @@
 mod blocking;
 mod chunks;
 mod engine;
+mod hold;
 mod plane;
 mod transfers;
 mod wish;
@@ -15,6 +16,7 @@ pub mod cleanup;
 pub mod digest;
 pub mod files;
 pub mod import;
+pub mod intake;
 pub mod limits;
 pub mod plan;
 pub mod router;
@@ -24,6 +26,7 @@ pub mod verify;
 
 pub use catalog::content::{ContentFile, ContentId};
 pub use files::{ContentStore, Files};
+pub use hold::Hold;
 pub use limits::{Limits, Patience, Window};
 pub use plane::{Content, Error, Parts};
 pub use router::router;

@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     pub impatient: watch::Sender<u64>,
     pub patience: watch::Sender<Patience>,
     pub state: watch::Sender<ContentState>,
+    /// How many have the fetching held up.
+    pub holds: watch::Sender<usize>,
 }
 
 /// Why bytes of a file cannot be given.
@@ -90,6 +92,7 @@ impl Content {
             impatient: watch::Sender::default(),
             patience: watch::Sender::default(),
             state: watch::Sender::default(),
+            holds: watch::Sender::default(),
         };
         Self {
             inner: Arc::new(inner),

@@ -41,7 +41,8 @@ impl Transfers {
         }
     }
 
-    fn bump(&self) {
+    /// Tells who waits that a file began, ended, or came another way.
+    pub fn bump(&self) {
         self.inner.changed.send_modify(|count| *count += 1);
     }
 

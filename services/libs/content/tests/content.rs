@@ -10,6 +10,7 @@ mod content {
     mod faults;
     mod files;
     mod http;
+    mod intake;
     mod origin;
     mod parent;
     mod patience;

@@ -344,6 +344,12 @@ catalogue! {
     PackageSourceTaken = 9091 Information "packages of a hierarchy taken", "packages of hierarchy {0}, signed with the key {1}, are taken from now on, as {2} decided", "", "";
     /// ISTR0 number, ISTR1 updates.
     UpdatesImported = 9092 Information "updates imported", "{0} updates were fetched by their identifiers: {1}", "", "";
+    /// ISTR0 package, ISTR1 files, ISTR2 their bytes, ISTR3 files that were here already.
+    PackageFilesTaken = 9093 Information "files of a package taken in", "of package {0}, {1} update files were taken in, {2} bytes; {3} were here already", "", "";
+    /// ISTR0 package, ISTR1 reason.
+    PackageFilesRefused = 9094 Warning "files of a package not taken in", "not all update files in package {0} were taken in: {1}",
+        "A file in the package is not what the signed catalog says, or the content store of this site takes nothing in.",
+        "The catalog in the package was taken in. Read the reason: import the package again once it is put right, and it goes on; a file that is not what the catalog says has to be exported again, where it is whole.";
     /// ISTR0 files to go, ISTR1 bytes to go.
     ContentSyncStarted = 9100 Information "content synchronization started", "content synchronization started: {0} files to go, {1} bytes", "", "";
     /// ISTR0 files that came, ISTR1 their bytes, ISTR2 how long it took.

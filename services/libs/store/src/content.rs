@@ -116,10 +116,10 @@ impl ContentTotals {
     }
 }
 
-const COLUMNS: &str = "sha1, sha256, size, name, url, state, priority, had, attempts, next_attempt, last_error, \
+pub(crate) const COLUMNS: &str = "sha1, sha256, size, name, url, state, priority, had, attempts, next_attempt, last_error, \
                        present_since";
 
-fn row_of(row: &Row) -> Result<ContentRow, Error> {
+pub(crate) fn row_of(row: &Row) -> Result<ContentRow, Error> {
     let bad = |what: &str| corrupt(format_args!("content_file: {what}"));
     let time = |at: i64| Timestamp::from_millisecond(at).map_err(corrupt);
     let sha256 = row.optional_blob(1)?.map(<[u8; 32]>::try_from).transpose();

@@ -9,6 +9,7 @@
 //! SQLite and PostgreSQL share the SQL; the tests in `tests/contract.rs` run against both.
 
 mod backend;
+mod carried;
 #[cfg(test)]
 mod effort;
 mod epoch;

@@ -89,7 +89,7 @@ fn priority(reason: Reason) -> u8 {
     }
 }
 
-fn sha1_of(bytes: Vec<u8>) -> Result<[u8; 20], Error> {
+pub(crate) fn sha1_of(bytes: Vec<u8>) -> Result<[u8; 20], Error> {
     bytes
         .try_into()
         .map_err(|_| corrupt("content_need: not a SHA-1"))
@@ -107,6 +107,15 @@ fn holder(update: UpdateId) -> Vec<u8> {
 
 fn update_of(holder: &[u8]) -> Option<UpdateId> {
     Uuid::from_slice(holder).map(UpdateId).ok()
+}
+
+/// Of holder, reason and since.
+pub(crate) fn need_of(row: &Row) -> Result<ContentNeed, Error> {
+    Ok(ContentNeed {
+        update: update_of(&row.blob(0)?),
+        reason: reason_of(row.int(1)?)?,
+        since: Timestamp::from_millisecond(row.int(2)?).map_err(corrupt)?,
+    })
 }
 
 fn named(row: &Row) -> Result<ContentFile, Error> {
@@ -415,15 +424,7 @@ impl Read<'_> {
                 vec![sha1.to_vec().into(), i64::from(most).into()],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(ContentNeed {
-                    update: update_of(&row.blob(0)?),
-                    reason: reason_of(row.int(1)?)?,
-                    since: Timestamp::from_millisecond(row.int(2)?).map_err(corrupt)?,
-                })
-            })
-            .collect()
+        rows.iter().map(need_of).collect()
     }
 
     /// Of these files those that the verified catalog names.

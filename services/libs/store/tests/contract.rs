@@ -201,6 +201,7 @@ contract! {
         the_schema_is_the_one_of_the_other_database;
     needs:
         a_file_is_wanted_as_long_as_an_update_needs_it,
+        a_package_carries_what_is_needed_and_here,
         licence_terms_that_are_missing_are_told,
         what_waits_for_a_member_is_found_by_it,
         a_downstream_server_asks_for_what_the_catalog_names,

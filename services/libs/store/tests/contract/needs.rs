@@ -104,6 +104,55 @@ pub async fn a_file_is_wanted_as_long_as_an_update_needs_it(place: &Place) {
     );
 }
 
+pub async fn a_package_carries_what_is_needed_and_here(place: &Place) {
+    let store = place.store().await;
+    let needs = [
+        (1, Reason::Approved),
+        (2, Reason::LicenceTerms),
+        (3, Reason::Approved),
+    ];
+    take(
+        &store,
+        &[plan(1, &needs), plan(2, &[(2, Reason::Approved)])],
+        1,
+    )
+    .await;
+    let mut tx = store.begin().await.unwrap();
+    for number in [1, 2] {
+        tx.content_came(&[number; 20], time(2)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut read = store.read().await.unwrap();
+    let present = async |read: &mut store::Read<'_>, last: Option<u8>| {
+        let last = last.map(|last| [last; 20]);
+        let rows = read.present_content_after(last.as_ref(), 10).await.unwrap();
+        rows.iter().map(|row| row.file.sha1[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(present(&mut read, None).await, [1, 2]);
+    assert_eq!(present(&mut read, Some(1)).await, [2]);
+    let found = read.needs_of(&[[1; 20], [2; 20], [9; 20]]).await.unwrap();
+    assert_eq!(found.len(), 2);
+    let of = |number: u8| {
+        let needs = found[&[number; 20]].iter();
+        let mut needs: Vec<_> = needs
+            .map(|need| (need.update.unwrap(), need.reason))
+            .collect();
+        needs.sort_unstable();
+        needs
+    };
+    assert_eq!(of(1), [(update(1), Reason::Approved)]);
+    let expected = [
+        (update(1), Reason::LicenceTerms),
+        (update(2), Reason::Approved),
+    ];
+    assert_eq!(of(2), expected);
+    drop(read);
+    // What nothing needs any more is not carried, though it is here.
+    take(&store, &[plan(1, &[])], 3).await;
+    let mut read = store.read().await.unwrap();
+    assert_eq!(present(&mut read, None).await, [2]);
+}
+
 pub async fn licence_terms_that_are_missing_are_told(place: &Place) {
     let store = place.store().await;
     let needs = plan(1, &[(1, Reason::LicenceTerms), (2, Reason::Approved)]);
