@@ -126,7 +126,8 @@ impl WsusUpstream {
                 tracing::error!(%error, "the proxy for update files is not known");
                 if held.is_none() {
                     source.hold(
-                        "which proxy they go through is not known: the database failed".to_owned(),
+                        "which proxy update files go through is not known: the database failed"
+                            .to_owned(),
                     );
                 }
                 return held;
@@ -152,7 +153,7 @@ impl WsusUpstream {
             }
             Err(why) => {
                 tracing::error!(why, "update files wait for their proxy");
-                source.hold(format!("their proxy cannot be used: {why}"));
+                source.hold(format!("the proxy for update files cannot be used: {why}"));
                 None
             }
         }

@@ -319,9 +319,10 @@ impl Files {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 Err(error) => return Err(error),
             };
-            let mut file = std::fs::File::create(probe)?;
+            let mut file = std::fs::File::create(&probe)?;
             io::Write::write_all(&mut file, b"now")?;
             let now = file.metadata()?.modified()?;
+            unless_missing(std::fs::remove_file(probe))?;
             Ok(now
                 .duration_since(written)
                 .is_ok_and(|rested| rested >= since))
