@@ -12,6 +12,8 @@ use testkit::process::Launch;
 use testkit::{Database, Hierarchy, Process, until};
 
 const MOST: Duration = Duration::from_secs(120);
+/// Between two looks: an import is over soon.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Where the process is killed.
 #[derive(Debug, Clone, Copy)]
@@ -56,23 +58,32 @@ async fn kill_at(b: &mut Hierarchy, package: &Path, point: Point) {
     let import = Launch::of(["import", &name, "--trust", "--settings"])
         .variable("HEADWATER_DATA_DIR", data_dir);
     let mut import = Process::start("import", b.folder(), &import);
-    let mut ended = false;
-    until(&format!("{point:?}"), MOST, || {
-        let there = match point {
-            Point::Uploaded(part) => spooled(b) * 100 >= size * part,
-            Point::TakingIn => begun(b) > runs,
-            Point::Written(bytes) => begun(b) > runs && length(&journal(b)) >= bytes,
-            Point::Files(bytes) => stored(b, CENTRAL) >= bytes,
-        };
-        ended = import.has_ended().is_some();
-        std::future::ready((there || ended).then_some(()).ok_or_else(String::new))
-    })
-    .await;
+    let (mut before, mut ended) = (None, false);
+    let reached = async {
+        loop {
+            let there = match point {
+                Point::Uploaded(part) => spooled(b) * 100 >= size * part,
+                Point::TakingIn => begun(b) > runs,
+                Point::Written(bytes) => {
+                    let written = length(&journal(b));
+                    if before.is_none() && begun(b) > runs {
+                        before = Some(written);
+                    }
+                    before.is_some_and(|before| written >= before + bytes)
+                }
+                Point::Files(bytes) => stored(b, CENTRAL) >= bytes,
+            };
+            ended = import.has_ended().is_some();
+            if there || ended {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(MOST, reached).await.unwrap();
     b.kill(CENTRAL);
-    eprintln!(
-        "killed at {point:?}{}",
-        if ended { ", too late" } else { "" }
-    );
+    let late = if ended { ", too late" } else { "" };
+    eprintln!("killed at {point:?}{late}");
     import.ends(MOST).await;
 }
 
@@ -94,6 +105,9 @@ async fn a_catalog_is_as_before_or_as_after_wherever_its_import_is_killed() {
     let (mut a, mut b) = (Hierarchy::new(), Hierarchy::new());
     a.upstream(generate(700)).await;
     a.central().await;
+    // What is generated names texts that nobody has.
+    a.run(&["settings", "set", "content.licence-terms=false"])
+        .good();
     a.synchronize().await;
     let package = a.folder().join("a.hwpkg");
     export(&a, &package, &[]);
@@ -104,8 +118,10 @@ async fn a_catalog_is_as_before_or_as_after_wherever_its_import_is_killed() {
         Point::Uploaded(30),
         Point::Uploaded(100),
         Point::TakingIn,
+        Point::Written(1),
         Point::Written(1 << 20),
-        Point::Written(3 << 20),
+        Point::Written(2 << 20),
+        Point::Written(4 << 20),
     ] {
         kill_at(&mut b, &package, point).await;
         let there = logged(&b).await;

@@ -220,9 +220,10 @@ impl Packages {
             && !lacks_bytes
         {
             let inserts = vec![Problem::new(&name).to_string(), with_causes(error)];
-            let id = match error {
-                Error::Files { .. } => StatusId::PackageFilesRefused,
-                _ => StatusId::PackageRefused,
+            let id = if matches!(error, Error::Files { .. }) {
+                StatusId::PackageFilesRefused
+            } else {
+                StatusId::PackageRefused
             };
             self.journal().record(id, None, inserts).await;
         }
