@@ -3,7 +3,7 @@
 use super::support::{Site, update};
 use bytes::Bytes;
 use content::source::ParentSource;
-use content::{CHUNK, ContentFile, Patience};
+use content::{ContentFile, Patience};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 use link::pull::ParentUpstream;
@@ -98,7 +98,7 @@ impl Parent {
                 truth(size(all), pieces.map(Message::Piece).collect())
             }
             Lie::OtherPlace => {
-                let place = if offset == 0 { CHUNK as usize } else { 0 };
+                let place = if offset == 0 { 1 << 20 } else { 0 };
                 truth(size(all), self.part(place, length.min(all - offset)))
             }
             Lie::OneMore => {
@@ -215,17 +215,18 @@ async fn what_a_lying_parent_sends_is_refused_and_nothing_is_lost() {
         let (parent, site) = below(&file, &bytes).await;
         parent.tell(Some(lie));
         let patience = Patience::default();
-        site.content.set_patience(match lie {
-            Lie::Silent => Patience {
-                silence: Duration::from_millis(500),
+        let brief = Duration::from_millis(500);
+        if matches!(lie, Lie::Silent) {
+            site.content.set_patience(Patience {
+                silence: brief,
                 ..patience
-            },
-            Lie::Trickle => Patience {
-                slowest_part: Duration::from_millis(500),
+            });
+        } else if matches!(lie, Lie::Trickle) {
+            site.content.set_patience(Patience {
+                slowest_part: brief,
                 ..patience
-            },
-            _ => patience,
-        });
+            });
+        }
         site.begin();
         site.want(std::slice::from_ref(&file)).await;
         site.until(&format!("refused: {lie:?}"), |state| state.failing == 1)

@@ -198,7 +198,8 @@ impl Source for Away {
                 return Err(SourceError::Away("it is away".to_owned()));
             }
             let (_, bytes) = update(1, 1000);
-            let (first, end) = (range.start as usize, range.end as usize);
+            let place = |place| usize::try_from(place).unwrap();
+            let (first, end) = (place(range.start), place(range.end));
             Ok(futures::stream::iter([Ok(bytes.slice(first..end))]).boxed())
         })
     }
