@@ -44,6 +44,20 @@ fn most_related(hierarchy: &Hierarchy) -> String {
     counted.max().unwrap().2
 }
 
+/// So that there are approvals to show, and update files.
+fn approve_some(hierarchy: &Hierarchy) {
+    let list = ["update", "list", "--json", "--limit", "20"];
+    let list = hierarchy.run(&list).json();
+    let updates = list["updates"].as_array().unwrap();
+    let published = updates.iter().filter(|update| {
+        update["publication_state"] == "Published" && update["expired_since"].is_null()
+    });
+    let ids = published.map(|update| update["update_id"].as_str().unwrap());
+    let mut words = vec!["update", "approve", "--accept-licence"];
+    words.extend(ids.take(8));
+    hierarchy.run(&words).good();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes the pictures of docs/screenshots; scripts/screenshots runs it"]
 async fn screenshots_of_every_page() {
@@ -68,6 +82,7 @@ async fn screenshots_of_every_page() {
         .good();
     let run = hierarchy.run(&["sync", "history", "--json"]).json();
     let run = format!("/runs/{}", run["runs"][0]["id"].as_str().unwrap());
+    approve_some(&hierarchy);
     let update = format!("/updates/{}", most_related(&hierarchy));
     let token = token(&hierarchy, "ann", "administrator");
     let looks = [

@@ -37,24 +37,18 @@ pub struct Site<'a> {
     failed_in_a_row: u32,
     received_changes: u64,
     received_bytes: u64,
-    content: Content<'a>,
+    content_files: u64,
+    content_bytes: u64,
+    content_files_to_go: u64,
+    content_bytes_to_go: u64,
+    content_bytes_per_second: u64,
+    content_done_at: Option<Timestamp>,
+    content_failing: u64,
+    content_quarantined: u64,
+    content_waits: &'a str,
+    content_received_bytes: u64,
     /// Whether the site holds what the top-level site holds.
     current: bool,
-}
-
-/// Its update files: those that are there, and those to come.
-#[derive(Debug, Serialize)]
-struct Content<'a> {
-    files: u64,
-    bytes: u64,
-    files_to_go: u64,
-    bytes_to_go: u64,
-    bytes_per_second: u64,
-    done_at: Option<Timestamp>,
-    failing: u64,
-    quarantined: u64,
-    waits: &'a str,
-    received_bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,18 +107,16 @@ pub fn site<'a>(hierarchy: &Hierarchy, report: &'a v1::SiteReport) -> Site<'a> {
         failed_in_a_row: report.failed_in_a_row,
         received_changes: report.received_changes,
         received_bytes: report.received_bytes,
-        content: Content {
-            files: report.content_files,
-            bytes: report.content_bytes,
-            files_to_go: report.content_files_to_go,
-            bytes_to_go: report.content_bytes_to_go,
-            bytes_per_second: report.content_bytes_per_second,
-            done_at: time(report.content_done_at.as_ref()),
-            failing: report.content_failing,
-            quarantined: report.content_quarantined,
-            waits: &report.content_waits,
-            received_bytes: report.content_received_bytes,
-        },
+        content_files: report.content_files,
+        content_bytes: report.content_bytes,
+        content_files_to_go: report.content_files_to_go,
+        content_bytes_to_go: report.content_bytes_to_go,
+        content_bytes_per_second: report.content_bytes_per_second,
+        content_done_at: time(report.content_done_at.as_ref()),
+        content_failing: report.content_failing,
+        content_quarantined: report.content_quarantined,
+        content_waits: &report.content_waits,
+        content_received_bytes: report.content_received_bytes,
         current: hierarchy.behind(report) == Behind::Current,
     }
 }
@@ -359,7 +351,7 @@ mod tests {
         let shown = serde_json::to_string(&super::site(&hierarchy, &site)).unwrap();
         let digest = "01".repeat(32);
         let expected = format!(
-            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"locale":"","settings_version":0,"role":"only","address":"","failed_in_a_row":0,"received_changes":0,"received_bytes":0,"current":true}}"#
+            r#"{{"site_code":"PR1","site_kind":"primary","parent":"CAS","sequence":0,"version":"0.1.0","epoch":"07070707-0707-0707-0707-070707070707","position":10,"verified_position":10,"root":"{digest}","items":9,"run":{{"id":"01010101-0101-0101-0101-010101010101","state":"Completed","started":"1970-01-01T00:01:31Z","finished":"1970-01-01T00:01:36Z","processed":0,"total":0,"full":false,"error":""}},"last_success":"1970-01-01T00:01:40Z","last_failure":null,"last_error":"","next_attempt":null,"reported":"1970-01-01T00:01:40Z","upstream":"CAS","connected":true,"target_position":0,"locale":"","settings_version":0,"role":"only","address":"","failed_in_a_row":0,"received_changes":0,"received_bytes":0,"content_files":0,"content_bytes":0,"content_files_to_go":0,"content_bytes_to_go":0,"content_bytes_per_second":0,"content_done_at":null,"content_failing":0,"content_quarantined":0,"content_waits":"","content_received_bytes":0,"current":true}}"#
         );
         assert_eq!(shown, expected);
     }
