@@ -20,9 +20,9 @@ use wire::v1::{ExportPackageRequest, ExportReport, PackageFormat};
 /// Exporting a package.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The name of the file chooses the format. A .cab is what wsusutil export writes: the documents of the whole catalog,
-for a WSUS server or another Headwater; it holds 2 GB. A .hwpkg is Headwater's own: signed by this hierarchy, without
-such a limit, and with what was removed.
+The name of the file chooses the format. A .cab is what wsusutil export writes: the documents of
+the whole catalog, for a WSUS server or another Headwater; it holds 2 GB. A .hwpkg is Headwater's
+own: signed by this hierarchy, without such a limit, and with what was removed.
 
 Examples:
   headwater export catalog.hwpkg --approvals
