@@ -50,8 +50,8 @@ fn journal(hierarchy: &Hierarchy) -> PathBuf {
     hierarchy.data_dir(CENTRAL).join(name)
 }
 
-/// Begins an import, and kills the site at a point of it, or when the import ended before.
-async fn kill_at(b: &mut Hierarchy, package: &Path, point: Point) {
+/// Begins an import, and kills the site at a point of it, or when the import ended before; whether it was in time.
+async fn kill_at(b: &mut Hierarchy, package: &Path, point: Point) -> bool {
     let (size, runs) = (length(package), begun(b));
     let data_dir = b.data_dir(CENTRAL).display().to_string();
     let name = package.display().to_string();
@@ -85,6 +85,7 @@ async fn kill_at(b: &mut Hierarchy, package: &Path, point: Point) {
     let late = if ended { ", too late" } else { "" };
     eprintln!("killed at {point:?}{late}");
     import.ends(MOST).await;
+    !ended
 }
 
 /// How many revisions stand in the log of a site that does not run, verified or not.
@@ -114,6 +115,7 @@ async fn a_catalog_is_as_before_or_as_after_wherever_its_import_is_killed() {
     a.stop_all().await;
     let expected = revisions(&a, CENTRAL).await;
     b.central().await;
+    let mut within_its_work = 0;
     for point in [
         Point::Uploaded(30),
         Point::Uploaded(100),
@@ -123,7 +125,8 @@ async fn a_catalog_is_as_before_or_as_after_wherever_its_import_is_killed() {
         Point::Written(2 << 20),
         Point::Written(4 << 20),
     ] {
-        kill_at(&mut b, &package, point).await;
+        let in_time = kill_at(&mut b, &package, point).await;
+        within_its_work += u32::from(in_time && matches!(point, Point::Written(_)));
         let there = logged(&b).await;
         assert!(
             there == 0 || there == expected.len(),
@@ -134,6 +137,10 @@ async fn a_catalog_is_as_before_or_as_after_wherever_its_import_is_killed() {
         assert!(shown.is_empty() || shown == expected, "{point:?}");
         b.start(CENTRAL).await;
     }
+    assert!(
+        within_its_work > 0,
+        "every import ended before it was killed"
+    );
     let name = package.display().to_string();
     b.run(&["import", &name, "--trust"]).good();
     b.stop_all().await;
@@ -169,17 +176,20 @@ async fn files_of_a_package_go_on_where_the_import_was_killed() {
 
     b.central().await;
     let all = FILES * SIZE as u64;
+    let mut amid_files = 0;
     for point in [
         Point::Uploaded(50),
         Point::Files(all / 4),
         Point::Files(all / 2),
         Point::Files(all / 4 * 3),
     ] {
-        kill_at(&mut b, &package, point).await;
+        let in_time = kill_at(&mut b, &package, point).await;
+        amid_files += u32::from(in_time && matches!(point, Point::Files(_)));
         let shown = revisions(&b, CENTRAL).await;
         assert!(shown.is_empty() || shown == expected, "{point:?}");
         b.start(CENTRAL).await;
     }
+    assert!(amid_files > 0, "every import ended before it was killed");
     let name = package.display().to_string();
     let report = b
         .run(&["import", &name, "--trust", "--settings", "--json"])

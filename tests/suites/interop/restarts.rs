@@ -75,7 +75,15 @@ async fn a_repaired_catalog_tells_at_least_what_changed() {
     let sql = format!("delete from item where key = x'{hex}'");
     Database::damage(&hierarchy.data_dir("PR1"), &sql).await;
     hierarchy.start("PR1").await;
-    hierarchy.run(&["site", "verify", "PR1"]).good();
+    // It can be asked once it is connected.
+    testkit::until("it is asked", testkit::patience::LONG, || async {
+        let asked = hierarchy.run(&["site", "verify", "PR1"]);
+        match asked.status.success() {
+            true => Ok(()),
+            false => Err(asked.errors),
+        }
+    })
+    .await;
     hierarchy.message("PR1", 9015, &[]).await;
     served(&mut hierarchy, "PR1").await;
     server.url = Downstream::of(&mut hierarchy, "PR1").await.url;

@@ -1,7 +1,7 @@
 //! Exporting the verified catalog. A package is made while it is sent, in bounded memory; one that goes up to a
 //! statement which is overtaken meanwhile goes up to the newer one.
 
-use super::export_files::Choice;
+use super::export_files::{Choice, Left};
 use super::format::Change;
 use super::import::Packages;
 use super::manifest::{Carried, FilesKind};
@@ -363,13 +363,13 @@ impl Packages {
                 }
             }
         }
-        let mut absent = 0;
+        let mut left = Left::default();
         if let Some(kind) = wanted.files {
             if let Some(planner) = self.planner() {
                 planner.settle().await?;
             }
             let choice = self.choice(kind, base, updates).await?;
-            absent = self.push_files(&mut writer, &choice, pieces).await?;
+            left = self.push_files(&mut writer, &choice, pieces).await?;
         }
         let authority = &upstream.publisher.authority;
         let site = upstream.site.to_string();
@@ -380,7 +380,11 @@ impl Packages {
         let last = Last {
             epoch: stated.epoch,
             position: stated.position,
-            files: wanted.files.map(|kind| (kind, begun)),
+            // After one that passed files over, the next carries all of them.
+            files: wanted
+                .files
+                .filter(|_| left.passed_over == 0)
+                .map(|kind| (kind, begun)),
         };
         let contents = writer.contents();
         let exported = Exported {
@@ -389,7 +393,7 @@ impl Packages {
             approvals: contents.approvals.unwrap_or_default(),
             settings: contents.settings,
             files: contents.files,
-            absent,
+            absent: left.absent,
             bytes: writer.bytes(),
             base,
             position: stated.position,

@@ -15,6 +15,7 @@ use content::Content;
 use content::files::Verdict;
 use jiff::Timestamp;
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use store::content::ContentRow;
 use store::needs::ContentNeed;
 use sync::upstream::with_causes;
@@ -41,26 +42,36 @@ impl Choice {
             return of_kind;
         };
         let came = row.present_since.is_some_and(|came| came >= *before);
-        let changed = needs
-            .iter()
-            .any(|need| need.update.is_some_and(|update| updates.contains(&update)));
-        // What was asked for by hand belongs to no update.
+        // What was asked for by hand belongs to no update, and what other settings made needed to none that changed.
+        let changed = needs.iter().any(|need| {
+            need.since >= *before || need.update.is_some_and(|update| updates.contains(&update))
+        });
         of_kind && (came || changed)
     }
 }
 
+/// What is needed and not in a package.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Left {
+    /// Files.
+    pub absent: u64,
+    /// Those of them that were chosen, and could not be read: the next package has to look for them again.
+    pub passed_over: u64,
+}
+
 impl Packages {
-    /// Writes the files that were chosen behind the changes. How many are needed and not in it.
+    /// Writes the files that were chosen behind the changes. What is needed and not in it.
     pub(super) async fn push_files(
         &self,
         writer: &mut Writer,
         choice: &Choice,
         pieces: &Sender<Result<Sent, Error>>,
-    ) -> Result<u64, Error> {
+    ) -> Result<Left, Error> {
         let Some(content) = self.content() else {
-            return Ok(0);
+            return Ok(Left::default());
         };
-        let (chosen, mut absent) = self.choose(choice).await?;
+        let (chosen, absent) = self.choose(choice).await?;
+        let mut passed_over = 0;
         let total: u64 = chosen.iter().map(|(_, size)| size).sum();
         if chosen.len() as u64 > MAX_FILES {
             return Err(Error::TooManyFiles { most: MAX_FILES });
@@ -85,10 +96,13 @@ impl Packages {
                 Some(row) => push_file(content, &row, writer, pieces).await?,
                 None => false,
             };
-            absent += u64::from(!written);
+            passed_over += u64::from(!written);
             done += size;
         }
-        Ok(absent)
+        Ok(Left {
+            absent: absent + passed_over,
+            passed_over,
+        })
     }
 
     /// The files to write, and how many more are needed and not here.
@@ -146,8 +160,14 @@ async fn push_file(
         let data = match length {
             0 => Vec::new(),
             _ => {
-                let read = content.files().read(file, offset, length).await;
-                read.map_err(|error| failed(&error))?.to_vec()
+                match content.files().read(file, offset, length).await {
+                    Ok(data) => data.to_vec(),
+                    // The clean-up was faster than the claim.
+                    Err(error) if offset == 0 && error.kind() == ErrorKind::NotFound => {
+                        return Ok(false);
+                    }
+                    Err(error) => return Err(failed(&error)),
+                }
             }
         };
         if (data.len() as u64) < length {

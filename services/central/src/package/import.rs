@@ -188,7 +188,8 @@ impl Packages {
     /// Imports an uploaded package. It is gone afterwards, unless it was only looked at, or is not here as a whole.
     ///
     /// # Errors
-    /// Why it is not taken. The catalog is as it was.
+    /// Why it is not taken. The catalog is as it was, but where the error is about files ([`Error::Files`]): these are
+    /// taken in behind it.
     pub async fn import(
         &self,
         who: &str,
@@ -315,10 +316,10 @@ impl Packages {
             }
             return Ok(report);
         }
-        // Nobody begins to fetch what is to be taken in.
-        let files = files.map(|(carried, shelf)| (carried, shelf.content.hold(), shelf));
         let work = Work::Package(Box::new(taking));
         let (run, outcome) = upstream.hand_in(&self.parts.engine, work).await?;
+        // Nobody begins to fetch what is to be taken in.
+        let files = files.map(|(carried, shelf)| (carried, shelf.content.hold(), shelf));
         report.run = Some(run);
         if let Outcome::Package(taken) = outcome {
             report.taken = taken;

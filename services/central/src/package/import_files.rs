@@ -101,8 +101,26 @@ impl Shelf<'_> {
         }
     }
 
-    /// Takes files in, while nothing is fetched.
+    /// Takes files in, while nothing is fetched. Whatever goes wrong, the catalog of the package is taken in by then: it is
+    /// about the files alone.
     pub(super) async fn take_in(
+        &self,
+        files: PackageFiles,
+        hold: &Hold,
+        report: &mut FilesReport,
+        progress: &Arc<Progress<'static>>,
+    ) -> Result<(), Error> {
+        let taken = self.take_all(files, hold, report, progress).await;
+        taken.map_err(|error| {
+            if matches!(error, Error::Files { .. }) {
+                return error;
+            }
+            let why = Problem::new(with_causes(&error));
+            Error::Files { why }
+        })
+    }
+
+    async fn take_all(
         &self,
         files: PackageFiles,
         hold: &Hold,

@@ -97,7 +97,9 @@ impl Engine {
                 }
             };
             let is_due = told.is_none_or(|told: Instant| told.elapsed() >= TELL_AGAIN);
-            if is_due || self.under_way.is_empty() {
+            // While files come another way each of them wakes this.
+            let is_idle = self.under_way.is_empty() && !is_held_up;
+            if is_due || is_idle {
                 let waits = self.waits();
                 if let Err(error) = self.telling.tell(waits).await {
                     tracing::error!(%error, "how much content is there cannot be read");

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use catalog::content::{ContentFile, ContentId};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use std::ops::Range;
@@ -24,7 +25,9 @@ const CONTENT_TYPE: &str = "application/octet-stream";
 pub const MOST_SERVED: usize = 64;
 /// After how many seconds they may.
 const COME_BACK: &str = "10";
-/// How long a part of a file may wait for who asked for it to take it, so that who takes nothing keeps nobody's place.
+/// Bytes that are sent at once.
+const SENT: usize = 64 << 10;
+/// How long so many of them may wait for who asked for it to take it, so that who takes nothing keeps nobody's place.
 const SLOWEST_PART: Duration = Duration::from_secs(120);
 
 /// The content of a site, and who is being served. Cheap to clone.
@@ -197,21 +200,25 @@ async fn answer(
 
 /// Bytes of a file, read as they are taken.
 fn body(content: Content, place: Place, file: ContentFile, bytes: Range<u64>) -> Body {
-    let state = (content, place, file, bytes);
+    let state = (content, place, file, bytes, Bytes::new());
     Body::from_stream(futures::stream::try_unfold(
         state,
-        |(content, place, file, bytes)| async move {
-            if bytes.is_empty() {
+        |(content, place, file, bytes, mut read)| async move {
+            if bytes.is_empty() && read.is_empty() {
                 return Ok(None);
             }
             if place.lost.is_cancelled() {
                 return Err(Broken::NotTaken);
             }
             place.taken.send_replace(());
-            let most = (bytes.end - bytes.start).min(CHUNK);
-            let read = content.read(&file, bytes.start, most).await?;
-            let rest = bytes.start + read.len() as u64..bytes.end;
-            Ok(Some((read, (content, place, file, rest))))
+            let mut rest = bytes.clone();
+            if read.is_empty() {
+                let most = (bytes.end - bytes.start).min(CHUNK);
+                read = content.read(&file, bytes.start, most).await?;
+                rest.start += read.len() as u64;
+            }
+            let sent = read.split_to(read.len().min(SENT));
+            Ok(Some((sent, (content, place, file, rest, read))))
         },
     ))
 }

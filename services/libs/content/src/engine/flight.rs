@@ -353,10 +353,11 @@ impl Flight {
         had: u64,
     ) -> Result<(), store::Error> {
         let parts = &self.content.inner.parts;
-        let now = parts.ambient.now();
         let sha1 = &row.file.sha1;
         // What a loss of power undoes is found out and done again.
         let mut tx = parts.store.begin_repeatable().await?;
+        // When it may be written, and not when that was waited for: packages ask what came since the one before.
+        let now = parts.ambient.now();
         let failure = match outcome {
             Outcome::Stored { .. } | Outcome::Held => {
                 tx.content_came(sha1, now).await?;

@@ -91,11 +91,16 @@ impl Partial {
     /// # Errors
     /// When the disk fails.
     pub async fn begin_anew(&mut self) -> io::Result<()> {
-        drop(self.open.take());
         let path = self.path.clone();
-        let open = blocking(move || {
-            unless_missing(std::fs::remove_file(&path))?;
-            resume(&path, 0)
+        // Who has it keeps it: between letting it go and taking it again another process could begin to bring it.
+        let open = self.open.take();
+        let open = blocking(move || match open {
+            Some(Open { file, .. }) => {
+                file.set_len(0)?;
+                let digests = Digests::default();
+                Ok(Open { file, digests })
+            }
+            None => resume(&path, 0),
         })
         .await?;
         self.had = 0;
