@@ -106,7 +106,7 @@ impl Engine {
                 }
                 told = Some(Instant::now());
             }
-            let tell = match self.under_way.is_empty() {
+            let tell = match is_idle {
                 true => POLL,
                 false => TELL,
             };
