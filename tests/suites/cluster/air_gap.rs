@@ -162,7 +162,7 @@ async fn a_disconnected_hierarchy_lives_from_packages() {
     let after = b.site(CENTRAL).await.unwrap().verified_position;
     assert_eq!(after, position);
     let told = b.run(&["import", &text("two.hwpkg")]);
-    let begins = "Imported: everything up to position";
+    let begins = "Imported: what changed after position";
     assert!(told.good().starts_with(begins));
     let report = b.run(&["import", &text("three.hwpkg"), "--json"]).json();
     fan_out(&b, &["PR1", "SE1"], &report).await;
