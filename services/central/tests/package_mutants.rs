@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use testkit::door::{sentence, unfit};
 use testkit::shared_data;
-use trust::{Authority, HierarchyId, Statement};
+use trust::{Authority, HierarchyId, SignedStatement, Statement};
 use upstream::generator::{Generator, GeneratorSettings};
 use uuid::Uuid;
 
@@ -100,9 +100,9 @@ fn good() -> Vec<Part> {
     parts
 }
 
-/// A package of these parts, signed.
-fn put_together(parts: &[Part], carried: Carried) -> Vec<u8> {
-    let statement = AUTHORITY.sign(Statement {
+/// What the hierarchy says of its catalog.
+fn statement() -> SignedStatement {
+    AUTHORITY.sign(Statement {
         hierarchy: AUTHORITY.hierarchy(),
         epoch: Uuid::from_u128(7),
         position: 9,
@@ -110,7 +110,12 @@ fn put_together(parts: &[Part], carried: Carried) -> Vec<u8> {
         root: [1; 32],
         issued: Timestamp::UNIX_EPOCH,
         stale_after: Timestamp::UNIX_EPOCH,
-    });
+    })
+}
+
+/// A package of these parts, signed.
+fn put_together(parts: &[Part], carried: Carried) -> Vec<u8> {
+    let statement = statement();
     let mut bytes = MAGIC_WITH_FILES.to_vec();
     let blocks = parts.iter().map(|part| {
         let packed = zstd::bulk::compress(&part.unpacked, 1).unwrap();
@@ -298,15 +303,7 @@ fn a_package_with_files_is_read_and_one_that_says_otherwise_is_not() {
     for piece in pieces() {
         bytes.extend(writer.push_piece(&piece).unwrap());
     }
-    let statement = AUTHORITY.sign(Statement {
-        hierarchy: AUTHORITY.hierarchy(),
-        epoch: Uuid::from_u128(7),
-        position: 9,
-        items: 1,
-        root: [1; 32],
-        issued: Timestamp::UNIX_EPOCH,
-        stale_after: Timestamp::UNIX_EPOCH,
-    });
+    let statement = statement();
     let end = writer.finish(&AUTHORITY, "CAS", 0, &statement, Timestamp::UNIX_EPOCH);
     bytes.extend(end.unwrap());
     assert_eq!(writer.contents().files, Some(CARRIED));

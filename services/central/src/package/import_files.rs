@@ -111,12 +111,8 @@ impl Shelf<'_> {
         progress: &Arc<Progress<'static>>,
     ) -> Result<(), Error> {
         let taken = self.take_all(files, hold, report, progress).await;
-        taken.map_err(|error| {
-            if matches!(error, Error::Files { .. }) {
-                return error;
-            }
-            let why = Problem::new(with_causes(&error));
-            Error::Files { why }
+        taken.map_err(|error| Error::Files {
+            why: Problem::new(with_causes(error.as_ref())),
         })
     }
 
@@ -126,7 +122,7 @@ impl Shelf<'_> {
         hold: &Hold,
         report: &mut FilesReport,
         progress: &Arc<Progress<'static>>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         // What the catalog names is known when what changed in it was looked at.
         self.planner.settle().await?;
         report.held = 0;
@@ -142,10 +138,7 @@ impl Shelf<'_> {
             let Some(pieces) = next else { return Ok(()) };
             for piece in pieces {
                 done += piece.data.len() as u64;
-                let taken = self.take_piece(piece, hold, &mut current, report).await;
-                taken.map_err(|error| Error::Files {
-                    why: Problem::new(with_causes(&error)),
-                })?;
+                self.take_piece(piece, hold, &mut current, report).await?;
             }
             progress("taking in files", done, report.bytes);
         }
