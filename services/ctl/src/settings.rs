@@ -9,7 +9,7 @@ use crate::render::View;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use settings::Settings;
-use settings::change::{Change, difference};
+use settings::change::{Assignment, Change, difference};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -156,13 +156,9 @@ Choose by title where that is unique, else by GUID; --dry-run asks the source ho
         #[arg(long)]
         chosen: bool,
     },
-    /// Say when the schedule in force will start synchronizations
-    Schedule {
-        /// How many times to show
-        #[arg(long, short = 'n', value_name = "N", default_value_t = 12,
-              value_parser = clap::value_parser!(u32).range(1..=MOST_VERSIONS))]
-        count: u32,
-    },
+    /// The schedule: when it will start synchronizations
+    #[command(subcommand)]
+    Schedule(ScheduleAction),
     /// Set the password of the proxy's user, of the connection account or of the mail server's user, or the
     /// secret of webhooks: asked for, or read from standard input
     Password {
@@ -178,6 +174,24 @@ Choose by title where that is unique, else by GUID; --dry-run asks the source ho
     /// Print what every setting means, its default, its limits, and its name in WSUS and Configuration
     /// Manager, in Markdown
     Reference,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum ScheduleAction {
+    /// Print the next times of the schedule in force, or of one that is not saved yet
+    #[command(after_help = "\
+Examples:
+  headwater settings schedule preview
+  headwater settings schedule preview -n 24 schedule.when.cron='0 3 * * *' schedule.time-zone=Europe/Berlin")]
+    Preview {
+        /// Changes as "headwater settings set" takes them, to see what they would do; nothing is saved
+        #[arg(value_name = "NAME=VALUE")]
+        assignments: Vec<String>,
+        /// How many times to print
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 12,
+              value_parser = clap::value_parser!(u32).range(1..=MOST_VERSIONS))]
+        count: u32,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -290,18 +304,8 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let entries = answer.into_inner().categories;
             show::products(&console, &entries, text.as_deref(), chosen)?;
         }
-        Action::Schedule { count } => {
-            let settings = document(&get(&client, 0).await?)?;
-            let mut hierarchy = client.hierarchy();
-            let sites = hierarchy.list_sites(question(ListSitesRequest {})).await;
-            let sites = sites
-                .map_err(|status| explain(status, &client.server, "asking for the hierarchy"))?;
-            let hierarchy = uuid::Uuid::from_slice(&sites.into_inner().hierarchy)
-                .context("the site does not say of which hierarchy it is")?;
-            let seed = settings::schedule::seed_of(hierarchy);
-            let times = settings.schedule.preview(crate::now(), seed);
-            let times: Vec<_> = times.take(count as usize).collect();
-            show::schedule(&console, &settings.schedule, &times)?;
+        Action::Schedule(ScheduleAction::Preview { assignments, count }) => {
+            preview(&console, &client, &assignments, count).await?;
         }
         Action::Password { of, clear } => {
             let secret = if clear { String::new() } else { password(of)? };
@@ -321,6 +325,31 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Action::Schema | Action::Reference => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the next times of the schedule in force, or of what these changes would make of it.
+async fn preview(
+    console: &Console,
+    client: &Client,
+    assignments: &[String],
+    count: u32,
+) -> anyhow::Result<()> {
+    let assignments: Vec<Assignment> = assignments
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    let settings = document(&get(client, 0).await?)?.with(&assignments)?;
+    settings.check()?;
+    let mut hierarchy = client.hierarchy();
+    let sites = hierarchy.list_sites(question(ListSitesRequest {})).await;
+    let sites =
+        sites.map_err(|status| explain(status, &client.server, "asking for the hierarchy"))?;
+    let hierarchy = uuid::Uuid::from_slice(&sites.into_inner().hierarchy)
+        .context("the site does not say of which hierarchy it is")?;
+    let seed = settings::schedule::seed_of(hierarchy);
+    let times = settings.schedule.preview(crate::now(), seed);
+    let times: Vec<_> = times.take(count as usize).collect();
+    show::schedule(console, &settings.schedule, &times)
 }
 
 async fn get(client: &Client, version: u64) -> anyhow::Result<GetSettingsResponse> {

@@ -195,7 +195,9 @@ async fn the_schedule_synchronizes_before_and_after_a_restart() {
     };
     // Every second.
     Settings(&hierarchy).set(&[r#"schedule.when={"cron":"* * * * * *"}"#]);
-    let next = hierarchy.run(&["settings", "schedule", "-n", "2"]).good();
+    let next = hierarchy
+        .run(&["settings", "schedule", "preview", "-n", "2"])
+        .good();
     assert_eq!(next.lines().count(), 3, "{next}");
     until("two runs by the schedule", LONG, || async {
         let runs = scheduled(&hierarchy);
@@ -217,6 +219,23 @@ async fn the_schedule_synchronizes_before_and_after_a_restart() {
     })
     .await;
     Settings(&hierarchy).set(&["schedule.when=off"]);
-    let off = hierarchy.run(&["settings", "schedule"]).good();
+    let off = hierarchy.run(&["settings", "schedule", "preview"]).good();
     assert_eq!(off.lines().count(), 1, "{off}");
+    // What is not saved yet can be looked at, and stays unsaved.
+    let hourly = "schedule.when.cron=30 * * * *";
+    let hourly = hierarchy
+        .run(&["settings", "schedule", "preview", hourly])
+        .good();
+    assert_eq!(hourly.matches(":30:00").count(), 24, "{hourly}");
+    let wrong = hierarchy.run(&[
+        "settings",
+        "schedule",
+        "preview",
+        "schedule.time-zone=Mars/Olympus",
+    ]);
+    wrong.refused("Mars/Olympus");
+    assert_eq!(
+        hierarchy.run(&["settings", "schedule", "preview"]).good(),
+        off
+    );
 }

@@ -4,6 +4,7 @@ use crate::downstream::{Downstream, SERVES, served};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, header};
 use std::time::Duration;
 use testkit::hierarchy::CENTRAL;
 use testkit::patience::LONG;
@@ -16,6 +17,8 @@ const RATE: u32 = 65_536;
 const AT_ONCE: Duration = Duration::from_secs(5);
 /// Bytes of the file.
 const SIZE: usize = 500_000;
+/// Files that are sent to one client at the same time.
+const FILES_AT_ONCE: usize = 16;
 /// Answers that are asked for after the file.
 const ANSWERS: usize = 20;
 
@@ -49,6 +52,8 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
             launch
                 .with("--wsus-bytes-per-second")
                 .with(RATE.to_string())
+                .with("--wsus-compress")
+                .with("false")
         })
         .await;
     hierarchy.synchronize().await;
@@ -63,10 +68,14 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
     })
     .await;
     let server = Downstream {
-        // What comes is counted, so it comes as it is.
+        // What comes is counted, and it comes as it is, whatever is asked for.
         http: reqwest::Client::builder()
             .no_proxy()
             .no_gzip()
+            .default_headers(HeaderMap::from_iter([(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static("gzip, xpress"),
+            )]))
             .build()
             .unwrap(),
         ..Downstream::of(&mut hierarchy, CENTRAL).await
@@ -104,6 +113,7 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
     for _ in 0..ANSWERS {
         let (status, text) = server.post(path, &action, body.clone().into()).await;
         assert_eq!(status, 200, "it waits, and is not refused");
+        assert!(text.contains("GetConfigDataResponse"), "{text}");
         sent += text.len();
     }
     assert!(sent - SIZE > 100_000, "{sent}");
@@ -115,4 +125,26 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
     assert_eq!(part.bytes().await.unwrap(), bytes[10..20]);
     let head = server.http.head(&url).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], SIZE.to_string());
+
+    // So many files are on their way to one client at the same time, and no more.
+    let get = async || server.http.get(&url).send().await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..FILES_AT_ONCE {
+        let answer = get().await;
+        assert_eq!(answer.status(), 200);
+        held.push(answer);
+    }
+    let refused = get().await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let head = server.http.head(&url).send().await.unwrap();
+    assert_eq!(head.status(), 200, "what sends nothing takes no place");
+    held.pop();
+    until("there is a place again", LONG, || async {
+        let status = get().await.status();
+        (status == 200)
+            .then_some(())
+            .ok_or_else(|| status.to_string())
+    })
+    .await;
 }

@@ -255,18 +255,12 @@ impl ContentService for ContentAdmin {
             directory = request.directory,
             "files are taken in"
         );
-        let site = self.reading.site.clone();
         let content = self.content.clone();
         self.answers(caller, move |mut teller| async move {
             let directory = PathBuf::from(request.directory);
-            let told = import::import(
-                &site.store,
-                &content,
-                &site.ambient,
-                &directory,
-                request.dry_run,
-                |progress| teller.tell(false, || imported(progress, false)),
-            );
+            let told = import::import(&content, &directory, request.dry_run, |progress| {
+                teller.tell(false, || imported(progress, false))
+            });
             let last = match told.await {
                 Ok(progress) => Ok(imported(&progress, true)),
                 Err(ImportError::Store(error)) => Err(internal(error)),

@@ -1,12 +1,10 @@
 //! Taking files in that somebody copied here: what the catalog names is found by its digests, whatever it is called.
 
 use crate::blocking::blocking;
-use crate::files::{Claim, Finished};
-use crate::{Content, ContentFile, Files};
+use crate::intake::IntakeError;
+use crate::{Content, ContentFile};
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
-use bytes::Bytes;
 use catalog::content::MAX_FILE_BYTES;
-use daemon::Ambient;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::fs::File;
@@ -71,9 +69,7 @@ impl Progress {
 /// # Errors
 /// When the directory cannot be read, or the database fails. What was taken in stays.
 pub async fn import(
-    store: &Store,
     content: &Content,
-    ambient: &Ambient,
     directory: &Path,
     dry_run: bool,
     mut tell: impl FnMut(&Progress) -> BoxFuture<'static, bool> + Send,
@@ -105,17 +101,7 @@ pub async fn import(
             }
             progress.files += 1;
             progress.bytes += size;
-            match one(
-                store,
-                content.files(),
-                ambient,
-                &path,
-                size,
-                dry_run,
-                &mut progress,
-            )
-            .await
-            {
+            match one(content, &path, size, dry_run, &mut progress).await {
                 Ok(()) => {}
                 Err(OneError::Store(error)) => return Err(error.into()),
                 Err(OneError::File(error)) => progress.problem(&path, error),
@@ -145,11 +131,19 @@ impl From<io::Error> for OneError {
     }
 }
 
+impl From<IntakeError> for OneError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Store(error) => Self::Store(error),
+            IntakeError::Files(error) => Self::File(error),
+            IntakeError::Mismatch(mismatch) => Self::File(io::Error::other(mismatch.to_string())),
+        }
+    }
+}
+
 /// Looks at one file, and takes it in where the catalog names it.
 async fn one(
-    store: &Store,
-    files: &Files,
-    ambient: &Ambient,
+    content: &Content,
     path: &Path,
     size: u64,
     dry_run: bool,
@@ -157,7 +151,7 @@ async fn one(
 ) -> Result<(), OneError> {
     let sha1 = sha1_of(path.to_owned()).await?;
     let (file, row) = {
-        let mut read = store.read().await?;
+        let mut read = content.store().read().await?;
         let file = read.named_content(&[sha1]).await?.remove(&sha1);
         (file, read.content(&sha1).await?)
     };
@@ -175,12 +169,7 @@ async fn one(
         return Err(io::Error::other(why).into());
     }
     if !dry_run {
-        // Held until the table says that it is here; who brings it already goes on.
-        let Some(claim) = files.claim(file.id()) else {
-            return Ok(());
-        };
-        bring(files, &claim, path, &file).await?;
-        note(store, &file, ambient.now()).await?;
+        bring(content, path, &file).await?;
     }
     progress.taken.files += 1;
     progress.taken.bytes += size;
@@ -203,13 +192,22 @@ pub(crate) async fn note(store: &Store, file: &ContentFile, now: Timestamp) -> R
     tx.commit().await
 }
 
-/// Copies a file into the store.
-async fn bring(files: &Files, claim: &Claim, path: &Path, file: &ContentFile) -> io::Result<()> {
-    let mut partial = files.partial(claim.clone(), file).await?;
-    // What another source left of it may be why the file is imported.
-    partial.begin_anew().await?;
+/// Copies a file into the store. Where it is being fetched, that is held up meanwhile: what lies here is quicker.
+async fn bring(content: &Content, path: &Path, file: &ContentFile) -> Result<(), OneError> {
+    let intake = match content.intake_if_free(file).await? {
+        Some(intake) => Some(intake),
+        None => {
+            // Once it is claimed here, nobody else fetches it.
+            let _hold = content.hold();
+            content.intake_when_free(file).await?
+        }
+    };
+    let mut intake = intake.ok_or_else(|| {
+        io::Error::other("it is being brought another way: import it again if it does not come")
+    })?;
+    let mut at = 0;
     loop {
-        let (from, at) = (path.to_owned(), partial.had());
+        let from = path.to_owned();
         let bytes = blocking(move || {
             let mut source = File::open(from)?;
             source.seek(SeekFrom::Start(at))?;
@@ -221,12 +219,10 @@ async fn bring(files: &Files, claim: &Claim, path: &Path, file: &ContentFile) ->
         if bytes.is_empty() {
             break;
         }
-        partial.append(Bytes::from(bytes)).await?;
+        at += bytes.len() as u64;
+        intake.append(bytes).await?;
     }
-    match partial.finish().await? {
-        Finished::Stored => Ok(()),
-        Finished::Quarantined(mismatch) => Err(io::Error::other(mismatch.to_string())),
-    }
+    content.end_intake(intake).await.map_err(OneError::from)
 }
 
 async fn is_folder(path: PathBuf) -> bool {

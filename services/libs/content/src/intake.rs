@@ -71,28 +71,36 @@ impl Content {
         if row.is_some_and(|row| row.present_since.is_some()) {
             return Ok(Offer::Held);
         }
-        let Some((claim, mut partial)) = self.partial_when_free(&file).await? else {
-            return Ok(Offer::Busy);
-        };
-        // What another source left of it may be why the file is brought.
-        partial.begin_anew().await?;
-        Ok(Offer::Wanted(Box::new(Intake { claim, partial })))
+        Ok(match self.intake_when_free(&file).await? {
+            Some(intake) => Offer::Wanted(Box::new(intake)),
+            None => Offer::Busy,
+        })
     }
 
-    /// The right to write a file, once whoever has it ended; none where that takes too long.
-    async fn partial_when_free(&self, file: &ContentFile) -> io::Result<Option<(Claim, Partial)>> {
+    /// The right to bring a file, and nothing of it yet; none while somebody else has it.
+    pub(crate) async fn intake_if_free(&self, file: &ContentFile) -> io::Result<Option<Intake>> {
+        let Some(claim) = self.files().claim(file.id()) else {
+            return Ok(None);
+        };
+        match self.files().partial(claim.clone(), file).await {
+            Ok(mut partial) => {
+                // What another source left of it may be why the file is brought.
+                partial.begin_anew().await?;
+                Ok(Some(Intake { claim, partial }))
+            }
+            // The last write of what was held up.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same once whoever has it ended; none where that takes too long.
+    pub(crate) async fn intake_when_free(&self, file: &ContentFile) -> io::Result<Option<Intake>> {
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(claim) = self.files().claim(file.id()) {
-                match self.files().partial(claim.clone(), file).await {
-                    Ok(partial) => return Ok(Some((claim, partial))),
-                    // The last write of what was held up.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            if Instant::now() >= end {
-                return Ok(None);
+            let intake = self.intake_if_free(file).await?;
+            if intake.is_some() || Instant::now() >= end {
+                return Ok(intake);
             }
             tokio::time::sleep(LOOK).await;
         }

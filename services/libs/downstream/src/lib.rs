@@ -88,6 +88,7 @@ pub async fn start(
             requests_at_once: settings.requests_at_once,
             bytes_per_second: settings.bytes_per_second,
         }),
+        settings.compress,
         Arc::clone(&counts),
         router,
     );

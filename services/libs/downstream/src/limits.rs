@@ -4,7 +4,7 @@
 use link::settings::wsus;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -21,6 +21,8 @@ const MOST_COST: Duration = Duration::from_secs(60);
 const TURN: Duration = Duration::from_secs(30);
 /// Of the requests at the same time, how many one client may have: one in so many, and one at least.
 const SHARE: u32 = 4;
+/// Files that are sent to one client at the same time: a quarter of those that are sent to all.
+pub const FILES_AT_ONCE_OF_ONE: usize = 16;
 /// Files that all downstream servers together may wish for in [`WISHES_OF`].
 pub const MAX_WISHES: usize = 10_000;
 /// For how long wishes are counted together.
@@ -71,12 +73,28 @@ struct Client {
     sent_until: Instant,
     /// Its places among the requests at the same time.
     places: Arc<Semaphore>,
+    /// Its places among the files that are sent at the same time.
+    files: Arc<Semaphore>,
 }
 
 /// The turn of one request; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _places: [OwnedSemaphorePermit; 2],
+    own: Place,
+    _all: OwnedSemaphorePermit,
+}
+
+/// One of the places of a client, until this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Ends the turn among all, and keeps the place of its client while the answer is on its way.
+    pub fn answered(self) -> Place {
+        self.own
+    }
 }
 
 impl Limits {
@@ -103,10 +121,21 @@ impl Limits {
             let own = places.acquire_owned().await.ok()?;
             let all = Arc::clone(&self.inner.places).acquire_owned().await.ok()?;
             Some(Turn {
-                _places: [own, all],
+                own: Place { _permit: own },
+                _all: all,
             })
         };
         tokio::time::timeout(TURN, both).await.ok().flatten()
+    }
+
+    /// A place for a file that is sent to a client; none where it has [`FILES_AT_ONCE_OF_ONE`] already.
+    pub fn file(&self, address: IpAddr) -> Option<Place> {
+        let mut clients = self.inner.clients();
+        let known = self
+            .inner
+            .known(&mut clients, client(address), Instant::now());
+        let permit = Arc::clone(&known.files).try_acquire_owned().ok()?;
+        Some(Place { _permit: permit })
     }
 
     /// Takes so many bytes, which are sent to a client when they have waited for as long as this says; none
@@ -122,7 +151,7 @@ impl Inner {
     fn take(&self, client: IpAddr, now: Instant) -> Option<(Duration, Arc<Semaphore>)> {
         let burst = Duration::from_secs(BURST_SECONDS.into());
         let cost = Duration::from_secs(1) / self.per_second;
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients();
         let known = self.known(&mut clients, client, now);
         let busy_until = known.busy_until.max(now) + cost;
         let wait = (busy_until - now).saturating_sub(burst);
@@ -139,10 +168,14 @@ impl Inner {
         let burst = Duration::from_secs(BURST_SECONDS.into());
         let cost = bytes as u128 * NANOSECONDS / u128::from(self.bytes_per_second);
         let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX)).min(MOST_COST);
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients();
         let known = self.known(&mut clients, client, now);
         known.sent_until = known.sent_until.max(now) + cost;
         (known.sent_until - now).saturating_sub(burst)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is remembered of a client.
@@ -159,6 +192,7 @@ impl Inner {
             busy_until: now,
             sent_until: now,
             places: Arc::new(Semaphore::new(self.share)),
+            files: Arc::new(Semaphore::new(FILES_AT_ONCE_OF_ONE)),
         })
     }
 }
@@ -317,8 +351,25 @@ mod tests {
         ];
         assert!(limits.turn(v4(1)).await.is_none(), "waited in vain");
         assert!(limits.turn(v4(2)).await.is_some());
-        drop(turns);
+        // An answer that is on its way is its client's, and holds up nobody else.
+        let answers = turns.map(Turn::answered);
+        assert!(limits.turn(v4(1)).await.is_none(), "answers on their way");
+        assert_eq!(limits.inner.places.available_permits(), 8);
+        drop(answers);
         assert!(limits.turn(v4(1)).await.is_some());
+    }
+
+    #[test]
+    fn one_client_has_so_many_files_on_their_way_and_no_more() {
+        let limits = limits(1, 64);
+        let mut held: Vec<Place> = (0..FILES_AT_ONCE_OF_ONE)
+            .filter_map(|_| limits.file(v4(1)))
+            .collect();
+        assert_eq!(held.len(), FILES_AT_ONCE_OF_ONE);
+        assert!(limits.file(v4(1)).is_none());
+        assert!(limits.file(v4(2)).is_some());
+        held.pop();
+        assert!(limits.file(v4(1)).is_some(), "one has ended");
     }
 
     #[tokio::test(start_paused = true)]

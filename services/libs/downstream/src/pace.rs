@@ -1,6 +1,6 @@
 //! The bytes of an answer at the rate at which its client may have them: they wait, and none of them is refused.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, Place};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use std::net::IpAddr;
@@ -16,6 +16,8 @@ pub struct Paced {
     body: Body,
     limits: Limits,
     client: IpAddr,
+    /// The place of the client that is taken until all was handed on.
+    _place: Option<Place>,
     /// What came and is not handed on yet.
     rest: Bytes,
     /// What may be handed on when the time has come.
@@ -23,12 +25,13 @@ pub struct Paced {
 }
 
 impl Paced {
-    /// The body of an answer to `client`.
-    pub fn new(body: Body, limits: Limits, client: IpAddr) -> Self {
+    /// The body of an answer to `client`, which may take a place of it.
+    pub fn new(body: Body, limits: Limits, client: IpAddr, place: Option<Place>) -> Self {
         Self {
             body,
             limits,
             client,
+            _place: place,
             rest: Bytes::new(),
             next: None,
         }
@@ -115,7 +118,7 @@ mod tests {
         let bytes: Vec<u8> = (0..15 << 20)
             .map(|number: u32| number.to_le_bytes()[1])
             .collect();
-        let body = Paced::new(Body::from(bytes.clone()), limits.clone(), CLIENT);
+        let body = Paced::new(Body::from(bytes.clone()), limits.clone(), CLIENT, None);
         assert_eq!(
             body.size_hint().exact(),
             Some(15 << 20),
@@ -134,7 +137,7 @@ mod tests {
         // Others are not held up by it.
         let other = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
         let began = Instant::now();
-        let body = Paced::new(Body::from(bytes[..5 << 20].to_vec()), limits, other);
+        let body = Paced::new(Body::from(bytes[..5 << 20].to_vec()), limits, other, None);
         axum::body::to_bytes(Body::new(body), usize::MAX)
             .await
             .unwrap();
@@ -147,7 +150,7 @@ mod tests {
         let read = async |megabytes: usize| {
             let began = Instant::now();
             let body = Body::from(vec![0; megabytes << 20]);
-            let body = Body::new(Paced::new(body, limits.clone(), CLIENT));
+            let body = Body::new(Paced::new(body, limits.clone(), CLIENT, None));
             axum::body::to_bytes(body, usize::MAX).await.unwrap();
             began.elapsed().as_secs()
         };
@@ -161,12 +164,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_of_nothing_and_one_in_small_parts_are_as_they_were() {
-        let empty = Paced::new(Body::empty(), limits(), CLIENT);
+        let empty = Paced::new(Body::empty(), limits(), CLIENT, None);
         assert!(empty.is_end_stream());
         assert_eq!(empty.size_hint().exact(), Some(0));
         let parts = ["one ", "two ", "three"].map(Ok::<_, std::io::Error>);
         let body = Body::from_stream(futures::stream::iter(parts));
-        let body = Body::new(Paced::new(body, limits(), CLIENT));
+        let body = Body::new(Paced::new(body, limits(), CLIENT, None));
         let came = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         assert_eq!(came, "one two three");
     }

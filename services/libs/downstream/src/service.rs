@@ -1,14 +1,14 @@
 //! One HTTP request: its turn, the answer, how that is packed, and what is counted.
 
 use crate::counts::Counts;
-use crate::limits::Limits;
+use crate::limits::{Limits, Place};
 use crate::pace::Paced;
 use crate::source::Source;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -36,21 +36,25 @@ const COME_BACK: u64 = 30;
 pub struct Served {
     service: Service<Source>,
     limits: Limits,
+    compress: bool,
     counts: Arc<Counts>,
     content: Option<Router>,
 }
 
 impl Served {
-    /// The services within limits, and files where there is a router for them.
+    /// The services within limits, packed for those who take it so where `compress` says it, and files where there
+    /// is a router for them.
     pub fn new(
         service: Service<Source>,
         limits: Limits,
+        compress: bool,
         counts: Arc<Counts>,
         content: Option<Router>,
     ) -> Self {
         Self {
             service,
             limits,
+            compress,
             counts,
             content,
         }
@@ -68,19 +72,26 @@ impl Served {
     pub async fn answer(&self, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if let Some(content) = self.content.as_ref().filter(|_| is_content(path)) {
+            // Only what has a body to send takes a place.
+            let place = match *request.method() {
+                Method::GET => match self.limits.file(address) {
+                    Some(place) => Some(place),
+                    None => return self.turned_away(),
+                },
+                _ => None,
+            };
             let answered = content.clone().oneshot(request).await;
             let answer = answered.unwrap_or_else(|never| match never {});
-            return self.paced(address, answer);
+            return self.paced(address, answer, place);
         }
         if !serves(path) {
             return self.handle(request).await;
         }
-        let Some(_turn) = self.limits.turn(address).await else {
-            self.counts.throttled();
-            return come_back();
+        let Some(turn) = self.limits.turn(address).await else {
+            return self.turned_away();
         };
         request.extensions_mut().insert(PeerAddress(address));
-        let coding = Coding::taken(request.headers());
+        let coding = Coding::taken(request.headers()).filter(|_| self.compress);
         // Who sends slowly holds a turn no longer than this.
         let handled = tokio::time::timeout(MOST_TIME, self.handle(request)).await;
         let Ok(mut answer) = handled else {
@@ -104,12 +115,24 @@ impl Served {
         answer
             .headers_mut()
             .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        self.paced(address, answer)
+        // What is not taken yet stays in memory, at the expense of its client alone.
+        self.paced(address, answer, Some(turn.answered()))
     }
 
     /// The answer at the rate at which its client may have it.
-    fn paced(&self, address: IpAddr, answer: Response<Body>) -> Response<Body> {
-        answer.map(|body| Body::new(Paced::new(body, self.limits.clone(), address)))
+    fn paced(
+        &self,
+        address: IpAddr,
+        answer: Response<Body>,
+        place: Option<Place>,
+    ) -> Response<Body> {
+        answer.map(|body| Body::new(Paced::new(body, self.limits.clone(), address, place)))
+    }
+
+    /// The answer to a client that has all that it may have at the same time.
+    fn turned_away(&self) -> Response<Body> {
+        self.counts.throttled();
+        come_back()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes to the document: by name as people type them, and the difference between two versions.
 
 use crate::document::Settings;
+use crate::reference::{Kind, entries};
 use catalog::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -187,16 +188,47 @@ impl Assignment {
             return Err(self.refused("there is no such setting"));
         };
         let value = value.filter(|value| path != ENTRIES || !value.is_null());
-        match value {
+        match &value {
             Some(value) => {
-                fields.insert((*last).to_owned(), value);
+                fields.insert((*last).to_owned(), value.clone());
             }
             None if fields.remove(*last).is_none() => {
                 return Err(self.refused("there is no such setting"));
             }
             None => {}
         }
-        serde_json::from_value(document).map_err(|error| self.refused(error))
+        let put =
+            value.is_some_and(|value| value.is_number() || value.is_boolean() || value.is_string());
+        serde_json::from_value(document).map_err(|error| match takes(&self.name).filter(|_| put) {
+            Some(takes) => self.refused(format_args!("it takes {takes}, not {}", self.value)),
+            None => self.refused(in_words(&error.to_string())),
+        })
+    }
+}
+
+/// What a setting takes, where that is a number, a switch or one of some words.
+fn takes(name: &str) -> Option<String> {
+    let entry = entries().into_iter().find(|entry| entry.name == name)?;
+    match entry.kind {
+        Kind::Number { .. } | Kind::Choice(_) => Some(entry.limits),
+        Kind::Switch => Some("true or false".to_owned()),
+        Kind::Text => None,
+    }
+}
+
+/// What a reader of JSON says, with limits in place of the names that a program has for them.
+fn in_words(error: &str) -> String {
+    let types = [
+        ("expected u8", u64::from(u8::MAX)),
+        ("expected u16", u64::from(u16::MAX)),
+        ("expected u32", u64::from(u32::MAX)),
+        ("expected u64", u64::MAX),
+    ];
+    match types.iter().find(|(said, _)| error.ends_with(said)) {
+        Some((said, most)) => {
+            error.replace(said, &format!("expected a whole number from 0 to {most}"))
+        }
+        None => error.to_owned(),
     }
 }
 
@@ -223,7 +255,8 @@ impl Settings {
     /// # Errors
     /// When it is not the JSON of a document of this version.
     pub fn from_json(json: &str) -> Result<Self, ChangeError> {
-        serde_json::from_str(json).map_err(|error| ChangeError::Unreadable(Problem::new(error)))
+        serde_json::from_str(json)
+            .map_err(|error| ChangeError::Unreadable(Problem::new(in_words(&error.to_string()))))
     }
 
     /// The JSON form, every setting in it.

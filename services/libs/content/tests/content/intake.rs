@@ -99,3 +99,26 @@ async fn what_nothing_needs_comes_in_and_is_up_to_the_clean_up() {
     let row = site.row(&file).await;
     assert_eq!(row.state, store::content::ContentState::Unneeded);
 }
+
+#[tokio::test]
+async fn a_directory_is_imported_amid_the_fetching_of_the_same_file() {
+    let origin = Origin::start().await;
+    let (file, bytes) = at(&origin, 1, 3_000_000);
+    // It says nothing, for as long as it is waited for.
+    origin.fault("1", [Fault::Silent]);
+    let site = Site::top().await;
+    name(&site, std::slice::from_ref(&file)).await;
+    site.begin();
+    site.want(std::slice::from_ref(&file)).await;
+    site.until("under way", |state| state.under_way == 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("any.name"), &bytes).unwrap();
+    let import = content::import::import(&site.content, folder.path(), false, |_| {
+        Box::pin(async { true })
+    });
+    let told = import.await.unwrap();
+    assert_eq!((told.taken.files, told.held), (1, 0), "{told:?}");
+    assert_eq!(told.problems, [""; 0]);
+    site.check(&file, &bytes).await;
+    site.until_done(1).await;
+}

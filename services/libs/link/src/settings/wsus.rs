@@ -91,6 +91,14 @@ pub struct WsusFlags {
         help_heading = "WSUS servers"
     )]
     pub wsus_bytes_per_second: Option<u64>,
+    /// Whether answers are packed where a WSUS server takes them so [default: true]
+    #[arg(
+        long,
+        env = "HEADWATER_WSUS_COMPRESS",
+        value_name = "BOOL",
+        help_heading = "WSUS servers"
+    )]
+    pub wsus_compress: Option<bool>,
 }
 
 /// The table `[wsus]` of a settings file. Keys have the names of the flags without `wsus-`.
@@ -105,6 +113,7 @@ pub struct WsusFile {
     requests_per_second: Option<u32>,
     requests_at_once: Option<u32>,
     bytes_per_second: Option<u64>,
+    compress: Option<bool>,
 }
 
 /// How a site serves WSUS servers. At least one address is there.
@@ -122,6 +131,8 @@ pub struct WsusSettings {
     pub requests_at_once: u32,
     /// Bytes that are sent to one client in a second, files among them.
     pub bytes_per_second: u64,
+    /// Whether answers are packed (gzip, xpress) for those who take them so.
+    pub compress: bool,
 }
 
 /// How a site serves WSUS servers over HTTPS.
@@ -290,6 +301,7 @@ pub fn load(
             1024,
         )?,
         bytes_per_second,
+        compress: flags.wsus_compress.or(file.compress).unwrap_or(true),
     };
     let serves = settings.listen.is_some() || settings.tls.is_some();
     if !serves && !settings.allow.is_empty() {
@@ -360,6 +372,9 @@ mod tests {
         let settings = settings.unwrap();
         assert_eq!(settings.requests_per_second, REQUESTS_PER_SECOND);
         assert_eq!(settings.bytes_per_second, BYTES_PER_SECOND);
+        assert!(settings.compress);
+        let plain = of("listen = '0.0.0.0:1'\ncompress = false").unwrap();
+        assert!(!plain.unwrap().compress);
         let slow = of("listen = '0.0.0.0:1'\nbytes-per-second = 2_000_000").unwrap();
         assert_eq!(slow.unwrap().bytes_per_second, 2_000_000);
         assert_eq!(settings.allow.len(), 1);

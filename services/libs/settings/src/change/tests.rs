@@ -53,10 +53,28 @@ fn what_there_is_not_is_refused_by_name() {
     refused("proxy.hots=a", "the setting proxy.hots");
     refused("nothing", "NAME=VALUE");
     refused("=1", "NAME=VALUE");
-    refused("proxy.port=99999", "the setting proxy.port");
     refused("proxy.port.more=1", "no such setting");
     refused("products.products+=windows", "GUID");
     refused("a.b.c.d.e.f.g.h.i.j=1", "no such setting");
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_refused_with_those_that_do() {
+    refused(
+        "proxy.port=99999",
+        "the setting proxy.port: it takes 1 to 65535, not 99999",
+    );
+    refused("proxy.port=http", "it takes 1 to 65535, not http");
+    refused("cleanup.days=-1", "it takes 0 to 365 days, not -1");
+    refused(
+        "proxy.allow-basic-authentication=maybe",
+        "it takes true or false, not maybe",
+    );
+    refused("source.action=wsus", "microsoft-update, upstream-server");
+    refused(
+        "schedule.when.daily.times=999",
+        "expected a whole number from 0 to 255",
+    );
 }
 
 #[test]

@@ -47,7 +47,8 @@ of a synchronization. [content.md](content.md) tells which files a site needs, a
 ## Top-level site and replicas
 
 Settings, approvals and declines come from the top-level site; every Headwater site below it is a replica of it. An autonomous
-WSUS server downstream, which gets updates and decides for itself, cannot be attached yet.
+WSUS server downstream gets updates and decides for itself; one that is a replica of a site gets its approvals too, see
+[downstream.md](downstream.md).
 "#;
 
 /// How a rule stands in a file, and how it comes and goes.
@@ -71,7 +72,7 @@ pub(super) const FORMS: &str = r#"
 
 Times are those of the wall in `schedule.time-zone`. A time that the clock skips is the first instant after the gap; one
 that it shows twice is the first of the two. A time inside a window of `schedule.blackout` waits for its end. A time that
-was missed is made up for once. `headwater settings schedule` prints the next times.
+was missed is made up for once. `headwater settings schedule preview` prints the next times.
 
 ```toml
 [schedule]

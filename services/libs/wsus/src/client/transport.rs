@@ -185,6 +185,7 @@ impl Transport {
             body.extend_from_slice(&chunk);
         }
         let (length, coding) = (body.len(), answer.coding);
+        let came_packed = coding.as_deref().is_some_and(is_xpress);
         let decode = move || {
             let body = unpacked(body, coding.as_deref(), limit)?;
             Ok::<_, Unpacking>(Response::decode(&body, operation))
@@ -227,6 +228,12 @@ impl Transport {
                 status,
             }),
             Ok(Ok(response)) => Ok(response),
+            // Whoever packs in another way sends what reads as nonsense, too.
+            Err(source) if came_packed => Err(Error::Packed {
+                operation,
+                url: address,
+                reason: source.to_string(),
+            }),
             Err(source) => Err(decode_error(operation, address, source)),
         }
     }
@@ -246,7 +253,7 @@ fn unpacked(body: Vec<u8>, coding: Option<&str>, most: usize) -> Result<Vec<u8>,
     if coding.is_empty() || coding.eq_ignore_ascii_case("identity") {
         return Ok(body);
     }
-    if !coding.eq_ignore_ascii_case(xpress::CODING) {
+    if !is_xpress(coding) {
         let coding: String = coding.chars().take(40).collect();
         let reason = format!("it came as {coding:?}, which nobody asked for");
         return Err(Unpacking::Failed(reason));
@@ -258,6 +265,10 @@ fn unpacked(body: Vec<u8>, coding: Option<&str>, most: usize) -> Result<Vec<u8>,
         | UnpackError::Grown
         | UnpackError::Block => Unpacking::Failed(error.to_string()),
     })
+}
+
+fn is_xpress(coding: &str) -> bool {
+    coding.trim().eq_ignore_ascii_case(xpress::CODING)
 }
 
 fn decode_error(operation: Operation, url: String, source: DecodeError) -> Error {

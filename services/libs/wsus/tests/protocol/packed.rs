@@ -93,6 +93,8 @@ async fn who_packs_in_another_way_is_asked_for_answers_as_they_are() {
     check(cut, false).await;
     check(|body| ("xpress", body.to_vec()), false).await;
     check(|body| ("br", body.to_vec()), false).await;
+    let other = |_: &[u8]| ("xpress", xpress::pack(&[b' '; 5_000]));
+    check(other, false).await;
 }
 
 /// A body of 300 MiB in a few kilobytes.
