@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use settings::Settings;
 use settings::change::{Change, difference};
 use settings::document::SynchronizeAction;
+use settings::languages::Sites;
 use settings::roll_out::RollOut;
 use std::sync::{Arc, OnceLock};
 use store::Store;
@@ -190,7 +191,7 @@ impl InForce {
                     Error::Refused(format!("the setting first-settings: {error:#}"))
                 })?;
                 this.tell(first.clone());
-                this.change(FIRST, None, false, |_| Ok(first)).await?;
+                this.change(FIRST, None, false, |_, _| Ok(first)).await?;
             }
             Some(_) | None => this.tell(held.settings),
         }
@@ -334,7 +335,7 @@ impl InForce {
         who: &str,
         expected: Option<u64>,
         dry_run: bool,
-        new: impl FnOnce(&Settings) -> Result<Settings, Error>,
+        new: impl FnOnce(&Settings, &Sites) -> Result<Settings, Error>,
     ) -> Result<Outcome, Error> {
         let _turn = self.changing.lock().await;
         let held = self.version(None).await?;
@@ -346,7 +347,8 @@ impl InForce {
                 expected,
             });
         }
-        let settings = new(&held.settings)?;
+        let sites = self.sites.read().await?;
+        let settings = new(&held.settings, &sites)?;
         settings
             .check()
             .map_err(|error| Error::Refused(error.to_string()))?;
@@ -356,9 +358,11 @@ impl InForce {
                 .map_err(|error| Error::Refused(error.to_string()))?;
         }
         let changes = difference(&held.settings, &settings);
-        let sites = self.sites.read().await?;
         let concerns_sites = |change: &Change| {
-            change.name.starts_with("languages.") || change.name.starts_with("site.")
+            let sections = ["languages.", "content.", "site."];
+            sections
+                .iter()
+                .any(|section| change.name.starts_with(section))
         };
         if changes.iter().any(concerns_sites) {
             // The first settings name sites that are invited later.

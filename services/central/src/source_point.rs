@@ -105,6 +105,25 @@ impl SourcePoints {
         Ok(())
     }
 
+    /// Whether a point is there at the moment, so that others can go on from it.
+    ///
+    /// # Errors
+    /// When it is not; a point that is none of this hierarchy's is for [`Self::switch`] to refuse.
+    pub fn is_there(&self, to: PointId) -> Result<(), Status> {
+        let rows = self.admission.rows();
+        let is_source = source::source(&rows, to.site()).is_some_and(|source| source.code == to);
+        let row = rows.get(&to).filter(|row| row.removed.is_none());
+        if is_source || row.is_none_or(|row| self.point_or_heard(row).alive) {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!(
+            "{to} is not connected, and was not heard of in the last {} minutes: all that synchronize from {} \
+             would wait for it. Start it first; --force switches all the same",
+            HEARD_WITHIN.as_secs() / 60,
+            to.site()
+        )))
+    }
+
     /// Tells everybody concerned.
     pub fn tell(&self, switched: &Switched) {
         let here = self.site.code;

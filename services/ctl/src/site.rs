@@ -65,6 +65,9 @@ Examples:
         /// The software update point that becomes the source
         #[arg(value_name = "POINT")]
         point: Option<String>,
+        /// Also where that point is not there at the moment
+        #[arg(long, requires = "point")]
+        force: bool,
     },
     /// Remove a site and the sites below it: their certificates and join tokens are refused from now on
     ///
@@ -77,6 +80,9 @@ Examples:
         /// The software update point that takes the place of the site's synchronization source
         #[arg(long, value_name = "POINT")]
         new_source: Option<String>,
+        /// Also where that point is not there at the moment
+        #[arg(long, requires = "new_source")]
+        force: bool,
         /// Do not ask back
         #[arg(long, short)]
         yes: bool,
@@ -167,14 +173,16 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let code = code.to_ascii_uppercase();
             return verify::execute(&console, &client, &code, timeout).await;
         }
-        Action::Source { code, point } => {
+        Action::Source { code, point, force } => {
             let client = command.connection.connect().await?;
             let point = point.map(|point| point.to_ascii_uppercase());
-            return source::execute(&console, &client, &code.to_ascii_uppercase(), point).await;
+            return source::execute(&console, &client, &code.to_ascii_uppercase(), point, force)
+                .await;
         }
         Action::Remove {
             code,
             new_source,
+            force,
             yes,
         } => {
             let code = code.to_ascii_uppercase();
@@ -185,6 +193,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let request = question(RemoveSiteRequest {
                 site_code: code.clone(),
                 new_source: new_source.unwrap_or_default().to_ascii_uppercase(),
+                force,
             });
             let answer = client.hierarchy().remove_site(request).await;
             let answer = answer

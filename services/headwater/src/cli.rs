@@ -149,6 +149,7 @@ pub fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::{Path, PathBuf};
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -201,6 +202,8 @@ mod tests {
             "site token PR1-2",
             "site source PR1",
             "site source PR1 PR1-2 --json",
+            "site source PR1 PR1-2 --force",
+            "settings schedule preview -n 24 schedule.time-zone=UTC",
             "agent --site-code PR1 --data-dir D2 --parent https://127.0.0.1:8540 --listen 127.0.0.1:8550 --join-token T",
             "sync start --full --wait --timeout 10m --json",
             "sync cancel --server https://cas:8540 --token-file t",
@@ -250,6 +253,52 @@ mod tests {
             let parsed = command().try_get_matches_from(words);
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
         }
+    }
+
+    /// Source and documentation files below a folder.
+    fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if path.is_dir() {
+                texts(&path, found);
+            } else if matches!(ending, Some("rs" | "md" | "proto" | "toml")) {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn verbs_that_texts_name_are_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut files = vec![root.join("README.md")];
+        for folder in ["docs", "services", "proto", "deploy"] {
+            texts(&root.join(folder), &mut files);
+        }
+        let program = command();
+        let mut named = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for words in text.split("headwater ").skip(1) {
+                let mut words = words.split_whitespace();
+                let verb = words.next().and_then(|word| program.find_subcommand(word));
+                let Some(verb) = verb.filter(|verb| verb.has_subcommands()) else {
+                    continue;
+                };
+                let ends = |c: char| !c.is_ascii_lowercase() && c != '-';
+                let next = words.next().unwrap_or_default();
+                let next = next.split(ends).next().unwrap_or_default();
+                // What hashes are made with is no verb.
+                let is_verb = !next.is_empty() && !next.starts_with('-') && next != "token";
+                if is_verb || verb.get_name() == "site" {
+                    let known = next.is_empty() || verb.find_subcommand(next).is_some();
+                    let name = verb.get_name();
+                    assert!(known, "{}: headwater {name} {next}", file.display());
+                    named += 1;
+                }
+            }
+        }
+        assert!(named > 100, "{named}");
     }
 
     #[test]

@@ -194,6 +194,30 @@ async fn a_source_is_removed_when_another_takes_its_place_and_the_last_disables_
     let refused = hierarchy.run(&["site", "source", "PR1", "PR1-3"]);
     refused.refused("headwater site token PR1-3");
 
+    // One that is not there is no source, unless it is meant.
+    hierarchy.stop("PR1-2").await;
+    until("nobody heard of PR1-2", LONG, || async {
+        let connected = hierarchy.site("PR1-2").await?.connected;
+        (!connected).then_some(()).ok_or_else(String::new)
+    })
+    .await;
+    let refused = hierarchy.run(&["site", "source", "PR1", "PR1-2"]);
+    refused.refused("PR1-2 is not connected, and was not heard of in the last 5 minutes");
+    let refused = hierarchy.run(&["site", "remove", "PR1", "--yes", "--new-source", "PR1-2"]);
+    refused.refused("--force");
+    let forced = hierarchy.run(&["site", "source", "PR1", "PR1-2", "--force"]);
+    forced.good();
+    hierarchy.start("PR1-2").await;
+    let back = hierarchy.run(&["site", "source", "PR1", "PR1", "--force"]);
+    back.good();
+    let below = [
+        ("PR1", CENTRAL),
+        ("PR1-2", "PR1"),
+        ("SE1", "PR1"),
+        ("SE2", "PR1"),
+    ];
+    parents(&hierarchy, &below).await;
+
     let removed = hierarchy.run(&["site", "remove", "PR1", "--yes", "--new-source", "PR1-2"]);
     assert_eq!(removed.good().trim(), "Removed: PR1.");
     let below = [("PR1-2", CENTRAL), ("SE1", "PR1-2"), ("SE2", "PR1-2")];

@@ -116,7 +116,9 @@ async fn a_site_whose_disk_is_full_says_so_and_goes_on_when_there_is_room_again(
     let try_it = tempfile::tempdir().unwrap();
     if small_disk(try_it.path()).is_none() {
         // The next test makes writing fail without privileges, in CI too.
-        eprintln!("SKIPPED: no small file system can be mounted here, not even for one process");
+        testkit::skip::left_out(
+            "no small file system can be mounted here, not even for one process",
+        );
         return;
     }
     let mut hierarchy = hierarchy(|data_dir, launch| Launch {

@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use testkit::hierarchy::CENTRAL;
-use testkit::{Hierarchy, shared_data};
+use testkit::{Hierarchy, shared_data, skip};
 use wsus::message::{
     DownloadFiles, GetAuthorizationCookie, GetConfigData, GetCookie, GetDeployments,
     GetRelatedRevisions, GetRevisionIdList, GetUpdateData, LanguageAndDelta, Operation, Request,
@@ -29,7 +29,7 @@ pub fn python() -> Option<&'static str> {
     };
     let found = PYTHONS.into_iter().find(has_lxml);
     if found.is_none() {
-        eprintln!("skipped: no Python here has lxml; scripts/prepare installs it");
+        skip::not_installed("no Python here has lxml: install the package python3-lxml");
     }
     found
 }

@@ -223,6 +223,7 @@ async fn bad_messages_about_settings_and_runs_are_refused_or_do_no_harm() {
             SwitchSourceRequest {
                 site_code: "PR1".to_owned(),
                 source: "PR1-2".to_owned(),
+                force: false,
             }
             .encode_to_vec(),
         ),

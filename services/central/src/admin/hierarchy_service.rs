@@ -26,11 +26,14 @@ impl Admin {
     async fn remove(
         &self,
         site: PointId,
-        new_source: Option<PointId>,
+        (new_source, force): (Option<PointId>, bool),
         by: &str,
     ) -> Result<Removed, Status> {
         if let Some(new_source) = new_source.filter(|new_source| new_source.is_beside(site)) {
             self.sources.may_take_children_in(new_source)?;
+            if !force {
+                self.sources.is_there(new_source)?;
+            }
         }
         let removed = self.admission.remove(site, new_source, by).await?;
         if let Some(switched) = &removed.switched {
@@ -116,6 +119,7 @@ impl HierarchyService for Admin {
         let request = request.get_ref();
         let site = convert::site_code("site_code", &request.site_code)?;
         let new_source = convert::optional_site_code("new_source", &request.new_source)?;
+        let new_source = (new_source, request.force);
         let admin = self.clone();
         let remove = async move { admin.remove(site, new_source, &caller.name).await };
         let removed = self.admission.to_the_end(remove).await?;
@@ -153,6 +157,9 @@ impl HierarchyService for Admin {
                 site.site(),
                 site.site()
             )));
+        }
+        if !request.force {
+            self.sources.is_there(source)?;
         }
         let sources = self.sources.clone();
         let switch = async move { sources.switch(source, &format!("by {}", caller.name)).await };

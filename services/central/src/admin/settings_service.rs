@@ -5,10 +5,12 @@ mod categories;
 use super::{Admin, internal};
 use crate::in_force::{Error, Version};
 use crate::secrets::{NoSuchSecret, Secret};
+use catalog::SiteCode;
 use journal::StatusId;
 use secrecy::SecretString;
 use settings::Settings;
 use settings::change::{Assignment, Change, difference};
+use settings::languages::Sites;
 use tonic::{Request, Response, Status};
 use trust::Role;
 use wire::convert;
@@ -50,18 +52,27 @@ fn encoded(changes: Vec<Change>) -> Vec<SettingChange> {
         .collect()
 }
 
-/// The settings that a request asks for, made of those in force.
-fn asked(to: &To, held: &Settings, earlier: Option<Settings>) -> Result<Settings, Error> {
+/// The settings that a request asks for, made of those in force, and sites that are gone, of which an earlier version
+/// says more than they.
+fn asked(
+    to: &To,
+    held: &Settings,
+    (earlier, sites): (Option<Settings>, &Sites),
+) -> Result<(Settings, Vec<SiteCode>), Error> {
     let refused = |error: settings::change::ChangeError| Error::Refused(error.to_string());
     match to {
-        To::Document(document) => Settings::from_json(document).map_err(refused),
-        To::Version(number) => earlier.ok_or(Error::NoVersion(*number)),
+        To::Document(document) => Ok((Settings::from_json(document).map_err(refused)?, Vec::new())),
+        To::Version(number) => {
+            let mut settings = earlier.ok_or(Error::NoVersion(*number))?;
+            let gone = settings.leave_out_gone(held, sites);
+            Ok((settings, gone))
+        }
         To::Assignments(assignments) => {
             let set: Result<Vec<Assignment>, _> =
                 assignments.set.iter().map(|text| text.parse()).collect();
             let mut all = set.map_err(refused)?;
             all.extend(assignments.reset.iter().map(|name| Assignment::reset(name)));
-            held.with(&all).map_err(refused)
+            Ok((held.with(&all).map_err(refused)?, Vec::new()))
         }
     }
 }
@@ -161,15 +172,25 @@ impl SettingsService for Admin {
         let settings = self.settings.clone();
         // To its end, also where the caller does not wait: it is in the journal then.
         let change = async move {
-            settings
-                .change(&caller.name, expected, request.dry_run, |held| {
-                    asked(&to, held, earlier)
-                })
-                .await
-                .map_err(told)
+            let mut gone = Vec::new();
+            let outcome =
+                settings.change(&caller.name, expected, request.dry_run, |held, sites| {
+                    let (settings, left_out) = asked(&to, held, (earlier, sites))?;
+                    gone = left_out;
+                    Ok(settings)
+                });
+            let outcome = outcome.await.map_err(told)?;
+            Ok((outcome, gone))
         };
-        let outcome = self.admission.to_the_end(change).await?;
+        let (outcome, gone) = self.admission.to_the_end(change).await?;
         let mut consequences = outcome.consequences;
+        if !gone.is_empty() {
+            let gone: Vec<String> = gone.iter().map(SiteCode::to_string).collect();
+            consequences.push(format!(
+                "What that version sets for {} is left out: there is no such site any more.",
+                gone.join(", ")
+            ));
+        }
         let preview = match request.dry_run {
             true => {
                 self.preview(&outcome.changes, &outcome.settings, &mut consequences)

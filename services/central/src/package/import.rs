@@ -11,6 +11,7 @@ use crate::ingest::{ImportedUpdates, UpdateWanted, WsusUpstream};
 use catalog::Problem;
 use journal::{Journal, StatusId};
 use settings::Settings;
+use settings::languages::Sites;
 use settings::roll_out::RollOut;
 use std::path::Path;
 use std::sync::Arc;
@@ -372,7 +373,7 @@ impl Packages {
     /// Makes a version of the settings of those in a package. What is this site's alone stays; so do settings that
     /// name sites, which are others here. That they cannot be used undoes nothing of the import.
     async fn take_settings(&self, who: &str, from: RollOut, dry_run: bool, report: &mut Report) {
-        let merged = |held: &Settings| {
+        let merged = |held: &Settings, _: &Sites| {
             Ok(Settings {
                 source: held.source.clone(),
                 proxy: held.proxy.clone(),

@@ -225,7 +225,7 @@ fn lines(report: &ExportReport, path: &Path) -> Vec<String> {
         );
         if report.files_absent > 0 {
             line += &format!(
-                "; {} that are needed are not here, and not in it (headwater content status)",
+                "; {} that are needed are not here, and not in it (headwater content list)",
                 count(report.files_absent)
             );
         }

@@ -249,11 +249,14 @@ pub(super) fn products(
         let listed: Vec<Value> = listed.iter().map(|entry| category(entry)).collect();
         return console.json_line(&json!({ "categories": listed }));
     }
+    let has_products = entries
+        .iter()
+        .any(|entry| entry.kind != "UpdateClassification");
+    if !has_products {
+        console.remark("The catalog has no products yet: synchronize once to bring the list.");
+    }
     if listed.is_empty() {
-        return console.line(match entries.is_empty() {
-            true => "The catalog has no categories yet: synchronize once to bring the list.",
-            false => "There is no such product or classification.",
-        });
+        return console.line("There is no such product or classification.");
     }
     let width = |entry: &CategoryEntry| entry.depth as usize * 2 + entry.title.chars().count();
     let widest = listed.iter().map(|entry| width(entry)).max().unwrap_or(0);

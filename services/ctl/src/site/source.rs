@@ -25,6 +25,7 @@ pub(super) async fn execute(
     client: &Client,
     code: &str,
     point: Option<String>,
+    force: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut before = String::new();
     if let Some(source) = point {
@@ -32,6 +33,7 @@ pub(super) async fn execute(
         let request = question(SwitchSourceRequest {
             site_code: code.to_owned(),
             source,
+            force,
         });
         let answer = client.hierarchy().switch_source(request).await;
         let answer = answer.map_err(|status| explain(status, &client.server, &doing))?;

@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Folder of files that are under way.
-const PARTIAL: &str = ".partial";
+pub(crate) const PARTIAL: &str = ".partial";
 /// Folder of what came and was not what the catalog says.
-const QUARANTINE: &str = ".quarantine";
+pub(crate) const QUARANTINE: &str = ".quarantine";
 /// File there that tells what time it is for the file system.
 const PROBE: &str = "clock";
 /// What is kept in quarantine; the oldest go.

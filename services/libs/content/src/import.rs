@@ -1,6 +1,7 @@
 //! Taking files in that somebody copied here: what the catalog names is found by its digests, whatever it is called.
 
 use crate::blocking::blocking;
+use crate::files::{PARTIAL, QUARANTINE};
 use crate::intake::IntakeError;
 use crate::{Content, ContentFile};
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
@@ -8,7 +9,7 @@ use catalog::content::MAX_FILE_BYTES;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use store::content::{ContentState, ContentSum, PRIORITY_AHEAD};
 use store::{Error, Store};
@@ -194,6 +195,9 @@ pub(crate) async fn note(store: &Store, file: &ContentFile, now: Timestamp) -> R
 
 /// Copies a file into the store. Where it is being fetched, that is held up meanwhile: what lies here is quicker.
 async fn bring(content: &Content, path: &Path, file: &ContentFile) -> Result<(), OneError> {
+    // Opened before what came of it another way is given up.
+    let from = path.to_owned();
+    let mut source = blocking(move || File::open(from)).await?;
     let intake = match content.intake_if_free(file).await? {
         Some(intake) => Some(intake),
         None => {
@@ -205,21 +209,17 @@ async fn bring(content: &Content, path: &Path, file: &ContentFile) -> Result<(),
     let mut intake = intake.ok_or_else(|| {
         io::Error::other("it is being brought another way: import it again if it does not come")
     })?;
-    let mut at = 0;
     loop {
-        let from = path.to_owned();
-        let bytes = blocking(move || {
-            let mut source = File::open(from)?;
-            source.seek(SeekFrom::Start(at))?;
+        let (back, bytes) = blocking(move || {
             let mut bytes = Vec::with_capacity(STEP);
-            source.take(STEP as u64).read_to_end(&mut bytes)?;
-            Ok(bytes)
+            (&source).take(STEP as u64).read_to_end(&mut bytes)?;
+            Ok((source, bytes))
         })
         .await?;
         if bytes.is_empty() {
             break;
         }
-        at += bytes.len() as u64;
+        source = back;
         intake.append(bytes).await?;
     }
     content.end_intake(intake).await.map_err(OneError::from)
@@ -230,12 +230,19 @@ async fn is_folder(path: PathBuf) -> bool {
     looked.unwrap_or(false)
 }
 
-/// Folders, and files with their lengths, of a folder, by name.
+/// Folders, and files with their lengths, of a folder, by name. What a content store works in is left out: it may be
+/// this one's.
 async fn list(folder: PathBuf) -> io::Result<(Vec<PathBuf>, Vec<(PathBuf, u64)>)> {
     blocking(move || {
         let (mut folders, mut files) = (Vec::new(), Vec::new());
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
+            if [PARTIAL, QUARANTINE]
+                .iter()
+                .any(|work| entry.file_name() == *work)
+            {
+                continue;
+            }
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 folders.push(entry.path());

@@ -357,7 +357,7 @@ catalogue! {
     /// ISTR0 file, ISTR1 attempts, ISTR2 reason.
     ContentFileFailed = 9102 Warning "content file did not come", "content file {0} did not come in {1} attempts: {2}",
         "The source does not have the file, cannot be reached, or the content store of this site takes nothing in.",
-        "Read the reason. At a child site look whether the parent has the file (headwater content status there); at the top-level site look at the network, the proxy and the source. The file is tried again by itself, at most an hour after the last time.";
+        "Read the reason. At a child site look whether the parent has the file (headwater content list there); at the top-level site look at the network, the proxy and the source. The file is tried again by itself, at most an hour after the last time.";
     /// ISTR0 file, ISTR1 source, ISTR2 in what it differs.
     ContentFileRefused = 9103 Warning "content file refused", "content file {0}, as it came from {1}, is not what the signed catalog says: {2}",
         "What the source has is damaged or was altered, or something on the way altered it, such as a proxy that answers with a page of its own.",

@@ -96,13 +96,19 @@ impl Assignment {
     }
 
     /// What the value may mean, the likelier first.
-    fn readings(&self) -> Vec<Value> {
+    fn readings(&self, settings: &Settings) -> Result<Vec<Value>, ChangeError> {
         let text = Value::String(self.value.clone());
         if self.value.is_empty() {
-            return vec![Value::Null, text];
+            let document = to_value(settings)?;
+            let is_list = at(&document, &self.name).is_some_and(Value::is_array);
+            let nothing = match is_list {
+                true => Value::Array(Vec::new()),
+                false => Value::Null,
+            };
+            return Ok(vec![nothing, text]);
         }
         let json = serde_json::from_str(&self.value).ok();
-        json.into_iter().chain([text]).collect()
+        Ok(json.into_iter().chain([text]).collect())
     }
 
     /// The settings with this change made.
@@ -111,7 +117,7 @@ impl Assignment {
             return self.put(settings, None);
         }
         let mut first = None;
-        for reading in self.readings() {
+        for reading in self.readings(settings)? {
             let value = self.combined(settings, reading)?;
             match self.put(settings, Some(value)) {
                 Ok(changed) => return Ok(changed),
@@ -197,18 +203,25 @@ impl Assignment {
             }
             None => {}
         }
-        let put =
-            value.is_some_and(|value| value.is_number() || value.is_boolean() || value.is_string());
-        serde_json::from_value(document).map_err(|error| match takes(&self.name).filter(|_| put) {
-            Some(takes) => self.refused(format_args!("it takes {takes}, not {}", self.value)),
-            None => self.refused(in_words(&error.to_string())),
+        let is_plain = value.is_some_and(|value| !value.is_array() && !value.is_object());
+        serde_json::from_value(document).map_err(|error| {
+            match takes(&self.name).filter(|_| is_plain) {
+                Some(takes) if self.value.is_empty() => self.refused(format_args!(
+                    "it takes {takes}, and cannot be nothing: headwater settings reset {} gives its default back",
+                    self.name
+                )),
+                Some(takes) => self.refused(format_args!("it takes {takes}, not {}", self.value)),
+                None => self.refused(in_words(&error.to_string())),
+            }
         })
     }
 }
 
 /// What a setting takes, where that is a number, a switch or one of some words.
 fn takes(name: &str) -> Option<String> {
-    let entry = entries().into_iter().find(|entry| entry.name == name)?;
+    let entry = entries()
+        .into_iter()
+        .find(|entry| is_named(&entry.name, name))?;
     match entry.kind {
         Kind::Number { .. } | Kind::Choice(_) => Some(entry.limits),
         Kind::Switch => Some("true or false".to_owned()),
@@ -216,18 +229,27 @@ fn takes(name: &str) -> Option<String> {
     }
 }
 
-/// What a reader of JSON says, with limits in place of the names that a program has for them.
+/// Whether a setting has a name of the reference, in which `<…>` stands for a name that somebody gave.
+fn is_named(known: &str, name: &str) -> bool {
+    let (known, name): (Vec<&str>, Vec<&str>) =
+        (known.split('.').collect(), name.split('.').collect());
+    let fits = |(known, part): (&&str, &&str)| known == part || known.starts_with('<');
+    known.len() == name.len() && known.iter().zip(&name).all(fits)
+}
+
+/// What a reader of JSON says, without the names that a program has for numbers.
 fn in_words(error: &str) -> String {
     let types = [
-        ("expected u8", u64::from(u8::MAX)),
-        ("expected u16", u64::from(u16::MAX)),
-        ("expected u32", u64::from(u32::MAX)),
-        ("expected u64", u64::MAX),
+        "expected u8",
+        "expected u16",
+        "expected u32",
+        "expected u64",
     ];
-    match types.iter().find(|(said, _)| error.ends_with(said)) {
-        Some((said, most)) => {
-            error.replace(said, &format!("expected a whole number from 0 to {most}"))
-        }
+    match types.iter().find(|said| error.contains(*said)) {
+        Some(said) => error.replace(
+            said,
+            "expected a whole number within its limits, which headwater settings reference tells",
+        ),
         None => error.to_owned(),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::document::{Proxy, Settings, Source, SynchronizeAction};
 use crate::languages::Sites;
+use catalog::SiteCode;
 use std::fmt;
 
 /// Longest text of a setting, in characters; certificates have their own limit.
@@ -95,6 +96,20 @@ impl Settings {
         let why = format!("{MOST_SITES} sites can have settings of their own");
         found.unless(self.site.len() <= MOST_SITES, "site", why);
         found.result()
+    }
+
+    /// Leaves out what an earlier version sets for sites that are gone, unless the settings `held` do so too. The
+    /// sites that it was about.
+    pub fn leave_out_gone(&mut self, held: &Self, sites: &Sites) -> Vec<SiteCode> {
+        let stays = |site: &SiteCode| sites.contains_key(site) || held.site.contains_key(site);
+        let gone: Vec<SiteCode> = self
+            .site
+            .keys()
+            .copied()
+            .filter(|site| !stays(site))
+            .collect();
+        self.site.retain(|site, _| stays(site));
+        gone
     }
 
     /// Checks what is set for single sites against the sites that there are. What stood in the settings

@@ -64,10 +64,12 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
     {
         told.push(match settings.cleanup.unneeded_content {
             true => {
-                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs                  any more is removed after the days of cleanup.content-days."
+                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs \
+                 any more is removed after the days of cleanup.content-days."
             }
             false => {
-                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs                  any more stays, because cleanup.unneeded-content is off."
+                "Every site looks anew at which files it needs. What is missing is downloaded; what nothing needs \
+                 any more stays, because cleanup.unneeded-content is off."
             }
         });
     }

@@ -16,6 +16,7 @@ pub mod program;
 pub mod promtool;
 pub mod proxy;
 pub mod shared_data;
+pub mod skip;
 pub mod tinyproxy;
 
 pub use clock::StillClock;

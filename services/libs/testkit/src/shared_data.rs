@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The folder of the recorded data: `HEADWATER_SHARED_DATA`, or `../shared/data` beside the workspace.
-/// None where it is absent, which is said on standard error.
+/// None where it is absent, which is said.
 #[expect(
     clippy::disallowed_methods,
     reason = "a test is told by the environment where the data is"
@@ -16,6 +16,6 @@ pub fn folder() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: there is no recorded data in {}", folder.display());
+    crate::skip::left_out("there is no recorded data: HEADWATER_SHARED_DATA names its folder");
     None
 }

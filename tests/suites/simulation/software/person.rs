@@ -205,6 +205,7 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             let request = RemoveSiteRequest {
                 site_code,
                 new_source: new_source.clone(),
+                force: true,
             };
             match client.remove_site(request).await {
                 // It has not joined yet, or an answer was lost.
@@ -264,6 +265,8 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             let request = SwitchSourceRequest {
                 site_code: to.to_string(),
                 source: to.to_string(),
+                // Whether it is there or not: what comes of it then has to hold, too.
+                force: true,
             };
             match client.switch_source(request).await {
                 // It was removed for good.

@@ -4,6 +4,7 @@ use super::Admin;
 use catalog::UpdateId;
 use catalog::category::{Category, CategoryTree};
 use catalog::document::CategoryType;
+use catalog::well_known::CLASSIFICATIONS;
 use settings::Settings;
 use settings::change::Change;
 use std::collections::BTreeSet;
@@ -63,8 +64,12 @@ impl Admin {
         }
         let mut classifications = tree.classifications();
         classifications.sort_by_key(|category| category.title.to_lowercase());
-        for category in classifications {
+        for category in &classifications {
             listing.add(category, 0, settings.products.everything);
+        }
+        if classifications.is_empty() {
+            // They are the same twelve everywhere, so they can be chosen before the first synchronization.
+            listing.add_well_known();
         }
         Ok(ListCategoriesResponse {
             categories: listing.entries,
@@ -134,8 +139,8 @@ impl Admin {
         match answer {
             Ok(preview) => {
                 consequences.push(format!(
-                    "The source has {} updates for the new choice that are not here; {} that are here are \
-                     no longer kept up to date.",
+                    "The source has {} updates for the new choice that are not here, parts of bundles counted; {} \
+                     that are here are no longer kept up to date, bundles counted as one.",
                     preview.adds, preview.no_longer_kept_up
                 ));
                 if !preview.categories_unknown.is_empty() {
@@ -196,7 +201,12 @@ fn identifier(named: &str, classifications: bool, tree: &CategoryTree) -> Result
                 && category.title.eq_ignore_ascii_case(named.trim())
         })
         .collect();
+    let well_known = || {
+        let mut all = CLASSIFICATIONS.iter().filter(|_| classifications);
+        all.find(|known| known.title.eq_ignore_ascii_case(named.trim()))
+    };
     match named_so[..] {
+        [] if let Some(known) = well_known() => Ok(known.id.to_string()),
         [one] => Ok(one.id.update_id.to_string()),
         [] => Err(Status::invalid_argument(format!(
             "the catalog has no {} {}: see headwater settings products",
@@ -225,6 +235,14 @@ fn identifier(named: &str, classifications: bool, tree: &CategoryTree) -> Result
     }
 }
 
+fn choice(chosen: bool, included: bool) -> Choice {
+    match (chosen, included) {
+        (true, _) => Choice::Chosen,
+        (false, true) => Choice::Included,
+        (false, false) => Choice::NotChosen,
+    }
+}
+
 struct Listing<'a> {
     tree: &'a CategoryTree,
     settings: &'a Settings,
@@ -234,6 +252,23 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
+    /// The classifications that every catalog has.
+    fn add_well_known(&mut self) {
+        let products = &self.settings.products;
+        let entries = CLASSIFICATIONS.iter().map(|named| CategoryEntry {
+            id: named.id.to_string(),
+            title: named.title.to_owned(),
+            kind: format!("{:?}", CategoryType::UpdateClassification),
+            depth: 0,
+            choice: choice(
+                products.classifications.contains(&named.id),
+                products.everything,
+            )
+            .into(),
+        });
+        self.entries.extend(entries);
+    }
+
     fn add(&mut self, category: &Category, depth: u32, included: bool) {
         let id = category.id.update_id;
         if depth > DEEPEST || !self.shown.insert(id) {
@@ -246,17 +281,12 @@ impl Listing<'_> {
                 products.products.contains(&id)
             }
         };
-        let choice = match (chosen, included) {
-            (true, _) => Choice::Chosen,
-            (false, true) => Choice::Included,
-            (false, false) => Choice::NotChosen,
-        };
         self.entries.push(CategoryEntry {
             id: id.to_string(),
             title: category.title.clone(),
             kind: format!("{:?}", category.kind),
             depth,
-            choice: choice.into(),
+            choice: choice(chosen, included).into(),
         });
         let tree = self.tree;
         let mut below: Vec<&Category> = tree.children(id).collect();

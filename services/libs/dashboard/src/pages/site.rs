@@ -255,6 +255,7 @@ pub async fn remove(
     let request = RemoveSiteRequest {
         site_code: code.clone(),
         new_source: removal.new_source.trim().to_ascii_uppercase(),
+        force: false,
     };
     let answer = person.api.hierarchy().remove_site(question(request)).await;
     match answer {
@@ -279,6 +280,7 @@ pub async fn switch_source(
     let request = SwitchSourceRequest {
         site_code: site_code.clone(),
         source: code.clone(),
+        force: false,
     };
     let answer = person
         .api

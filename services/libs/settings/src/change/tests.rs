@@ -73,8 +73,17 @@ fn a_value_that_does_not_fit_is_refused_with_those_that_do() {
     refused("source.action=wsus", "microsoft-update, upstream-server");
     refused(
         "schedule.when.daily.times=999",
-        "expected a whole number from 0 to 255",
+        "a whole number within its limits",
     );
+    refused(
+        "proxy.port=",
+        "it takes 1 to 65535, and cannot be nothing: headwater settings reset proxy.port",
+    );
+    refused(
+        "approvals.rules.x.deadline-days=-1",
+        "it takes none, or 0 to 365, not -1",
+    );
+    refused("site.SE1.content.parallel-downloads=-1", "1 to 32, not -1");
 }
 
 #[test]
@@ -94,6 +103,13 @@ fn a_form_of_the_schedule_takes_the_place_of_another() {
         panic!("not daily");
     };
     assert_eq!((daily.first.hour(), daily.times), (3, 4));
+}
+
+#[test]
+fn a_list_is_emptied_with_nothing() {
+    let settings = changed(&["products.products=", "products.classifications="]).unwrap();
+    assert!(settings.products.products.is_empty());
+    assert!(settings.products.classifications.is_empty());
 }
 
 #[test]
