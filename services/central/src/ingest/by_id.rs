@@ -162,7 +162,20 @@ impl Ingest<'_> {
                 .into_iter()
                 .map(|id| UpdateWanted { id, revision: None })
                 .collect();
-            for (wanted, found) in required.iter().zip(self.look_for(&required).await?) {
+            let came = match self.look_for(&required).await {
+                Ok(came) => came,
+                // What came stays, and is signed.
+                Err(Stopped::Failure(failure)) => {
+                    self.run.line(format!(
+                        "Warning: {} updates that are required could not be looked for: {}",
+                        required.len(),
+                        failure.message
+                    ));
+                    break;
+                }
+                Err(stopped @ Stopped::ServerChanged) => return Err(stopped),
+            };
+            for (wanted, found) in required.iter().zip(came) {
                 if found.found.is_none() {
                     self.run.line(format!(
                         "Warning: {}, which is required, could not be had: {}",
@@ -297,7 +310,7 @@ impl Ingest<'_> {
             .copied()
             .filter(|id| !held.contains(id))
             .collect();
-        let fetched = self.client.fetch(open);
+        let fetched = self.client.probe(open);
         pin_mut!(fetched);
         while let Some(next) = fetched.next().await {
             match next? {

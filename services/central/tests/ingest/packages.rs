@@ -444,11 +444,13 @@ async fn single_updates_come_with_what_they_need_and_stay() {
         id: catalog::UpdateId::from_u128(1),
         revision: None,
     };
-    let (_, imported) = desk
-        .packages
-        .import_updates(vec![named, nowhere])
-        .await
-        .unwrap();
+    // Many that are nowhere are many refusals, and no reason to give up the one that is there.
+    let others = (2..20).map(|number| UpdateWanted {
+        id: catalog::UpdateId::from_u128(number),
+        revision: None,
+    });
+    let wanted = [named, nowhere].into_iter().chain(others).collect();
+    let (_, imported) = desk.packages.import_updates(wanted).await.unwrap();
     assert_eq!(
         imported.updates[0].found,
         Some((bundle, false)),

@@ -64,6 +64,26 @@ impl Client {
         &self,
         ids: Vec<RevisionId>,
     ) -> impl Stream<Item = Result<Fetched, Error>> + Send + use<> {
+        self.fetch_until(ids, MAX_REFUSED_IN_A_ROW)
+    }
+
+    /// Gets the documents of those of `ids` that there are: the same, for revisions of which most are none, so that
+    /// many refusals say nothing about the server.
+    ///
+    /// # Errors
+    /// The stream ends with the first error that concerns the server and not a revision.
+    pub fn probe(
+        &self,
+        ids: Vec<RevisionId>,
+    ) -> impl Stream<Item = Result<Fetched, Error>> + Send + use<> {
+        self.fetch_until(ids, usize::MAX)
+    }
+
+    fn fetch_until(
+        &self,
+        ids: Vec<RevisionId>,
+        most_refused: usize,
+    ) -> impl Stream<Item = Result<Fetched, Error>> + Send + use<> {
         let mut seen = HashSet::with_capacity(ids.len());
         let ids: Vec<RevisionId> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
         let fetch = Fetch {
@@ -73,6 +93,7 @@ impl Client {
             running: JoinSet::new(),
             ready: VecDeque::new(),
             refused_in_a_row: 0,
+            most_refused,
         };
         stream::unfold(Some(fetch), |fetch| async move {
             let mut fetch = fetch?;
@@ -95,6 +116,8 @@ struct Fetch {
     running: JoinSet<Answer>,
     ready: VecDeque<Fetched>,
     refused_in_a_row: usize,
+    /// How many of them end it.
+    most_refused: usize,
 }
 
 impl Fetch {
@@ -156,7 +179,7 @@ impl Fetch {
 
     fn refuse(&mut self, id: RevisionId, error: Error) -> Result<(), Error> {
         self.refused_in_a_row += 1;
-        if self.refused_in_a_row >= MAX_REFUSED_IN_A_ROW {
+        if self.refused_in_a_row >= self.most_refused {
             return Err(Error::OnlyRefusals {
                 url: self.client.inner.transport.root().to_owned(),
                 count: self.refused_in_a_row,
