@@ -2,6 +2,7 @@
 //! means.
 
 mod show;
+mod titles;
 
 use crate::connection::{Client, ConnectionArgs, explain, question};
 use crate::console::Console;
@@ -13,6 +14,7 @@ use settings::change::{Assignment, Change, difference};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use titles::Titles;
 use wire::text::harmless;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
@@ -292,7 +294,16 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let answer =
                 answer.map_err(|status| explain(status, &client.server, "listing the versions"))?;
             let versions = answer.into_inner().versions;
-            show::history(&console, &versions, &View::of_process(&console))?;
+            let changes: Vec<Change> = versions
+                .iter()
+                .flat_map(|version| decoded(version.changes.clone()))
+                .collect();
+            let titles = match console.json {
+                true => Titles::default(),
+                false => Titles::of(&client, &changes).await,
+            };
+            let view = View::of_process(&console);
+            show::history(&console, &versions, &titles, &view)?;
         }
         Action::Products { text, chosen } => {
             let mut settings = client.settings();
@@ -430,8 +441,9 @@ async fn change(console: &Console, client: &Client, to: To, how: &How) -> anyhow
             "Nothing changes: version {version} stays in force."
         ));
     }
+    let titles = Titles::of(client, &changes).await;
     for change in &changes {
-        console.line(harmless(&change.to_string()))?;
+        console.line(harmless(&titles.told(change)))?;
     }
     for consequence in &consequences {
         console.line(harmless(consequence))?;
@@ -482,8 +494,9 @@ async fn diff(
             newer.version
         ));
     }
+    let titles = Titles::of(client, &changes).await;
     for change in &changes {
-        console.line(harmless(&change.to_string()))?;
+        console.line(harmless(&titles.told(change)))?;
     }
     Ok(())
 }

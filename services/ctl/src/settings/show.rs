@@ -1,5 +1,6 @@
 //! How settings and their history look.
 
+use super::titles::Titles;
 use crate::console::Console;
 use crate::render::{View, text};
 use anyhow::Context as _;
@@ -185,6 +186,7 @@ fn cut(value: &str) -> String {
 pub(super) fn history(
     console: &Console,
     versions: &[SettingsVersion],
+    titles: &Titles,
     view: &View,
 ) -> anyhow::Result<()> {
     if console.json {
@@ -210,7 +212,7 @@ pub(super) fn history(
         let (number, who) = (version.version, harmless(&version.who));
         console.line(format!("{number:>5}  {made}  {who}"))?;
         for change in super::decoded(version.changes.clone()) {
-            console.line(format!("       {}", harmless(&cut(&change.to_string()))))?;
+            console.line(format!("       {}", harmless(&cut(&titles.told(&change)))))?;
         }
     }
     Ok(())

@@ -147,6 +147,14 @@ pub(crate) fn check(found: &mut Findings, approvals: &Approvals) {
                 format!("a rule names {MOST_CHOSEN} at most: name families, or nothing for all");
             found.unless(chosen.len() <= MOST_CHOSEN, of(field), why);
         }
+        let has_condition =
+            rule.title.is_some() || !rule.classifications.is_empty() || !rule.products.is_empty();
+        found.unless(
+            has_condition || rule.approval != RuleApproval::Install,
+            format!("approvals.rules.{name}"),
+            "it has no condition, and would approve every new update for install: name classifications, products \
+             or a title; the title * means all of them",
+        );
         if let Some(days) = rule.deadline_days {
             let why = format!("{days} days: use 0 to {MOST_DAYS}");
             found.unless(days <= MOST_DAYS, of("deadline-days"), why);
@@ -186,6 +194,15 @@ mod tests {
         assert_eq!(rule.approval, catalog::approval::RuleApproval::Detection);
         assert_eq!(rule.classifications.len(), 2);
         assert!(rule.products.is_empty() && rule.title.is_none());
+    }
+
+    #[test]
+    fn a_rule_without_a_condition_is_refused() {
+        refused(
+            &["approvals.rules.all.title="],
+            "approvals.rules.all: it has no condition",
+        );
+        assert_eq!(with(&["approvals.rules.all.title=*"]).check(), Ok(()));
     }
 
     #[test]
