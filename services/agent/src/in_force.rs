@@ -5,6 +5,7 @@ use link::Site;
 use settings::roll_out::RollOut;
 use std::sync::Arc;
 use std::time::Duration;
+use sync::Policy;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,9 @@ impl InForce {
             }
             news
         });
+        if news {
+            site.engine.follow(self.policy());
+        }
         self.version.send_if_modified(|held| {
             let news = *held != version;
             *held = version;
@@ -59,6 +63,18 @@ impl InForce {
             site.journal.line(None, line);
         }
         Ok(None)
+    }
+
+    /// When the site tries again by itself. The windows of the schedule are the top-level site's: here nothing
+    /// comes that it does not have already.
+    fn policy(&self) -> Policy {
+        let settings = self.settings.borrow();
+        let failures = settings.as_ref().map(|held| &held.settings.failures);
+        failures.map_or_else(Policy::default, |failures| Policy {
+            retry_first: failures.retry_first(),
+            retry_most: failures.retry_most(),
+            opens: None,
+        })
     }
 
     /// Goes over to the settings of each catalog that is verified, until `stop` is told.

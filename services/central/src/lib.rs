@@ -14,6 +14,7 @@ mod handed;
 pub mod identity;
 pub mod in_force;
 pub mod ingest;
+mod pacing;
 pub mod package;
 pub mod publish;
 pub mod restore;

@@ -10,6 +10,7 @@ use crate::expiry::Expirer;
 use crate::identity::Identity;
 use crate::in_force::{Fixed, InForce};
 use crate::ingest::WsusUpstream;
+use crate::pacing;
 use crate::package::{self, Packages};
 use crate::publish::Publisher;
 use crate::restore;
@@ -180,6 +181,7 @@ pub async fn run(
     .await?
     .of_kind(settings.site_kind)
     .counted_by(Tally::new(&metrics)?);
+    let pacing = pacing::keep(in_force.watch(), engine.handle(), stop.clone());
     let site = Site {
         code,
         kind: settings.site_kind,
@@ -387,6 +389,7 @@ pub async fn run(
         site.refusals.clone(),
         stop.clone(),
     ));
+    tasks.spawn(pacing);
     tasks.spawn(engine.work(stop.clone()));
     // What has to go through a proxy does so from the first file on.
     let files_way = upstream.begin_files_proxy(&http).await;

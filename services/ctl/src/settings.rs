@@ -1,6 +1,7 @@
 //! `settings`: what synchronizes, when and how, for the whole hierarchy; its history, and what each setting
 //! means.
 
+mod preview;
 mod show;
 mod titles;
 
@@ -10,7 +11,7 @@ use crate::render::View;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 use settings::Settings;
-use settings::change::{Assignment, Change, difference};
+use settings::change::{Change, difference};
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +20,8 @@ use wire::text::harmless;
 use wire::v1::change_settings_request::To;
 use wire::v1::{
     Assignments, ChangeSettingsRequest, ChangeSettingsResponse, GetSettingsRequest,
-    GetSettingsResponse, ListCategoriesRequest, ListSettingsVersionsRequest, ListSitesRequest,
-    SetSecretRequest, SettingChange,
+    GetSettingsResponse, ListCategoriesRequest, ListSettingsVersionsRequest, SetSecretRequest,
+    SettingChange,
 };
 
 /// Whose password.
@@ -316,7 +317,7 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
             show::products(&console, &entries, text.as_deref(), chosen)?;
         }
         Action::Schedule(ScheduleAction::Preview { assignments, count }) => {
-            preview(&console, &client, &assignments, count).await?;
+            preview::preview(&console, &client, &assignments, count).await?;
         }
         Action::Password { of, clear } => {
             let secret = if clear { String::new() } else { password(of)? };
@@ -336,31 +337,6 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Action::Schema | Action::Reference => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the next times of the schedule in force, or of what these changes would make of it.
-async fn preview(
-    console: &Console,
-    client: &Client,
-    assignments: &[String],
-    count: u32,
-) -> anyhow::Result<()> {
-    let assignments: Vec<Assignment> = assignments
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<_, _>>()?;
-    let settings = document(&get(client, 0).await?)?.with(&assignments)?;
-    settings.check()?;
-    let mut hierarchy = client.hierarchy();
-    let sites = hierarchy.list_sites(question(ListSitesRequest {})).await;
-    let sites =
-        sites.map_err(|status| explain(status, &client.server, "asking for the hierarchy"))?;
-    let hierarchy = uuid::Uuid::from_slice(&sites.into_inner().hierarchy)
-        .context("the site does not say of which hierarchy it is")?;
-    let seed = settings::schedule::seed_of(hierarchy);
-    let times = settings.schedule.preview(crate::now(), seed);
-    let times: Vec<_> = times.take(count as usize).collect();
-    show::schedule(console, &settings.schedule, &times)
 }
 
 async fn get(client: &Client, version: u64) -> anyhow::Result<GetSettingsResponse> {

@@ -90,7 +90,12 @@ fn every_setting_is_shown() {
 fn the_shown_defaults_are_the_defaults() {
     let site = |site: &link::settings::SiteSettings| {
         let engine = &site.engine;
-        let times = (engine.retry_first, engine.retry_most, engine.poll);
+        let unless_given = settings::document::Failures::default();
+        let times = (
+            engine.retry_first.unwrap_or(unless_given.retry_first()),
+            engine.retry_most.unwrap_or(unless_given.retry_most()),
+            engine.poll,
+        );
         let telemetry = (site.telemetry.filter.clone(), site.telemetry.format);
         (times, site.tombstones_kept, site.max_log_bytes, telemetry)
     };

@@ -234,6 +234,9 @@ async fn the_schedule_synchronizes_before_and_after_a_restart() {
         "schedule.time-zone=Mars/Olympus",
     ]);
     wrong.refused("Mars/Olympus");
+    // The process gave the source; a site below cannot tell that.
+    let told = hierarchy.run(&["settings", "schedule", "preview", "--json"]);
+    assert_eq!(told.json()["source"], "given");
     assert_eq!(
         hierarchy.run(&["settings", "schedule", "preview"]).good(),
         off

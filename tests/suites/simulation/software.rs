@@ -80,8 +80,8 @@ impl Pace {
             certificates,
             statements,
             engine: EngineSettings {
-                retry_first: Duration::from_millis(500),
-                retry_most: Duration::from_secs(5),
+                retry_first: Some(Duration::from_millis(500)),
+                retry_most: Some(Duration::from_secs(5)),
                 poll: Some(Duration::from_secs(30)),
             },
             removals_kept: Duration::from_secs(90 * 24 * 60 * 60),

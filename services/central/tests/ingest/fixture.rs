@@ -254,7 +254,7 @@ pub async fn placed(catalog: ServedCatalog, settings: Settings, ambient: Ambient
         ambient.clone(),
         EngineSettings {
             // No retry of its own within a test: the test asks for it.
-            retry_first: Duration::from_secs(3600),
+            retry_first: Some(Duration::from_secs(3600)),
             ..EngineSettings::default()
         },
     )

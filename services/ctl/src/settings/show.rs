@@ -5,13 +5,10 @@ use crate::console::Console;
 use crate::render::{View, text};
 use anyhow::Context as _;
 use hierarchy::time;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use settings::Settings;
 use settings::change::plain;
-use settings::schedule::Schedule;
 use std::collections::BTreeMap;
 use wire::text::harmless;
 use wire::v1::{CategoryEntry, Choice, GetSettingsResponse, SettingsVersion};
@@ -300,32 +297,4 @@ fn category(entry: &CategoryEntry) -> Value {
         "id": entry.id, "title": entry.title, "kind": entry.kind, "depth": entry.depth,
         "choice": choice,
     })
-}
-
-/// Prints when a schedule starts synchronizations.
-pub(super) fn schedule(
-    console: &Console,
-    schedule: &Schedule,
-    times: &[Timestamp],
-) -> anyhow::Result<()> {
-    let zone = TimeZone::get(&schedule.time_zone).unwrap_or(TimeZone::UTC);
-    if console.json {
-        let times: Vec<Value> = times
-            .iter()
-            .map(|time| json!({ "time": time, "local": time.to_zoned(zone.clone()).to_string() }))
-            .collect();
-        return console.json_line(&json!({
-            "schedule": schedule, "described": schedule.describe(), "next": times,
-        }));
-    }
-    console.line(format!("Synchronizes {}.", harmless(&schedule.describe())))?;
-    for time in times {
-        let local = time.to_zoned(zone.clone());
-        console.line(format!(
-            "  {}   {}",
-            local.strftime("%a %Y-%m-%d %H:%M:%S %Z"),
-            time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        ))?;
-    }
-    Ok(())
 }

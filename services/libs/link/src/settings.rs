@@ -74,7 +74,8 @@ pub struct SiteFlags {
         help_heading = "Database"
     )]
     pub tombstones_kept: Option<Period>,
-    /// Wait after a first failed run; doubles with each further one [default: 15s]
+    /// Wait after a first failed run; doubles with each further one [default: as the settings of the hierarchy
+    /// say, failures.retry-first-seconds]
     #[arg(
         long,
         env = "HEADWATER_RETRY_FIRST",
@@ -82,7 +83,8 @@ pub struct SiteFlags {
         help_heading = "Pace"
     )]
     pub retry_first: Option<Period>,
-    /// Longest wait between failed runs [default: 1h]
+    /// Longest wait between failed runs [default: as the settings of the hierarchy say,
+    /// failures.retry-most-minutes]
     #[arg(
         long,
         env = "HEADWATER_RETRY_MOST",
@@ -285,10 +287,7 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         Some(url) => Location::Postgres(PostgresUrl::new(url.expose_secret().trim())?),
         None => Location::Directory(data_dir.clone()),
     };
-    let defaults = EngineSettings::default();
-    let period = |flag: Option<Period>, file: Option<Period>, default: Duration| {
-        flag.or(file).map_or(default, |period| period.0)
-    };
+    let given = |flag: Option<Period>, file: Option<Period>| flag.or(file).map(|period| period.0);
     let mut telemetry = file.telemetry.clone();
     if let Some(filter) = &flags.log {
         telemetry.filter.clone_from(filter);
@@ -325,11 +324,12 @@ pub fn load(flags: &SiteFlags) -> anyhow::Result<(SiteSettings, SiteFile)> {
         },
         advertise,
         engine: EngineSettings {
-            retry_first: period(flags.retry_first, file.retry_first, defaults.retry_first),
-            retry_most: period(flags.retry_most, file.retry_most, defaults.retry_most),
+            retry_first: given(flags.retry_first, file.retry_first),
+            retry_most: given(flags.retry_most, file.retry_most),
             poll: None,
         },
-        tombstones_kept: period(flags.tombstones_kept, file.tombstones_kept, TOMBSTONES_KEPT),
+        tombstones_kept: given(flags.tombstones_kept, file.tombstones_kept)
+            .unwrap_or(TOMBSTONES_KEPT),
         max_log_bytes,
         json_log: flags.json_log || file.json_log,
         telemetry,
@@ -394,7 +394,9 @@ mod tests {
         flags.retry_first = Some("2m".parse().unwrap());
         let (settings, _) = load(&flags).unwrap();
         assert_eq!(settings.listen.unwrap().port(), 2);
-        assert_eq!(settings.engine.retry_first, Duration::from_secs(120));
+        assert_eq!(settings.engine.retry_first, Some(Duration::from_secs(120)));
+        // What is not given is for the settings of the hierarchy to say.
+        assert_eq!(settings.engine.retry_most, None);
         assert_eq!(settings.site_code.unwrap().to_string(), "CAS");
         assert_eq!(settings.data_dir, directory.path().join("data"));
     }

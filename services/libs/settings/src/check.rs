@@ -1,7 +1,7 @@
 //! Whether the document makes sense as a whole. Types and names are checked when it is read; here are the
 //! limits, and what does not go together.
 
-use crate::document::{Proxy, Settings, Source, SynchronizeAction};
+use crate::document::{Failures, Proxy, Settings, Source, SynchronizeAction};
 use crate::languages::Sites;
 use catalog::SiteCode;
 use std::fmt;
@@ -79,12 +79,7 @@ impl Settings {
                 format!("{MOST_CHOSEN} can be chosen one by one: choose families, or everything");
             found.unless(chosen.len() <= MOST_CHOSEN, name, why);
         }
-        let after = self.failures.switch_source_after;
-        found.unless(
-            after <= MOST_FAILURES,
-            "failures.switch-source-after",
-            format!("{after} failures: use 1 to {MOST_FAILURES}, or 0 for never"),
-        );
+        check_failures(&mut found, &self.failures);
         if let Err(error) = self.schedule.check() {
             found.unless(false, "schedule", error.to_string());
         }
@@ -191,6 +186,34 @@ fn check_source(found: &mut Findings, source: &Source) {
             "it is not a certificate in PEM of 64 KiB at most",
         );
     }
+}
+
+/// What is done when a synchronization failed.
+fn check_failures(found: &mut Findings, failures: &Failures) {
+    let after = failures.switch_source_after;
+    found.unless(
+        after <= MOST_FAILURES,
+        "failures.switch-source-after",
+        format!("{after} failures: use 1 to {MOST_FAILURES}, or 0 for never"),
+    );
+    let (first, most) = (failures.retry_first_seconds, failures.retry_most_minutes);
+    found.unless(
+        (1..=3600).contains(&first),
+        "failures.retry-first-seconds",
+        format!("{first} seconds: use 1 to 3600"),
+    );
+    found.unless(
+        (1..=1440).contains(&most),
+        "failures.retry-most-minutes",
+        format!("{most} minutes: use 1 to 1440"),
+    );
+    found.unless(
+        most == 0 || failures.retry_first() <= failures.retry_most(),
+        "failures.retry-first-seconds",
+        format!(
+            "{first} seconds are more than the {most} minutes of failures.retry-most-minutes, the longest wait"
+        ),
+    );
 }
 
 /// Months and days.
@@ -407,6 +430,29 @@ mod tests {
             "failures.switch-source-after",
             "use 1 to 100, or 0 for never",
         );
+    }
+
+    #[test]
+    fn waits_between_failures_have_limits_and_the_first_is_not_the_longer_one() {
+        let (first, most) = (
+            "failures.retry-first-seconds",
+            "failures.retry-most-minutes",
+        );
+        for (name, wrong, limits) in [
+            (first, "0", "0 seconds: use 1 to 3600"),
+            (first, "3601", "3601 seconds: use 1 to 3600"),
+            (most, "0", "0 minutes: use 1 to 1440"),
+            (most, "1441", "1441 minutes: use 1 to 1440"),
+        ] {
+            refused(&[&format!("{name}={wrong}")], name, limits);
+        }
+        let longer = [
+            "failures.retry-first-seconds=121",
+            "failures.retry-most-minutes=2",
+        ];
+        refused(&longer, first, "more than the 2 minutes");
+        let equal = ["failures.retry-first-seconds=120", longer[1]];
+        assert_eq!(with(&equal).check(), Ok(()));
     }
 
     #[test]

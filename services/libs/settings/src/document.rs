@@ -16,6 +16,7 @@ use catalog::{SiteCode, UpdateId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A settings file for hierarchies that are about something else than what is synchronized: demos, tests and
 /// measurements.
@@ -159,6 +160,15 @@ pub struct Failures {
     /// never.
     #[schemars(range(max = 100))]
     pub switch_source_after: u8,
+    /// Seconds until a site tries a synchronization again that failed; twice as many after each further failure.
+    /// Half of them up to all of them are waited, so that sites do not come back together. A site that is started
+    /// with `retry-first` has that instead.
+    #[schemars(range(min = 1, max = 3600))]
+    pub retry_first_seconds: u16,
+    /// Minutes that a site waits at most until it tries again, however often it failed. A site that is started
+    /// with `retry-most` has that instead.
+    #[schemars(range(min = 1, max = 1440))]
+    pub retry_most_minutes: u16,
 }
 
 impl Default for Failures {
@@ -166,7 +176,21 @@ impl Default for Failures {
         Self {
             alert: true,
             switch_source_after: 0,
+            retry_first_seconds: 15,
+            retry_most_minutes: 60,
         }
+    }
+}
+
+impl Failures {
+    /// Wait after the first failure.
+    pub fn retry_first(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retry_first_seconds))
+    }
+
+    /// Longest wait between failures.
+    pub fn retry_most(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retry_most_minutes) * 60)
     }
 }
 

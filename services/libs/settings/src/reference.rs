@@ -134,6 +134,16 @@ const NAMES: &[(&str, &str, &str)] = &[
         "alert when synchronization fails on any site; `EnableSyncFailureAlert`",
     ),
     ("failures.switch-source-after", "", "-"),
+    (
+        "failures.retry-first-seconds",
+        "1 to 3600 seconds; not more than retry-most-minutes",
+        "- (Configuration Manager: every 60 minutes)",
+    ),
+    (
+        "failures.retry-most-minutes",
+        "1 to 1440 minutes",
+        "- (Configuration Manager: every 60 minutes)",
+    ),
     ("alerts.site-silent.enabled", "", "-"),
     ("alerts.site-silent.after-minutes", "0 to 1440 minutes", "-"),
     (

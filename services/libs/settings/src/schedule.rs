@@ -53,8 +53,9 @@ pub struct Schedule {
     pub when: When,
     /// The time zone of all times in the schedule, by its IANA name (`UTC`, `Europe/Berlin`).
     pub time_zone: String,
-    /// Windows in which no synchronization starts by itself: at most 50. A time inside one is moved to its
-    /// end.
+    /// Windows in which the top-level site starts no synchronization by itself: at most 50. A time inside one,
+    /// one that was missed, and a retry wait for its end. What somebody asks for does not wait, and the sites
+    /// below follow whenever there is something to follow.
     #[schemars(length(max = 50))]
     pub blackout: Vec<Blackout>,
 }
@@ -103,9 +104,19 @@ impl Schedule {
         })
     }
 
+    /// The first instant at or after `at` at which a synchronization may start by itself: `at`, unless a
+    /// window is there. A schedule that [`Schedule::check`] refuses has no windows.
+    pub fn opens(&self, at: Timestamp) -> Timestamp {
+        if self.blackout.is_empty() {
+            return at;
+        }
+        let plan = Plan::new(self, 0).ok();
+        plan.map_or(at, |plan| plan.opens(at))
+    }
+
     /// Whether a synchronization must start `now`: a time has come since the last one started, or, when none
     /// has, since the schedule was `created` (made or changed). However many times were missed, they are
-    /// made up for by one run.
+    /// made up for by one run, which waits for the end of a window that `now` is in.
     pub fn is_due(
         &self,
         last_start: Option<Timestamp>,
@@ -114,7 +125,7 @@ impl Schedule {
         seed: u64,
     ) -> bool {
         let since = last_start.map_or(created, |start| start.max(created));
-        self.next_after(since, seed).is_some_and(|at| at <= now)
+        self.next_after(since, seed).is_some_and(|at| at <= now) && self.opens(now) <= now
     }
 
     /// The schedule in plain English, without a full stop: `monthly, on the second Tuesday plus 1 day, at

@@ -3,9 +3,12 @@
 
 mod ending;
 mod history;
+mod policy;
 mod request;
 mod tell;
+mod wait;
 
+pub use policy::{Opens, Policy};
 pub use request::Request;
 
 use crate::run::{Counts, IllegalTransition, State, SyncRun, Trigger};
@@ -13,7 +16,7 @@ use crate::tally::Tally;
 use crate::upstream::{Pace, RunHandle, Upstream};
 use catalog::SiteKind;
 use daemon::Ambient;
-use history::{History, WRITE_AGAIN};
+use history::History;
 use jiff::Timestamp;
 use journal::phrases;
 use journal::{Journal, StatusId};
@@ -22,30 +25,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How a site paces its runs.
-#[derive(Debug, Clone)]
+/// How the process paces the runs of a site.
+#[derive(Debug, Clone, Default)]
 pub struct EngineSettings {
-    /// Wait after the first run that did not succeed; doubles with each further one.
-    pub retry_first: Duration,
-    /// Longest wait between runs that do not succeed.
-    pub retry_most: Duration,
+    /// Wait after the first run that did not succeed, where it is not to be as [`Policy`] says.
+    pub retry_first: Option<Duration>,
+    /// Longest wait between runs that do not succeed, where it is not to be as [`Policy`] says.
+    pub retry_most: Option<Duration>,
     /// The slow poll: how long a site waits for a reason before it looks by itself. None at a
     /// top-level site, whose schedule decides.
     pub poll: Option<Duration>,
-}
-
-impl Default for EngineSettings {
-    fn default() -> Self {
-        Self {
-            retry_first: Duration::from_secs(15),
-            retry_most: Duration::from_secs(60 * 60),
-            poll: None,
-        }
-    }
 }
 
 /// What the engine does and did, as reports show it.
@@ -83,6 +75,7 @@ pub(crate) struct Shared {
     pending: Mutex<Waiting>,
     wake: Notify,
     cancel: Mutex<CancellationToken>,
+    policy: watch::Sender<Policy>,
     /// What all runs add up to, where somebody counts.
     tally: OnceLock<Tally>,
 }
@@ -206,6 +199,11 @@ impl EngineHandle {
             .flatten()
     }
 
+    /// Has the site start runs by itself like this from now on. A retry that waits is planned anew.
+    pub fn follow(&self, policy: Policy) {
+        self.shared.policy.send_replace(policy);
+    }
+
     /// Whether a run was asked for that is still to begin, or begins right now.
     pub fn is_to_begin(&self, run: Uuid) -> bool {
         self.shared.pending().holds(run)
@@ -319,6 +317,7 @@ impl<U: Upstream> Engine<U> {
             }),
             wake: Notify::new(),
             cancel: Mutex::new(CancellationToken::new()),
+            policy: watch::Sender::default(),
             tally: OnceLock::new(),
         });
         Ok(Self {
@@ -376,117 +375,6 @@ impl<U: Upstream> Engine<U> {
             };
             failures = if done { 0 } else { failures.saturating_add(1) };
         }
-    }
-
-    /// Takes what was asked for, and lets a cancel from now on mean this run.
-    async fn take(&self) -> Option<(Request, CancellationToken)> {
-        let (joined, given_up, taken) = {
-            let mut pending = self.shared.pending();
-            let joined = match pending.next {
-                Some(_) => std::mem::take(&mut pending.joined),
-                None => Vec::new(),
-            };
-            let given_up = std::mem::take(&mut pending.given_up);
-            let taken = pending.next.take().map(|mut request| {
-                request.run = request.run.or_else(|| Some(self.ambient.new_id()));
-                let cancel = CancellationToken::new();
-                *self.shared.cancel() = cancel.clone();
-                (request, cancel)
-            });
-            if let Some((request, _)) = &taken {
-                pending.taken = request.run;
-            }
-            (joined, given_up, taken)
-        };
-        self.tell_given_up(given_up).await;
-        if let Some(run) = taken.as_ref().and_then(|(request, _)| request.run) {
-            self.tell_joined(joined, run).await;
-        }
-        taken
-    }
-
-    /// Waits for a reason to run. A retry asks for what `last` asked for; one that is cancelled counts as
-    /// done with, and `failures` is then 0.
-    async fn wait(&self, failures: &mut u32, last: Request, stop: &CancellationToken) -> Reason {
-        let give_up = CancellationToken::new();
-        {
-            let _pending = self.shared.pending();
-            *self.shared.cancel() = give_up.clone();
-        }
-        let mut told = false;
-        let mut alarm = self.alarm(*failures);
-        loop {
-            if let Some((request, cancel)) = self.take().await {
-                return Reason::Request(request, cancel);
-            }
-            if *failures > 0 && !told {
-                told = true;
-                self.tell_retry(alarm.0, *failures).await;
-            }
-            let (delay, trigger, at) = alarm;
-            let ring = async {
-                match delay {
-                    Some(_) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => return Reason::Stop,
-                () = self.shared.wake.notified() => {}
-                () = tokio::time::sleep(WRITE_AGAIN), if self.history.is_behind() => {
-                    self.history.write_again().await;
-                }
-                () = give_up.cancelled(), if *failures > 0 => {
-                    *failures = 0;
-                    alarm = self.alarm(0);
-                    self.show_next_attempt(None);
-                }
-                () = ring => {
-                    let again = match trigger {
-                        Trigger::Retry => Request {
-                            run: again(self.upstream.as_ref(), last.run),
-                            at: None,
-                            trigger,
-                            ..last
-                        },
-                        Trigger::Manual
-                        | Trigger::Schedule
-                        | Trigger::Parent
-                        | Trigger::Poll => Request::new(trigger),
-                    };
-                    // What comes of it is taken at the top of the loop.
-                    let _ = self.handle().request(again);
-                }
-            }
-        }
-    }
-
-    /// When the engine runs without being asked: after which delay, why, and at what instant.
-    fn alarm(&self, failures: u32) -> (Option<Duration>, Trigger, Instant) {
-        let (delay, trigger) = if failures > 0 {
-            (Some(self.retry_delay(failures)), Trigger::Retry)
-        } else {
-            let poll = self.settings.poll.map(|poll| self.ambient.jitter(poll));
-            (poll, Trigger::Poll)
-        };
-        let at = Instant::now() + delay.unwrap_or_default();
-        (delay, trigger, at)
-    }
-
-    fn retry_delay(&self, failures: u32) -> Duration {
-        let doubled = self
-            .settings
-            .retry_first
-            .saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX));
-        self.ambient.jitter(doubled.min(self.settings.retry_most))
-    }
-
-    fn show_next_attempt(&self, next: Option<Timestamp>) {
-        self.shared.state.send_if_modified(|state| {
-            let changed = state.next_attempt != next;
-            state.next_attempt = next;
-            changed
-        });
     }
 
     /// Does one run; whether it needs no retry.

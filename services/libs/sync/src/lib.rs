@@ -11,7 +11,7 @@ pub mod tally;
 pub mod trace;
 pub mod upstream;
 
-pub use engine::{Engine, EngineHandle, EngineSettings, EngineState, Request};
+pub use engine::{Engine, EngineHandle, EngineSettings, EngineState, Opens, Policy, Request};
 pub use run::{Counts, Phase, Source, State, SyncRun, Trigger};
 pub use tally::Tally;
 pub use trace::SpanId;

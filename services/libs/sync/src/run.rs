@@ -44,6 +44,14 @@ impl Source {
 }
 
 impl Trigger {
+    /// Whether the site began by itself: nobody asked, neither a person nor the parent.
+    pub const fn is_by_itself(self) -> bool {
+        match self {
+            Self::Schedule | Self::Retry | Self::Poll => true,
+            Self::Manual | Self::Parent => false,
+        }
+    }
+
     /// The reason's name, as traces show it.
     pub const fn name(self) -> &'static str {
         match self {

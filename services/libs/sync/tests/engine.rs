@@ -3,6 +3,7 @@
 
 use catalog::PointId;
 use daemon::Ambient;
+use jiff::{SignedDuration, Timestamp};
 use journal::run_part::{COMPLETED, FAILED, Part};
 use journal::{Journal, JournalSettings, StatusId};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use store::status::StatusRow;
 use store::{Location, Store};
 use sync::{
-    Engine, EngineHandle, EngineSettings, EngineState, Failure, Phase, Request, RunHandle, State,
-    Trigger, Upstream,
+    Engine, EngineHandle, EngineSettings, EngineState, Failure, Phase, Policy, Request, RunHandle,
+    State, Trigger, Upstream,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +91,22 @@ async fn fixture_below(
     failures: u32,
     retry_first: Duration,
 ) -> Fixture {
+    let process = EngineSettings {
+        retry_first: Some(retry_first),
+        ..EngineSettings::default()
+    };
+    let paced = (process, Policy::default());
+    fixture_paced(paced, parent, directory, permits, failures).await
+}
+
+/// A site that is paced like this by its process and by the settings of the hierarchy.
+async fn fixture_paced(
+    (process, policy): (EngineSettings, Policy),
+    parent: Option<&str>,
+    directory: Arc<tempfile::TempDir>,
+    permits: usize,
+    failures: u32,
+) -> Fixture {
     let ambient = Ambient::system();
     let store = Store::open(&Location::Directory(directory.path().into()))
         .await
@@ -120,14 +137,12 @@ async fn fixture_below(
         store.clone(),
         journal,
         ambient,
-        EngineSettings {
-            retry_first,
-            ..EngineSettings::default()
-        },
+        process,
     )
     .await
     .unwrap();
     let handle = engine.handle();
+    handle.follow(policy);
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     tasks.spawn(engine.work(stop.clone()));
@@ -448,4 +463,142 @@ async fn a_run_that_another_does_too_or_that_is_cancelled_before_it_began_is_tol
     assert!(told.iter().any(of(StatusId::RunCancelled, 2)));
     assert!(told.iter().any(of(StatusId::RunCancelled, 3)));
     assert!(told.iter().any(|row| row.run == Some(first)));
+}
+
+/// Retries soon, and never before `end` by itself.
+fn closed_until(end: Timestamp) -> Policy {
+    Policy {
+        retry_first: Duration::from_millis(20),
+        opens: Some(Arc::new(move |at| at.max(end))),
+        ..Policy::default()
+    }
+}
+
+async fn fixture_closed(
+    end: Timestamp,
+    directory: Arc<tempfile::TempDir>,
+    permits: usize,
+    failures: u32,
+) -> Fixture {
+    let paced = (EngineSettings::default(), closed_until(end));
+    fixture_paced(paced, None, directory, permits, failures).await
+}
+
+fn in_two_hours() -> Timestamp {
+    Ambient::system().now() + SignedDuration::from_hours(2)
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_the_end_of_a_window_and_tells_when_that_is() {
+    let end = in_two_hours();
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let site = fixture_closed(end, directory, 10, 1).await;
+    // What a person asks for does not wait.
+    site.ask();
+    let state = site.until(|state| state.next_attempt.is_some()).await;
+    assert_eq!(state.next_attempt, Some(end));
+    site.ask();
+    site.until(|state| state.completed == 1).await;
+    assert_eq!(site.begun(), 2);
+    let told = site.told().await;
+    let retry = told
+        .iter()
+        .find(|row| row.status_id == StatusId::RetryScheduled.number());
+    assert_eq!(retry.unwrap().inserts, ["120", "1"]);
+}
+
+#[tokio::test]
+async fn a_retry_comes_by_itself_when_the_window_has_ended() {
+    let end = Ambient::system().now() + SignedDuration::from_millis(300);
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let site = fixture_closed(end, directory, 10, 1).await;
+    site.ask();
+    let state = site.until(|state| state.completed == 1).await;
+    assert!(state.run.unwrap().started.as_millisecond() >= end.as_millisecond());
+}
+
+#[tokio::test]
+async fn a_retry_that_a_start_finds_waits_for_the_end_of_a_window_too() {
+    let before = fixture(9, 1, LONG).await;
+    before.ask();
+    before.until(|state| state.next_attempt.is_some()).await;
+    before.stop.cancel();
+    before.tasks.wait().await;
+    let end = in_two_hours();
+    let after = fixture_closed(end, Arc::clone(&before.directory), 9, 0).await;
+    let state = after.until(|state| state.next_attempt.is_some()).await;
+    assert_eq!(state.next_attempt, Some(end));
+    // Somebody takes the window away.
+    after.engine.follow(Policy::default());
+    after.until(|state| state.completed == 1).await;
+    let state = after.engine.state();
+    assert_eq!((after.begun(), state.next_attempt), (1, None));
+}
+
+#[tokio::test]
+async fn cancelling_takes_back_a_retry_that_waits_since_the_start() {
+    let before = fixture(9, 1, LONG).await;
+    before.ask();
+    before.until(|state| state.next_attempt.is_some()).await;
+    before.stop.cancel();
+    before.tasks.wait().await;
+    let directory = Arc::clone(&before.directory);
+    let after = fixture_closed(in_two_hours(), directory, 9, 0).await;
+    after.until(|state| state.next_attempt.is_some()).await;
+    assert_eq!(after.engine.cancel(), None);
+    after.until(|state| state.next_attempt.is_none()).await;
+    after.engine.follow(Policy::default());
+    after.ask();
+    after.until(|state| state.completed == 1).await;
+    assert_eq!(after.begun(), 1);
+}
+
+#[tokio::test]
+async fn what_the_schedule_asked_for_during_a_run_does_not_begin_in_a_window() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let site = fixture_closed(in_two_hours(), directory, 0, 0).await;
+    site.ask();
+    site.until(in_updates).await;
+    let (by_schedule, queued) = site.engine.request(Request::new(Trigger::Schedule));
+    assert!(queued);
+    site.upstream.permits.add_permits(1);
+    site.until(|state| state.completed == 1).await;
+    assert_eq!(site.history().await, ["Completed"]);
+    // A person's request takes it along, and does not wait.
+    assert_eq!(site.ask(), by_schedule);
+    site.upstream.permits.add_permits(1);
+    let run = site.until(|state| state.completed == 2).await.run.unwrap();
+    assert_eq!((run.id, run.trigger), (by_schedule, Trigger::Manual));
+}
+
+#[tokio::test]
+async fn the_wait_is_that_of_the_hierarchy_unless_the_process_has_its_own() {
+    let slow = Policy {
+        retry_first: LONG,
+        ..Policy::default()
+    };
+    let at_process = EngineSettings {
+        retry_first: Some(Duration::from_millis(20)),
+        ..EngineSettings::default()
+    };
+    let directory = || Arc::new(tempfile::tempdir().unwrap());
+    let own = fixture_paced((at_process, slow.clone()), None, directory(), 9, 1).await;
+    own.ask();
+    own.until(|state| state.completed == 1).await;
+
+    let paced = (EngineSettings::default(), slow);
+    let common = fixture_paced(paced, None, directory(), 9, 1).await;
+    common.ask();
+    let state = common.until(|state| state.next_attempt.is_some()).await;
+    let wait = state
+        .next_attempt
+        .unwrap()
+        .duration_since(Ambient::system().now());
+    assert!(wait > SignedDuration::from_mins(20), "{wait}");
+    // What is changed then holds for the retry that waits, too.
+    common.engine.follow(Policy {
+        retry_first: Duration::from_millis(20),
+        ..Policy::default()
+    });
+    common.until(|state| state.completed == 1).await;
 }

@@ -72,7 +72,10 @@ pub(super) const FORMS: &str = r#"
 
 Times are those of the wall in `schedule.time-zone`. A time that the clock skips is the first instant after the gap; one
 that it shows twice is the first of the two. A time inside a window of `schedule.blackout` waits for its end. A time that
-was missed is made up for once. `headwater settings schedule preview` prints the next times.
+was missed is made up for once, and so is a synchronization that failed: after the end of the window, where one is open then.
+What somebody asks for is not held up. The windows are those of the top-level site; a site below catches up with its parent,
+and tries again when that failed, at any time. `headwater settings schedule preview` prints the next times, and says so where
+nothing starts because there is no synchronization source.
 
 ```toml
 [schedule]

@@ -19,7 +19,7 @@ const WEEK: i64 = 7 * DAY;
 /// How many changes of the clocks are looked at around one window. Windows are shorter than a week.
 const MAX_CHANGES: usize = 64;
 
-/// A window in which no synchronization starts by itself. A time inside it is moved to its end.
+/// A window in which no synchronization starts by itself. What is due inside it waits for its end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Blackout {

@@ -88,6 +88,15 @@ impl<'a> Plan<'a> {
         self.windows.end(&self.zone, at)
     }
 
+    /// The first instant at or after `at` that is in no window; `at` where there is none any more.
+    pub(super) fn opens(&self, at: Timestamp) -> Timestamp {
+        let second = whole_second(at);
+        match self.windows.end(&self.zone, second) {
+            Some(end) if end > second => end,
+            Some(_) | None => at,
+        }
+    }
+
     /// The first time strictly after `after`, before windows are looked at.
     fn offset_after(&self, after: Timestamp) -> Option<Timestamp> {
         let max = i64::from(self.offset.max_seconds);

@@ -48,7 +48,7 @@ impl Request {
     }
 
     /// Both reasons in one: the newer names the run, unless somebody waits for the older one's, and it
-    /// compares everything if either does.
+    /// compares everything if either does. What somebody asked for does not become what a site does by itself.
     fn join(self, newer: Self) -> Self {
         let waited_for = self.run.is_some() && self.verify;
         let named = match waited_for || newer.run.is_none() {
@@ -59,7 +59,10 @@ impl Request {
             run: named.run,
             parent_span: named.parent_span,
             at: named.at,
-            trigger: newer.trigger,
+            trigger: match newer.trigger.is_by_itself() && !self.trigger.is_by_itself() {
+                true => self.trigger,
+                false => newer.trigger,
+            },
             full: self.full || newer.full,
             verify: self.verify || newer.verify,
             alone: self.alone && newer.alone,
@@ -161,6 +164,24 @@ mod tests {
         assert_eq!(next.run, Some(Uuid::from_u128(1)));
         assert!(next.verify);
         assert_eq!(waiting.joined, [Uuid::from_u128(2)]);
+    }
+
+    #[test]
+    fn what_somebody_asked_for_stays_that_whatever_comes_later() {
+        use Trigger::{Manual, Parent, Poll, Retry, Schedule};
+        let joined = |first: Trigger, then: Trigger| {
+            let mut waiting = Waiting::default();
+            waiting.add(Request::new(first));
+            waiting.add(Request::new(then));
+            waiting.next.unwrap().trigger
+        };
+        for by_itself in [Schedule, Retry, Poll] {
+            assert_eq!(joined(Manual, by_itself), Manual);
+            assert_eq!(joined(by_itself, Manual), Manual);
+            assert_eq!(joined(Parent, by_itself), Parent);
+        }
+        assert_eq!(joined(Parent, Manual), Manual);
+        assert_eq!(joined(Retry, Schedule), Schedule);
     }
 
     #[test]

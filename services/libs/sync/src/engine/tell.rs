@@ -10,9 +10,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 impl<U: Upstream> Engine<U> {
-    pub(super) async fn tell_retry(&self, delay: Option<Duration>, failures: u32) {
-        let Some(delay) = delay else { return };
-        self.show_next_attempt(self.ambient.now().checked_add(delay).ok());
+    /// Tells that a run is tried again after this time.
+    pub(super) async fn tell_retry(&self, delay: Duration, failures: u32) {
         self.shared.journal.line(None, phrases::will_retry(delay));
         let minutes = delay.as_secs().div_ceil(60).to_string();
         let inserts = vec![minutes, failures.to_string()];
