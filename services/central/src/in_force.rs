@@ -191,7 +191,7 @@ impl InForce {
                     Error::Refused(format!("the setting first-settings: {error:#}"))
                 })?;
                 this.tell(first.clone());
-                this.change(FIRST, None, false, |_, _| Ok(first)).await?;
+                Box::pin(this.change(FIRST, None, false, |_, _| Ok(first))).await?;
             }
             Some(_) | None => this.tell(held.settings),
         }

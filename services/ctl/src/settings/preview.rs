@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use settings::Settings;
 use settings::change::Assignment;
 use settings::document::SynchronizeAction;
-use settings::schedule::Schedule;
+use settings::schedule::{Schedule, When};
 use wire::text::harmless;
 use wire::v1::{GetSettingsResponse, ListSitesRequest};
 
@@ -107,6 +107,9 @@ fn in_words(schedule: &Schedule, times: &[Timestamp], source: Source) -> Vec<Str
     let zone = TimeZone::get(&schedule.time_zone).unwrap_or(TimeZone::UTC);
     let described = schedule.describe();
     let described = harmless(&described);
+    if schedule.when == When::Off {
+        return vec!["Nothing starts by itself: the schedule is off.".to_owned()];
+    }
     let mut lines = match source {
         // What starts nothing anyway needs no explanation.
         Source::None if !times.is_empty() => vec![
@@ -160,7 +163,7 @@ mod tests {
     #[test]
     fn without_a_source_no_time_is_promised() {
         let nightly = Schedule {
-            when: settings::schedule::When::Cron("0 3 * * *".to_owned()),
+            when: When::Cron("0 3 * * *".to_owned()),
             ..Schedule::default()
         };
         let times: Vec<Timestamp> = nightly.preview(Timestamp::UNIX_EPOCH, 1).take(2).collect();
