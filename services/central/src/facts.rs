@@ -32,6 +32,8 @@ pub(crate) struct Facts {
     /// What the supersedence rules expired, and the positions at which they did.
     flags: BTreeMap<UpdateId, (u64, Expiry)>,
     arrivals: Arrivals,
+    /// What revisions said of the creation of their updates that are held no more.
+    created: HashMap<UpdateId, Timestamp>,
 }
 
 /// A revision in short.
@@ -62,6 +64,7 @@ impl Facts {
             unreadable: HashSet::new(),
             flags: BTreeMap::new(),
             arrivals: read.arrivals().await?,
+            created: read.creation_dates().await?,
         };
         let mut after = 0;
         loop {
@@ -135,6 +138,10 @@ impl Facts {
 
     /// What the supersedence rules want to know.
     pub(crate) fn for_expiry(&self) -> Vec<expiry::Facts> {
+        let gone = self.created.iter().map(|(id, date)| (*id, *date));
+        let held = self.revisions.iter();
+        let held = held.map(|revision| (revision.id.update_id, revision.creation_date));
+        let created = expiry::creation_dates(held.chain(gone));
         self.updates()
             .map(|newest| {
                 let update = newest.id.update_id;
@@ -142,7 +149,10 @@ impl Facts {
                 expiry::Facts {
                     id: update,
                     classification: newest.classification,
-                    creation_date: newest.creation_date,
+                    creation_date: created
+                        .get(&update)
+                        .copied()
+                        .unwrap_or(newest.creation_date),
                     is_expired_by_publisher: newest.is_expired,
                     is_declined: record.is_some_and(|record| {
                         record.approval == catalog::approval::Approval::Declined

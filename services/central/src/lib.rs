@@ -16,6 +16,7 @@ pub mod in_force;
 pub mod ingest;
 pub mod package;
 pub mod publish;
+mod removal;
 pub mod restore;
 pub mod roll_out;
 pub mod run;

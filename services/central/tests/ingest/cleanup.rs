@@ -37,7 +37,7 @@ fn settings() -> Settings {
     }
 }
 
-fn cleaner(site: &Fixture) -> Cleaner {
+pub fn cleaner(site: &Fixture) -> Cleaner {
     Cleaner::new(
         site.decisions.clone(),
         Arc::clone(&site.upstream),
