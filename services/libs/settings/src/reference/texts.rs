@@ -17,7 +17,7 @@ a bounded amount at a time and goes on after the next synchronization; broken of
 |---|---|
 | Unused updates and update revisions | `cleanup.remove-unused-revisions`; an update itself goes when its source no longer has it |
 | Expired updates | `cleanup.decline-expired` |
-| Superseded updates | `cleanup.decline-superseded` |
+| Superseded updates | `cleanup.decline-superseded`; held for `cleanup.days`, not approved for `cleanup.undeployed-days`, not mandatory, replaced by an update that is approved for install; whether a client needs it is not known here |
 | Computers not contacting the server | none: Headwater knows sites, and no client computers |
 | Unneeded update files | `cleanup.unneeded-content`, `cleanup.content-days`; at every site for itself |
 
