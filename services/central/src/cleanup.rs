@@ -225,6 +225,7 @@ impl Cleaner {
             expired: !superseded || settings.decline_expired,
             superseded,
             days: settings.days,
+            undeployed_days: settings.undeployed_days,
         };
         let mut declines = cleanup::decline(&updates, rules, None, usize::MAX, now).declines;
         declines.retain(|decline| match decline.reason {

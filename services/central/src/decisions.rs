@@ -6,6 +6,7 @@
 //! none.
 
 use crate::ingest::WsusUpstream;
+use crate::removal;
 use crate::verify::ROWS_LOST;
 use catalog::item::ItemKey;
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// Wait after the database failed.
 const RETRY: Duration = Duration::from_secs(15);
 
-/// A change of an item that is no revision.
+/// A change of an item that is no revision, or the removal of one that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemChange {
     /// It is this from now on.
@@ -62,7 +63,7 @@ pub async fn put(tx: &mut Tx<'_>, changes: Vec<ItemChange>, now: Timestamp) -> R
         }
     }
     let appended = tx.append(items, now).await?;
-    let removed = tx.remove(&removed, now).await?;
+    let removed = removal::remove(tx, &removed, now).await?;
     Ok(appended.added + appended.changed + removed)
 }
 

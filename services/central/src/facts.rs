@@ -1,6 +1,6 @@
 //! What is known of every update at once, for rules that look at the whole catalog.
 
-use catalog::approval::Record;
+use catalog::approval::{Cause, Record};
 use catalog::cleanup::{DeclineFacts, RevisionFacts};
 use catalog::document::PublicationState;
 use catalog::expiry::{self, Expiry};
@@ -32,6 +32,8 @@ pub(crate) struct Facts {
     /// What the supersedence rules expired, and the positions at which they did.
     flags: BTreeMap<UpdateId, (u64, Expiry)>,
     arrivals: Arrivals,
+    /// What revisions said of the creation of their updates that are held no more.
+    created: HashMap<UpdateId, Timestamp>,
 }
 
 /// A revision in short.
@@ -40,6 +42,7 @@ struct Revision {
     position: u64,
     is_configuration: bool,
     explicitly_deployable: bool,
+    is_mandatory: bool,
     is_expired: bool,
     creation_date: Timestamp,
     classification: Option<UpdateId>,
@@ -62,6 +65,7 @@ impl Facts {
             unreadable: HashSet::new(),
             flags: BTreeMap::new(),
             arrivals: read.arrivals().await?,
+            created: read.creation_dates().await?,
         };
         let mut after = 0;
         loop {
@@ -103,6 +107,7 @@ impl Facts {
             position,
             is_configuration: header.is_configuration(),
             explicitly_deployable: header.explicitly_deployable,
+            is_mandatory: header.is_mandatory,
             is_expired: header.publication_state == PublicationState::Expired,
             creation_date: header.creation_date,
             classification: header.categories.iter().find(is_classification).copied(),
@@ -135,6 +140,10 @@ impl Facts {
 
     /// What the supersedence rules want to know.
     pub(crate) fn for_expiry(&self) -> Vec<expiry::Facts> {
+        let gone = self.created.iter().map(|(id, date)| (*id, *date));
+        let held = self.revisions.iter();
+        let held = held.map(|revision| (revision.id.update_id, revision.creation_date));
+        let created = expiry::creation_dates(held.chain(gone));
         self.updates()
             .map(|newest| {
                 let update = newest.id.update_id;
@@ -142,7 +151,10 @@ impl Facts {
                 expiry::Facts {
                     id: update,
                     classification: newest.classification,
-                    creation_date: newest.creation_date,
+                    creation_date: created
+                        .get(&update)
+                        .copied()
+                        .unwrap_or(newest.creation_date),
                     is_expired_by_publisher: newest.is_expired,
                     is_declined: record.is_some_and(|record| {
                         record.approval == catalog::approval::Approval::Declined
@@ -173,8 +185,10 @@ impl Facts {
                 DeclineFacts {
                     id: update,
                     explicitly_deployable: newest.explicitly_deployable,
+                    is_mandatory: newest.is_mandatory,
                     approval: record.map_or_else(Default::default, |record| record.approval),
                     decided_at: record.map(|record| record.changed_at),
+                    deployed_until: record.and_then(deployed_until),
                     held_since: since(first.get(&update).copied().unwrap_or(newest.position)),
                     expired_since: expired_at.map(since),
                     superseded: newest.superseded.clone(),
@@ -198,9 +212,32 @@ impl Facts {
                             let is_this = record.revision == revision.id.revision;
                             record.approval.is_approved() && is_this
                         }),
+                    approved_until: record.and_then(approved_until),
                 }
             })
             .collect()
+    }
+}
+
+/// Until when an update may have been approved for install or removal that is not now.
+fn deployed_until(record: &Record) -> Option<Timestamp> {
+    match record.cause {
+        // Rules decide about updates about which nothing was decided before.
+        Cause::Rule(_) => None,
+        Cause::Person(_) | Cause::NewRevision | Cause::ExpiredByPublisher | Cause::Cleanup => {
+            Some(record.changed_at)
+        }
+    }
+}
+
+/// Until when an update may have been approved in a revision in which it is not now.
+fn approved_until(record: &Record) -> Option<Timestamp> {
+    match record.cause {
+        Cause::Person(_) => Some(record.changed_at),
+        // An approval goes over to a new revision, or ends with it, when that comes, which counts anyway: to count
+        // it for every older revision would be to keep all of what is revised again and again. What the clean-up
+        // declines was not deployed.
+        Cause::Rule(_) | Cause::NewRevision | Cause::ExpiredByPublisher | Cause::Cleanup => None,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod ingest;
 mod pacing;
 pub mod package;
 pub mod publish;
+mod removal;
 pub mod restore;
 pub mod roll_out;
 pub mod run;

@@ -1,9 +1,10 @@
 //! What the databases say, read past the product with SQL of its own.
 
-use catalog::PointId;
 use catalog::header::RevisionHeader;
 use catalog::item::{Digest, ItemKey};
 use catalog::merkle::{BucketHasher, Tree};
+use catalog::{PointId, UpdateId};
+use jiff::Timestamp;
 use journal::StatusId;
 use settings::roll_out::RollOut;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -53,6 +54,15 @@ pub struct Item {
     pub bytes: u64,
     /// The digest of what is stored.
     pub real_digest: Option<Digest>,
+    /// The update of a revision, and the date that this says.
+    pub created: Option<(UpdateId, Timestamp)>,
+}
+
+/// What a revision says of the creation of its update. What is damaged says nothing.
+fn created(key: &[u8], header: &[u8]) -> Option<(UpdateId, Timestamp)> {
+    let id = ItemKey::from_bytes(key).ok()?.revision()?;
+    let header = RevisionHeader::from_bytes(header).ok()?;
+    Some((id.update_id, header.creation_date))
 }
 
 /// Connections to the databases of a run, each made when it is first needed.
@@ -193,6 +203,7 @@ impl Databases {
                         .get::<Option<i64>, _>(3)
                         .map(|by| by.try_into().unwrap()),
                     bytes: (header.len() + document.len()) as u64,
+                    created: created(&key, &header),
                     real_digest: stored
                         .map(|_| catalog::item::item_digest(&key, &header, &document)),
                     key,

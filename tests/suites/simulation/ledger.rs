@@ -2,8 +2,9 @@
 
 use crate::database::{Item, Snapshot};
 use crate::world::World;
-use catalog::PointId;
 use catalog::item::Digest;
+use catalog::{PointId, UpdateId};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use trust::{Authority, HierarchyId, StatementPublicKey};
 use uuid::Uuid;
@@ -25,6 +26,8 @@ pub struct Ledger {
     pub authority: Option<(StatementPublicKey, HierarchyId)>,
     /// Every change that the central site ever made, wherever it was: its key and digest.
     pub contents: BTreeSet<(Vec<u8>, Option<Digest>)>,
+    /// The earliest date of every update that a revision of it said at the central site.
+    pub created: BTreeMap<UpdateId, Timestamp>,
     /// Whether the central site's database was put back from an older copy.
     pub restored: bool,
     /// Whether rows of a site were altered, and not repaired since.
@@ -82,6 +85,10 @@ impl Ledger {
 
     fn publish(&mut self, epoch: Uuid, items: Vec<Item>) {
         for item in items {
+            if let Some((update, date)) = item.created.filter(|_| item.digest == item.real_digest) {
+                let created = self.created.entry(update).or_insert(date);
+                *created = date.min(*created);
+            }
             self.contents.insert((item.key.clone(), item.digest));
             let change = (epoch, item.position, item.key, item.digest);
             if self.published.insert(change) {

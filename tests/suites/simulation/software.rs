@@ -103,13 +103,14 @@ impl Pace {
 }
 
 /// Settings that expire and clean up at once.
-const TIDY: [&str; 6] = [
+const TIDY: [&str; 7] = [
     "supersedence.feature-updates=0",
     "supersedence.other-updates=0",
     "cleanup.decline-expired=true",
     "cleanup.decline-superseded=true",
     "cleanup.remove-unused-revisions=true",
     "cleanup.days=0",
+    "cleanup.undeployed-days=0",
 ];
 
 /// What a person is to do, in this order; each until it is done.

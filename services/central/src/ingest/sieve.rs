@@ -201,6 +201,7 @@ mod tests {
                 kb_article_ids: vec![],
                 msrc_severity: None,
                 explicitly_deployable: true,
+                is_mandatory: false,
                 categories: categories.iter().copied().map(id).collect(),
                 superseded: vec![],
                 bundled: bundled.iter().copied().map(revision).collect(),

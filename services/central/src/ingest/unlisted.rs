@@ -5,6 +5,7 @@
 //! and no longer is stays, and so does whatever something that stays bundles or requires.
 
 use super::{Choice, Ingest, ORIGIN, REVISIONS_PER_COMMIT, Stopped};
+use crate::removal;
 use catalog::header::RevisionHeader;
 use catalog::item::ItemKey;
 use catalog::{RevisionId, UpdateId, codec, document};
@@ -147,7 +148,7 @@ impl Ingest<'_> {
         let mut removed = 0;
         for chunk in keys.chunks(REVISIONS_PER_COMMIT) {
             let mut tx = store.begin().await?;
-            removed += tx.remove(chunk, self.upstream.ambient.now()).await?;
+            removed += removal::remove(&mut tx, chunk, self.upstream.ambient.now()).await?;
             tx.commit().await?;
         }
         self.run.count(|counts| counts.removed += removed);

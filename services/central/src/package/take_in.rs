@@ -6,6 +6,7 @@ use super::format::Change;
 use super::staged::Staged;
 use crate::decisions::{ItemChange, put};
 use crate::ingest::WsusUpstream;
+use crate::removal;
 use crate::seal::Sealed;
 use crate::verify::ROWS_LOST;
 use catalog::document::PublicationState;
@@ -295,7 +296,7 @@ impl Taking {
         }
         drop(batches);
         for chunk in plan.removals.chunks(AT_ONCE) {
-            tx.remove(chunk, now).await?;
+            removal::remove(tx, chunk, now).await?;
         }
         let gone = plan.removals.iter().filter_map(|key| key.revision());
         let gone = gone.map(|id| id.update_id);

@@ -21,6 +21,7 @@ use testkit::StillClock;
 use upstream::load;
 
 const DAYS: u16 = 30;
+const DEPLOYED_DAYS: u16 = 90;
 
 fn settings() -> Settings {
     Settings {
@@ -29,6 +30,7 @@ fn settings() -> Settings {
             decline_superseded: true,
             remove_unused_revisions: true,
             days: DAYS,
+            undeployed_days: DEPLOYED_DAYS,
             unneeded_content: true,
             content_days: 7,
             history_days: 365,
@@ -37,7 +39,7 @@ fn settings() -> Settings {
     }
 }
 
-fn cleaner(site: &Fixture) -> Cleaner {
+pub fn cleaner(site: &Fixture) -> Cleaner {
     Cleaner::new(
         site.decisions.clone(),
         Arc::clone(&site.upstream),
@@ -328,6 +330,81 @@ async fn a_clean_up_that_is_broken_off_goes_on_where_it_was() {
         .await
         .unwrap();
     assert_eq!(signed.unwrap().claimed().root, root);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_superseded_update_waits_after_its_deployment_and_a_mandatory_one_stays() {
+    let catalog = load::generated(SIZE);
+    let documents = Documents::of(&catalog).await;
+    let superseded: BTreeSet<UpdateId> = documents
+        .0
+        .values()
+        .flat_map(|document| document.supersedes.iter().copied())
+        .collect();
+    let (mut approved, mut old) = (Vec::new(), Vec::new());
+    for document in documents.0.values().filter(|d| d.is_deployable) {
+        match superseded.contains(&document.id.update_id) {
+            _ if document.is_expired => {}
+            true if document.supersedes.is_empty() => old.push(document.id),
+            false if !document.supersedes.is_empty() => approved.push(document.id),
+            true | false => {}
+        }
+    }
+    let newest = documents.0.values().map(|d| d.created).max().unwrap();
+    let clock = Arc::new(StillClock::at(newest));
+    let ambient = Ambient::seeded(Arc::clone(&clock) as _, 1);
+    let settings = Settings {
+        supersedence: rules(99, 99).supersedence,
+        ..settings()
+    };
+    let site = placed(catalog, settings, ambient).await;
+    let [plain, by_rule, deployed, mandatory] = old[..4] else {
+        panic!("{old:?}")
+    };
+    site.moods().mandatory.insert(mandatory.update_id);
+    site.complete(false).await;
+    let decided = |id: RevisionId, approval, cause| ItemChange::Put {
+        key: ItemKey::Approval(id.update_id),
+        content: Record {
+            approval,
+            revision: id.revision,
+            cause,
+            changed_at: newest,
+            accepted_licence: None,
+        }
+        .to_bytes(),
+    };
+    let person = || Cause::Person("anna".into());
+    let install = Approval::Install { deadline: None };
+    let mut changes: Vec<ItemChange> = approved
+        .iter()
+        .map(|id| decided(*id, install, person()))
+        .collect();
+    // It was approved for install until then.
+    changes.push(decided(deployed, Approval::NotApproved, person()));
+    let rule = Cause::Rule("detection".into());
+    changes.push(decided(by_rule, Approval::Detection, rule));
+    site.decisions.commit(changes).await.unwrap();
+
+    let declined = async |days: u16, less: SignedDuration| {
+        let due = newest + SignedDuration::from_hours(24 * i64::from(days)) - less;
+        clock.advance(due.duration_since(site.ambient.now()));
+        let report = cleaner(&site).clean("anna", false).await;
+        assert_eq!(report.failure, "");
+        let records = records(&site).await;
+        [plain, by_rule, deployed, mandatory].map(|id| {
+            let record = records.get(&id.update_id);
+            record.is_some_and(|record| record.approval == Approval::Declined)
+        })
+    };
+    let (short, none) = (SignedDuration::from_millis(1), SignedDuration::ZERO);
+    assert_eq!(declined(DAYS, short).await, [false; 4]);
+    assert_eq!(declined(DAYS, none).await, [true, true, false, false]);
+    let last = DEPLOYED_DAYS;
+    assert_eq!(declined(last, short).await, [true, true, false, false]);
+    assert_eq!(declined(last, none).await, [true, true, true, false]);
+    assert_eq!(declined(400, none).await, [true, true, true, false]);
     site.end().await;
 }
 

@@ -133,6 +133,17 @@ impl Documents {
         Self(documents)
     }
 
+    /// The documents, each with the date of the first that there was of its update, now or `before`.
+    pub fn created_as_before(mut self, before: &Self) -> Self {
+        for document in self.0.values_mut() {
+            let id = document.id.update_id;
+            let same = before.0.values().filter(|held| held.id.update_id == id);
+            let first = same.map(|held| held.created).min();
+            document.created = document.created.min(first.unwrap_or(document.created));
+        }
+        self
+    }
+
     /// The documents without those of an update.
     pub fn without(mut self, id: UpdateId) -> Self {
         self.0.retain(|revision, _| revision.update_id != id);

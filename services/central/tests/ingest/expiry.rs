@@ -1,17 +1,19 @@
 //! The supersedence rules at work, compared with what the documents say.
 
+use crate::cleanup::cleaner;
 use crate::documents::{Document, Documents};
 use crate::fixture::{Fixture, everything, placed};
 use catalog::UpdateId;
 use catalog::expiry::Expiry;
 use catalog::item::{ItemKey, expiry_keys};
 use catalog::well_known::{DEFINITION_UPDATES, SERVICE_PACKS, UPGRADES};
+use central::cleanup::Task;
 use central::expiry::{Expirer, Flagged};
 use daemon::Ambient;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use settings::Settings;
-use settings::document::{Approvals, Supersedence};
+use settings::document::{Approvals, Cleanup, Supersedence};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use testkit::StillClock;
@@ -194,6 +196,78 @@ async fn superseded_updates_expire_as_their_documents_say() {
         assert!(expirer(&site).apply().await.unwrap().is_nothing());
     }
     site.end().await;
+}
+
+/// Where each flag stands in the log.
+async fn places(site: &Fixture) -> BTreeMap<ItemKey, u64> {
+    let mut read = site.store.read().await.unwrap();
+    let rows = read.applied_records(expiry_keys(), None, 100_000).await;
+    let rows = rows.unwrap().into_iter();
+    rows.map(|row| (row.key, row.position)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_revision_of_what_supersedes_moves_no_flag() {
+    for months in [0, 1] {
+        let catalog = load::generated(CHAINS);
+        let mut documents = Documents::of(&catalog).await;
+        let none = BTreeSet::new();
+        let newest = documents.0.values().map(|d| d.created).max().unwrap();
+        let clock = Arc::new(StillClock::at(newest));
+        let mut settings = rules(months, months);
+        settings.cleanup = Cleanup {
+            decline_expired: false,
+            remove_unused_revisions: true,
+            days: 0,
+            ..settings.cleanup
+        };
+        let ambient = Ambient::seeded(Arc::clone(&clock) as _, 1);
+        let site = placed(catalog, settings.clone(), ambient).await;
+        site.complete(false).await;
+        let mut revised = 0;
+        for _ in 0..3 {
+            let (before, stood) = (flags(&site).await, places(&site).await);
+            clock.advance(SignedDuration::from_hours(2));
+            let now = site.ambient.now();
+            site.source.catalog.publish_changes(30.0, now);
+            site.complete(false).await;
+            let after = Documents::of(&site.source.catalog).await;
+            revised += before
+                .values()
+                .filter(|expiry| {
+                    let of_it = |d: &&Document| d.id.update_id == expiry.by && !d.is_expired;
+                    let newest = |all: &Documents| {
+                        let held = all.0.values().filter(of_it);
+                        held.map(|d| d.id.revision).max()
+                    };
+                    newest(&after) > newest(&documents)
+                })
+                .count();
+            documents = after.created_as_before(&documents);
+            let (wanted, _) = expected(&documents, &none, &settings.supersedence, now);
+            let mut held = flags(&site).await;
+            // The flag of what its publisher withdrew is left as it is.
+            for document in documents.0.values().filter(|d| d.is_expired) {
+                held.remove(&document.id.update_id);
+            }
+            assert_eq!(held, wanted);
+            let now_stand = places(&site).await;
+            for (id, expiry) in before {
+                let key = ItemKey::Expiry(id);
+                if held.get(&id) == Some(&expiry) {
+                    assert_eq!(now_stand[&key], stood[&key], "{key} was written again");
+                }
+            }
+            // Nor does it when the old revision goes that says when the update was created.
+            let report = cleaner(&site).clean("anna", false).await;
+            assert!(report.done(Task::RemoveUnusedRevisions) > 0, "{report:?}");
+            let applied = expirer(&site).apply().await.unwrap();
+            assert_eq!(applied, Flagged::default());
+            assert_eq!(places(&site).await, now_stand);
+        }
+        assert!(revised > 3, "{revised} flags are of revised updates");
+        site.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,8 @@ pub struct Moods {
     pub faulty: HashSet<RevisionId>,
     /// Served with a document that is no update.
     pub garbled: HashSet<RevisionId>,
+    /// Served with a document that says that it is mandatory.
+    pub mandatory: HashSet<UpdateId>,
     /// Serve so many documents, then fail every call.
     pub break_after: Option<usize>,
     /// Say that the server was replaced, so often.
@@ -128,6 +130,12 @@ impl Source for Moody {
         for (id, update) in ids.iter().zip(&mut updates) {
             if let Some(update) = update.as_mut().filter(|_| moods.garbled.contains(id)) {
                 update.document = "<upd:Update>this is not an update</upd:Update>".into();
+            }
+            let is_mandatory = moods.mandatory.contains(&id.update_id);
+            if let Some(update) = update.as_mut().filter(|_| is_mandatory) {
+                let marked = "<upd:Properties IsMandatory=\"true\" ";
+                let document = update.document.replacen("<upd:Properties ", marked, 1);
+                update.document = document.into();
             }
         }
         Ok(updates)

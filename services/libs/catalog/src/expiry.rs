@@ -34,7 +34,8 @@ pub struct Facts {
     pub id: UpdateId,
     /// Its classification, where it has one.
     pub classification: Option<UpdateId>,
-    /// When its newest revision was published.
+    /// When it was created: the earliest date that a revision of it is known to say. A revision says when it was
+    /// published itself, and a new one makes no new update.
     pub creation_date: Timestamp,
     /// Whether its publisher withdrew it.
     pub is_expired_by_publisher: bool,
@@ -69,6 +70,18 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.expire.is_empty() && self.restore.is_empty()
     }
+}
+
+/// When updates were created, of what their revisions say, those that are held no more among them.
+pub fn creation_dates(
+    said: impl IntoIterator<Item = (UpdateId, Timestamp)>,
+) -> BTreeMap<UpdateId, Timestamp> {
+    let mut dates = BTreeMap::new();
+    for (id, said) in said {
+        let date = dates.entry(id).or_insert(said);
+        *date = said.min(*date);
+    }
+    dates
 }
 
 /// Compares the flags with what the rules want at `now`. `updates` is the whole catalog, each update

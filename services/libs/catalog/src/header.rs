@@ -45,6 +45,8 @@ pub struct RevisionHeader {
     pub msrc_severity: Option<MsrcSeverity>,
     /// Whether an administrator approves it by itself.
     pub explicitly_deployable: bool,
+    /// Whether it is an update of the update agent itself.
+    pub is_mandatory: bool,
     /// Classification and products: the identifiers of its category clauses.
     pub categories: Vec<UpdateId>,
     /// Updates that it replaces directly.
@@ -80,6 +82,7 @@ impl RevisionHeader {
             kb_article_ids: update.kb_article_ids.clone(),
             msrc_severity: update.msrc_severity,
             explicitly_deployable: update.explicitly_deployable,
+            is_mandatory: update.is_mandatory,
             categories: update.category_clauses().flatten().copied().collect(),
             superseded: update.superseded.clone(),
             bundled: update.bundled_revisions().collect(),
@@ -108,6 +111,7 @@ impl RevisionHeader {
             kb_article_ids: self.kb_article_ids.clone(),
             msrc_severity: self.msrc_severity.map_or(0, severity_number),
             explicitly_deployable: self.explicitly_deployable,
+            is_mandatory: self.is_mandatory,
             categories: self.categories.iter().map(guid).collect(),
             superseded: self.superseded.iter().map(guid).collect(),
             bundled: self
@@ -161,6 +165,7 @@ impl RevisionHeader {
             kb_article_ids: encoded.kb_article_ids,
             msrc_severity: severity_of(encoded.msrc_severity).ok_or_else(|| bad("severity"))?,
             explicitly_deployable: encoded.explicitly_deployable,
+            is_mandatory: encoded.is_mandatory,
             categories: guids(&encoded.categories)?,
             superseded: guids(&encoded.superseded)?,
             bundled: encoded
@@ -211,6 +216,8 @@ struct Encoded {
     bundled: Vec<EncodedRevision>,
     #[prost(message, repeated, tag = "13")]
     file_locations: Vec<EncodedLocation>,
+    #[prost(bool, tag = "14")]
+    is_mandatory: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -290,6 +297,7 @@ mod tests {
             kb_article_ids: vec!["9000001".into()],
             msrc_severity: Some(MsrcSeverity::Critical),
             explicitly_deployable: true,
+            is_mandatory: true,
             categories: vec![UpdateId::from_u128(1), UpdateId::from_u128(2)],
             superseded: vec![UpdateId::from_u128(3)],
             bundled: vec![RevisionId::new(UpdateId::from_u128(4), 200)],
@@ -320,6 +328,24 @@ mod tests {
         let header = RevisionHeader::new(document, &update, vec![]);
         let again = RevisionHeader::from_bytes(&header.to_bytes());
         assert_eq!(again, Ok(header));
+    }
+
+    #[test]
+    fn a_header_says_whether_its_update_is_mandatory() {
+        for (attribute, expected) in [("", false), (r#"IsMandatory="true" "#, true)] {
+            let document = format!(
+                concat!(
+                    r#"<Update xmlns="http://schemas.microsoft.com/msus/2002/12/Update">"#,
+                    r#"<UpdateIdentity UpdateID="00000000-0000-4000-8000-000000000300" RevisionNumber="200"/>"#,
+                    r#"<Properties UpdateType="Software" {}CreationDate="2024-05-14T17:00:00Z" "#,
+                    r#"DefaultPropertiesLanguage="en"/></Update>"#
+                ),
+                attribute
+            );
+            let update = crate::document::parse(&document).unwrap();
+            let header = RevisionHeader::new(&document, &update, vec![]);
+            assert_eq!(header.is_mandatory, expected);
+        }
     }
 
     #[test]

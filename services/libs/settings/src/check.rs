@@ -226,11 +226,14 @@ fn check_limits(found: &mut Findings, settings: &Settings) {
         let why = format!("{months} months: use 1 to 99, or 0 for at once");
         found.unless(months <= 99, name, why);
     }
-    let why = format!("{} days: use 1 to 365, or 0 for at once", cleanup.days);
-    found.unless(cleanup.days <= 365, "cleanup.days", why);
-    let days = cleanup.content_days;
-    let why = format!("{days} days: use 1 to 365, or 0 for at once");
-    found.unless(days <= 365, "cleanup.content-days", why);
+    for (name, days) in [
+        ("cleanup.days", cleanup.days),
+        ("cleanup.undeployed-days", cleanup.undeployed_days),
+        ("cleanup.content-days", cleanup.content_days),
+    ] {
+        let why = format!("{days} days: use 1 to 365, or 0 for at once");
+        found.unless(days <= 365, name, why);
+    }
     let days = cleanup.history_days;
     let why = format!("{days} days: use 1 to 3650");
     found.unless((1..=3650).contains(&days), "cleanup.history-days", why);
@@ -355,16 +358,17 @@ mod tests {
                 assert_eq!(with(&[&format!("{name}={fine}")]).check(), Ok(()));
             }
         }
-        refused(
-            &["cleanup.days=366"],
+        for name in [
             "cleanup.days",
-            "366 days: use 1 to 365, or 0",
-        );
-        refused(
-            &["cleanup.content-days=366"],
+            "cleanup.undeployed-days",
             "cleanup.content-days",
-            "366 days: use 1 to 365, or 0",
-        );
+        ] {
+            let days = "366 days: use 1 to 365, or 0 for at once";
+            refused(&[&format!("{name}=366")], name, days);
+            for fine in [0, 1, 365] {
+                assert_eq!(with(&[&format!("{name}={fine}")]).check(), Ok(()));
+            }
+        }
         for days in ["0", "3651"] {
             let change = format!("cleanup.history-days={days}");
             refused(&[&change], "cleanup.history-days", "use 1 to 3650");

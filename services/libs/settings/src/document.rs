@@ -279,7 +279,7 @@ pub struct Cleanup {
     /// not approved for install or removal.
     pub decline_expired: bool,
     /// Whether superseded updates are declined that are not approved for install or removal, where an update
-    /// that supersedes them is approved for install.
+    /// that supersedes them is approved for install. Updates of the update agent itself never are.
     pub decline_superseded: bool,
     /// Whether revisions are removed that a newer one replaced, that nothing bundles, and in which no update
     /// is approved. The newest revision of an update always stays.
@@ -287,6 +287,10 @@ pub struct Cleanup {
     /// Days after which what is expired, superseded or replaced is cleaned up; 0 is at once.
     #[schemars(range(max = 365))]
     pub days: u16,
+    /// Days that a superseded update is not declined after it may last have been approved for install or removal;
+    /// 0 is at once.
+    #[schemars(range(max = 365))]
+    pub undeployed_days: u16,
     /// Whether update files are removed that no update at the site needs any more. Each site removes its own.
     pub unneeded_content: bool,
     /// Days that an update file stays after nothing needs it any more; 0 is at once.
@@ -298,14 +302,15 @@ pub struct Cleanup {
 }
 
 impl Default for Cleanup {
-    /// Expired updates are declined after the 30 days of the WSUS cleanup wizard; of the catalog nothing is
-    /// removed. Files that nothing needs go after a week.
+    /// Expired updates are declined after the 30 days of the WSUS cleanup wizard, which lets 90 pass after a
+    /// superseded update was deployed; of the catalog nothing is removed. Files that nothing needs go after a week.
     fn default() -> Self {
         Self {
             decline_expired: true,
             decline_superseded: false,
             remove_unused_revisions: false,
             days: 30,
+            undeployed_days: 90,
             unneeded_content: true,
             content_days: 7,
             history_days: 365,

@@ -237,6 +237,11 @@ const NAMES: &[(&str, &str, &str)] = &[
         "the 30 days of the Server Cleanup Wizard",
     ),
     (
+        "cleanup.undeployed-days",
+        "0 to 365 days",
+        "the 90 days of the Server Cleanup Wizard: Superseded updates",
+    ),
+    (
         "cleanup.history-days",
         "1 to 3650 days",
         "Delete Aged Status Messages; WSUS: -",

@@ -23,6 +23,7 @@ pub mod alerts;
 pub mod authority;
 pub mod compare;
 pub mod content;
+pub mod creation;
 pub mod decisions;
 pub mod deliveries;
 pub mod downstream;

@@ -33,6 +33,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
     15 "person certificates" "0015_person_certificates.sql",
+    16 "creation dates" "0016_creation_dates.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -50,6 +51,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     13 "content" "0013_content.sql",
     14 "needed content" "0014_needed_content.sql",
     15 "person certificates" "0015_person_certificates.sql",
+    16 "creation dates" "0016_creation_dates.sql",
 };
 
 /// Brings a SQLite database to this version's schema.

@@ -170,6 +170,7 @@ contract! {
     retention:
         an_arrival_is_never_told_too_early,
         records_are_listed_by_kind_and_key,
+        of_the_dates_of_removed_revisions_the_earliest_counts,
         old_runs_are_forgotten_but_for_the_last_success,
         old_messages_are_forgotten_once_they_were_delivered;
     alerts:

@@ -15,10 +15,15 @@ pub struct DeclineFacts {
     /// Whether an administrator approves or declines it by itself. What is a part of others is left alone,
     /// whatever becomes of them.
     pub explicitly_deployable: bool,
+    /// Whether it is an update of the update agent itself.
+    pub is_mandatory: bool,
     /// What was decided about it.
     pub approval: Approval,
     /// When that was, if anything was decided.
     pub decided_at: Option<Timestamp>,
+    /// Until when it may have been approved for install or removal, if it ever was: only the last decision is
+    /// known, so each counts that may have taken back such an approval.
+    pub deployed_until: Option<Timestamp>,
     /// Since when it is held.
     pub held_since: Timestamp,
     /// Since when it is expired, by its publisher or by the supersedence rules, if it is.
@@ -34,9 +39,11 @@ pub struct DeclineRules {
     pub expired: bool,
     /// Whether superseded updates are that are not approved, where what supersedes them is.
     pub superseded: bool,
-    /// Days that an update has to be expired; days that a superseded one has to be held without being
-    /// approved.
+    /// Days that an update has to be expired; days that a superseded one has to be held, and nothing decided
+    /// about it.
     pub days: u16,
+    /// Days that a superseded update has to be without an approval for install or removal.
+    pub undeployed_days: u16,
 }
 
 /// Why an update is declined.
@@ -79,9 +86,10 @@ pub struct DeclinePlan {
 /// the result gives nothing.
 ///
 /// An update that is approved for install or removal is never declined. Approval for detection is no obstacle,
-/// because nothing is deployed by it. A superseded update is declined when it was held, and nothing was decided
-/// about it, for the days of the rules, and an update that supersedes it, directly or through others, is approved
-/// for install and not expired. Updates that supersede each other do not count for each other.
+/// because nothing is deployed by it. A superseded update is declined when it is not mandatory, was held, and
+/// nothing was decided about it, for `days`, was not deployed for `undeployed_days`, and an update that supersedes
+/// it, directly or through others, is approved for install and not expired. Updates that supersede each other do not
+/// count for each other.
 pub fn decline(
     updates: &[DeclineFacts],
     rules: DeclineRules,
@@ -115,11 +123,16 @@ pub fn decline(
         if let Some(since) = expired_since {
             return Some(Reason::Expired { since });
         }
-        let quiet_since = update
-            .held_since
-            .max(update.decided_at.unwrap_or(update.held_since));
+        if update.is_mandatory {
+            return None;
+        }
         let by = *approved_successors.get(&update.id)?;
-        is_past(quiet_since, rules.days, now).then_some(Reason::Superseded { by })
+        let has_passed =
+            |since: Option<Timestamp>, days| since.is_none_or(|since| is_past(since, days, now));
+        let is_quiet = is_past(update.held_since, rules.days, now)
+            && has_passed(update.decided_at, rules.days)
+            && has_passed(update.deployed_until, rules.undeployed_days);
+        is_quiet.then_some(Reason::Superseded { by })
     };
     let mut found = facts
         .values()

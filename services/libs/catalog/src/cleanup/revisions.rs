@@ -18,6 +18,9 @@ pub struct RevisionFacts {
     pub bundled: Vec<RevisionId>,
     /// Whether its update is approved in this revision.
     pub is_approved: bool,
+    /// Until when its update may have been approved in this revision, if it ever was: only the last decision about
+    /// an update is known.
+    pub approved_until: Option<Timestamp>,
 }
 
 /// Revisions that are to be removed.
@@ -36,7 +39,7 @@ pub struct RemovalPlan {
 ///
 /// A revision stays as long as
 /// * it is the newest of its update: that is the one which prerequisites and supersedence mean; or
-/// * its update is approved in it; or
+/// * its update is approved in it, or may have been less than `days` days ago; or
 /// * a newer one is held for less than `days` days, or it is itself; or
 /// * a revision that stays bundles it.
 pub fn unused_revisions(
@@ -71,7 +74,9 @@ pub fn unused_revisions(
 
     let is_needed = |revision: &RevisionFacts| {
         let is_old = |at: &Timestamp| is_past(*at, days, now);
-        revision.is_approved || !replaced_at.get(&revision.id).is_some_and(is_old)
+        revision.is_approved
+            || !revision.approved_until.as_ref().is_none_or(is_old)
+            || !replaced_at.get(&revision.id).is_some_and(is_old)
     };
     let mut open: Vec<&RevisionFacts> = facts
         .values()

@@ -10,6 +10,7 @@ const ALL: DeclineRules = DeclineRules {
     expired: true,
     superseded: true,
     days: 30,
+    undeployed_days: 90,
 };
 
 fn id(number: u128) -> UpdateId {
@@ -25,8 +26,10 @@ fn update(number: u128, approval: Approval, superseded: &[u128]) -> DeclineFacts
     DeclineFacts {
         id: id(number),
         explicitly_deployable: true,
+        is_mandatory: false,
         approval,
         decided_at: None,
+        deployed_until: None,
         held_since: day(0),
         expired_since: None,
         superseded: superseded.iter().copied().map(id).collect(),
@@ -103,6 +106,46 @@ fn superseded_updates_are_declined_when_what_supersedes_them_is_approved() {
 }
 
 #[test]
+fn a_superseded_update_that_was_deployed_is_declined_later() {
+    let is_declined = |rules, deployed: Option<i64>, held: i64, now: i64| {
+        let mut pair = [
+            update(1, Approval::NotApproved, &[]),
+            update(2, INSTALL, &[1]),
+        ];
+        pair[0].held_since = day(held);
+        pair[0].deployed_until = deployed.map(day);
+        !declined(&pair, rules, now).is_empty()
+    };
+    assert!(!is_declined(ALL, Some(5), 0, 94));
+    assert!(is_declined(ALL, Some(5), 0, 95));
+    // The days for which it has to be held count as well.
+    assert!(!is_declined(ALL, Some(5), 70, 99));
+    assert!(is_declined(ALL, Some(5), 70, 100));
+    assert!(!is_declined(ALL, None, 0, 29));
+    assert!(is_declined(ALL, None, 0, 30));
+    let at_once = DeclineRules {
+        undeployed_days: 0,
+        ..ALL
+    };
+    assert!(!is_declined(ALL, Some(30), 0, 30));
+    assert!(is_declined(at_once, Some(30), 0, 30));
+}
+
+#[test]
+fn mandatory_updates_are_declined_only_when_they_are_expired() {
+    let mut pair = [
+        update(1, Approval::NotApproved, &[]),
+        update(2, INSTALL, &[1]),
+    ];
+    assert_eq!(declined(&pair, ALL, 400).len(), 1);
+    pair[0].is_mandatory = true;
+    assert_eq!(declined(&pair, ALL, 400), []);
+    pair[0].expired_since = Some(day(10));
+    let reason = Reason::Expired { since: day(10) };
+    assert_eq!(declined(&pair, ALL, 400), [(1, reason)]);
+}
+
+#[test]
 fn what_is_superseded_through_others_is_declined_and_a_cycle_is_not() {
     let by = Reason::Superseded { by: id(3) };
     let chain = [
@@ -129,12 +172,20 @@ fn any_update(number: u128) -> impl Strategy<Value = DeclineFacts> {
     let expired = proptest::option::weighted(0.3, 0i64..60);
     let decided = proptest::option::of(0i64..60);
     let superseded = proptest::collection::vec(0u128..9, 0..3);
-    let held = (0i64..60, proptest::bool::weighted(0.8));
-    (approval, expired, decided, held, superseded).prop_map(
-        move |(approval, expired, decided, (held, explicitly_deployable), superseded)| {
+    let deployed = proptest::option::weighted(0.3, 0i64..60);
+    let held = (
+        0i64..60,
+        proptest::bool::weighted(0.8),
+        proptest::bool::weighted(0.2),
+    );
+    (approval, expired, decided, deployed, held, superseded).prop_map(
+        move |(approval, expired, decided, deployed, held, superseded)| {
+            let (held, explicitly_deployable, is_mandatory) = held;
             DeclineFacts {
                 explicitly_deployable,
+                is_mandatory,
                 decided_at: decided.map(day),
+                deployed_until: deployed.map(day),
                 held_since: day(held),
                 expired_since: expired.map(day),
                 ..update(number, approval, &superseded)
@@ -144,11 +195,14 @@ fn any_update(number: u128) -> impl Strategy<Value = DeclineFacts> {
 }
 
 fn any_rules() -> impl Strategy<Value = DeclineRules> {
-    (any::<bool>(), any::<bool>(), 1u16..60).prop_map(|(expired, superseded, days)| DeclineRules {
-        expired,
-        superseded,
-        days,
-    })
+    (any::<bool>(), any::<bool>(), 1u16..60, 0u16..60).prop_map(
+        |(expired, superseded, days, undeployed_days)| DeclineRules {
+            expired,
+            superseded,
+            days,
+            undeployed_days,
+        },
+    )
 }
 
 /// Whether `newer` supersedes `older`, following relations one by one.
@@ -174,6 +228,7 @@ fn held(id: RevisionId, since: i64, bundled: &[RevisionId]) -> RevisionFacts {
         held_since: day(since),
         bundled: bundled.to_vec(),
         is_approved: false,
+        approved_until: None,
     }
 }
 
@@ -193,6 +248,11 @@ fn an_older_revision_goes_some_time_after_a_newer_one_came() {
     assert_eq!(unused(&revisions, 50), [revision(1, 2), revision(1, 1)]);
     revisions[0].is_approved = true;
     assert_eq!(unused(&revisions, 50), [revision(1, 2)]);
+    // What was approved once stays as long after that.
+    revisions[0].is_approved = false;
+    revisions[0].approved_until = Some(day(30));
+    assert_eq!(unused(&revisions, 59), [revision(1, 2)]);
+    assert_eq!(unused(&revisions, 60), [revision(1, 2), revision(1, 1)]);
 }
 
 #[test]
@@ -216,9 +276,14 @@ fn a_part_stays_as_long_as_a_bundle_that_stays() {
 fn any_revisions() -> impl Strategy<Value = Vec<RevisionFacts>> {
     let any_id = || (0u128..4, 1u32..4).prop_map(|(update, number)| revision(update, number));
     let bundled = proptest::collection::vec(any_id(), 0..3);
-    let one = (any_id(), 0i64..60, bundled, proptest::bool::weighted(0.1)).prop_map(
-        |(id, since, bundled, is_approved)| RevisionFacts {
+    let approved = (
+        proptest::bool::weighted(0.1),
+        proptest::option::weighted(0.2, 0i64..60),
+    );
+    let one = (any_id(), 0i64..60, bundled, approved).prop_map(
+        |(id, since, bundled, (is_approved, until))| RevisionFacts {
             is_approved,
+            approved_until: until.map(day),
             ..held(id, since, &bundled)
         },
     );
@@ -237,7 +302,8 @@ fn by_hand(revisions: &[RevisionFacts], days: i64, now: i64) -> BTreeSet<Revisio
         });
         let first = newer.map(|other| other.held_since).min();
         let is_old = first.is_some_and(|first| first.max(revision.held_since) <= day(now - days));
-        is_old && !revision.is_approved
+        let until = revision.approved_until;
+        is_old && !revision.is_approved && until.is_none_or(|until| until <= day(now - days))
     };
     let mut going: BTreeSet<RevisionId> = revisions
         .iter()
@@ -261,12 +327,15 @@ proptest! {
     ) {
         let declined = declined(&updates, rules, now);
         let past = |since: Timestamp| since <= day(now - i64::from(rules.days));
+        let undeployed = |until: Timestamp| until <= day(now - i64::from(rules.undeployed_days));
         for update in &updates {
             let open = matches!(update.approval, Approval::NotApproved | Approval::Detection);
             let expired = rules.expired && update.expired_since.is_some_and(past);
             let superseded = rules.superseded
                 && past(update.held_since)
                 && update.decided_at.is_none_or(past)
+                && !update.is_mandatory
+                && update.deployed_until.is_none_or(undeployed)
                 && updates.iter().any(|newer| {
                     newer.approval == INSTALL
                         && newer.expired_since.is_none()

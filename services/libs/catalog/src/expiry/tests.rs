@@ -213,6 +213,28 @@ fn a_flag_goes_with_its_reason() {
 }
 
 #[test]
+fn a_new_revision_of_what_supersedes_changes_nothing() {
+    let (first, second) = (time("2024-01-09T17:00:00Z"), time("2024-05-14T17:00:00Z"));
+    let now = time("2024-05-20T00:00:00Z");
+    let at_once = Rules {
+        feature_update_months: 0,
+        other_update_months: 0,
+    };
+    for rules in [THREE_AND_ONE, at_once] {
+        let mut updates = [update(1, "2023-12-12", &[]), update(2, "2024-01-09", &[1])];
+        let mut flagged = BTreeMap::new();
+        apply(&updates, &mut flagged, rules, time("2024-04-20T00:00:00Z"));
+        assert!(flagged.contains_key(&id(1)));
+        for said in [[first, second], [second, first]] {
+            let dates = creation_dates(said.map(|date| (id(2), date)));
+            assert_eq!(dates, [(id(2), first)].into());
+            updates[1].creation_date = dates[&id(2)];
+            assert!(plan(&updates, &flagged, rules, now).is_empty());
+        }
+    }
+}
+
+#[test]
 fn the_end_of_time_is_no_failure() {
     assert_eq!(months_later(Timestamp::MAX, 1), None);
     assert_eq!(months_later(Timestamp::MIN, 0), Some(Timestamp::MIN));

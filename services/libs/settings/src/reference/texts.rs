@@ -4,10 +4,11 @@
 pub(super) const CLEANUP: &str = r#"
 ## Supersedence and clean-up
 
-An update expires when the months of `supersedence` have passed since something was published that supersedes it,
-directly or through others. It is then flagged at every site and stays where it is; it cannot be approved for install any
-more. When the rules are lengthened, or what superseded it is withdrawn or declined, the flag goes again. Definition
-updates never expire, nor does what only a service pack supersedes.
+An update expires when the months of `supersedence` have passed since something was created that supersedes it,
+directly or through others. Created is an update with the first revision of it that was ever held here, though that may be
+removed since; a new revision puts nothing off. What expired is flagged at every site and stays where it is; it cannot be
+approved for install any more. When the rules are lengthened, or what superseded it is withdrawn or declined, the flag goes
+again. Definition updates never expire, nor does what only a service pack supersedes.
 
 The clean-up follows each synchronization by itself; `headwater cleanup` starts it by hand, `--dry-run` only counts. It does
 a bounded amount at a time and goes on after the next synchronization; broken off at any point, it goes on where it was.
@@ -16,7 +17,7 @@ a bounded amount at a time and goes on after the next synchronization; broken of
 |---|---|
 | Unused updates and update revisions | `cleanup.remove-unused-revisions`; an update itself goes when its source no longer has it |
 | Expired updates | `cleanup.decline-expired` |
-| Superseded updates | `cleanup.decline-superseded` |
+| Superseded updates | `cleanup.decline-superseded`; held for `cleanup.days`, not approved for `cleanup.undeployed-days`, not mandatory, replaced by an update that is approved for install; whether a client needs it is not known here |
 | Computers not contacting the server | none: Headwater knows sites, and no client computers |
 | Unneeded update files | `cleanup.unneeded-content`, `cleanup.content-days`; at every site for itself |
 

@@ -89,6 +89,26 @@ pub async fn records_are_listed_by_kind_and_key(place: &Place) {
     assert!(read.contents(&[one]).await.unwrap().is_empty());
 }
 
+pub async fn of_the_dates_of_removed_revisions_the_earliest_counts(place: &Place) {
+    let store = place.store().await;
+    let update = UpdateId::from_u128;
+    let note = async |dates: &[(u128, i64)]| {
+        let dates = dates
+            .iter()
+            .map(|(id, minute)| (update(*id), time(*minute)));
+        let mut tx = store.begin().await.unwrap();
+        tx.note_creation_dates(&dates.collect()).await.unwrap();
+        tx.commit().await.unwrap();
+        store.read().await.unwrap().creation_dates().await.unwrap()
+    };
+    assert_eq!(note(&[]).await.len(), 0);
+    note(&[(1, 10), (2, 10)]).await;
+    let found = note(&[(1, 9), (2, 11), (3, -5)]).await;
+    let expected = [(1, 9), (2, 10), (3, -5)];
+    let expected = expected.map(|(id, minute)| (update(id), time(minute)));
+    assert_eq!(found, expected.into());
+}
+
 fn run(number: u128, minute: i64, state: &str) -> RunRow {
     RunRow {
         id: Uuid::from_u128(number),
