@@ -230,7 +230,11 @@ impl Engine {
                     self.pause(why.clone());
                 }
             }
-            Outcome::Quarantined { .. } | Outcome::Later | Outcome::Stopped => {}
+            // Each of these cost one question, and others may be there.
+            Outcome::Ordered(_)
+            | Outcome::Quarantined { .. }
+            | Outcome::Later
+            | Outcome::Stopped => {}
         }
         self.telling.ended(id, &outcome).await;
     }
@@ -238,7 +242,7 @@ impl Engine {
     /// Counts how often in a row a source had a file not yet.
     fn count_not_yet(&mut self, id: ContentId, outcome: &Outcome) {
         match outcome {
-            Outcome::NotYet(_) => {
+            Outcome::NotYet(_) | Outcome::Ordered(_) => {
                 if self.not_yet.len() >= MOST_COUNTED {
                     self.not_yet.clear();
                 }
