@@ -14,6 +14,7 @@ mod content {
     mod origin;
     mod parent;
     mod patience;
+    mod room;
     mod server;
     mod shared;
     mod support;

@@ -64,6 +64,8 @@ pub(super) enum Outcome {
     /// The source cannot be asked at all, or the database cannot take what became of the file: no other one would fare
     /// better now.
     Away(String),
+    /// The disk of the store has no room for more of it; what that says.
+    NoRoom(String),
     /// Somebody else brings it: it is looked at again soon.
     Later,
     /// The site stops, or the time for it is over.
@@ -74,6 +76,8 @@ pub(super) enum Outcome {
 enum Ended {
     Source(SourceError),
     Disk(io::Error),
+    /// There is no room for more of it.
+    Room(String),
     /// The site stops, or the time for it is over.
     Time,
 }
@@ -177,6 +181,7 @@ impl Flight {
                 Ok(()) => {}
                 Err(Ended::Time) => return (Outcome::Stopped, had),
                 Err(Ended::Disk(error)) => return (failed(&error), had),
+                Err(Ended::Room(why)) => return (Outcome::NoRoom(why), had),
                 Err(Ended::Source(SourceError::Ordered(why))) => {
                     if !matches!(outcome, Outcome::Quarantined { .. }) {
                         outcome = Outcome::Ordered(format!("{name}: {why}"));
@@ -271,6 +276,9 @@ impl Flight {
         let (from, size) = (partial.had(), partial.file().size);
         let end = ((from / CHUNK + 1) * CHUNK).min(size);
         let end = end.min(from + self.pace.part());
+        if let Some(why) = self.content.no_room_for(end - from) {
+            return Err(Ended::Room(why));
+        }
         // Paid for before it is asked for, and then read as fast as it comes: what lies unread on the link would keep
         // everything else that goes over it waiting.
         self.pace.take(end - from).await;
@@ -304,6 +312,9 @@ impl Flight {
             if came > part_end {
                 part_end = ((came / CHUNK + 1) * CHUNK).min(size);
                 waited = Duration::ZERO;
+                if let Some(why) = self.content.no_room_for(part_end - came) {
+                    break Err(Ended::Room(why));
+                }
             }
             waited += begin.elapsed();
             if waited > self.patience.slowest_part {
@@ -392,16 +403,18 @@ impl Flight {
                 quarantined: true,
                 counts: true,
             },
-            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => ContentFailure {
-                why: &row.last_error,
-                had,
-                next_attempt: match matches!(outcome, Outcome::Later) {
-                    true => self.after(now, (ASK_AGAIN, ASK_AGAIN), 0),
-                    false => now,
-                },
-                quarantined: false,
-                counts: false,
-            },
+            Outcome::Away(_) | Outcome::NoRoom(_) | Outcome::Later | Outcome::Stopped => {
+                ContentFailure {
+                    why: &row.last_error,
+                    had,
+                    next_attempt: match matches!(outcome, Outcome::Later | Outcome::NoRoom(_)) {
+                        true => self.after(now, (ASK_AGAIN, ASK_AGAIN), 0),
+                        false => now,
+                    },
+                    quarantined: false,
+                    counts: false,
+                }
+            }
         };
         tx.content_failed(sha1, &failure).await?;
         tx.commit().await

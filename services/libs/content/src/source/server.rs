@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Asks the upstream server of this address to fetch files, by SHA-1; no more than [`orders::MOST_AT_ONCE`] are given.
+/// Asks the upstream server of this address to fetch files, by SHA-1; no more than a hundred are given.
 pub type Order =
     Arc<dyn Fn(String, Vec<[u8; 20]>) -> BoxFuture<'static, Result<(), OrderError>> + Send + Sync>;
 
