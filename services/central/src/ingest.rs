@@ -48,7 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use store::Store;
 use sync::upstream::with_causes;
 use sync::{Failure, Phase, RunHandle, Upstream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use trust::seal::Sealer;
 use unlisted::Complete;
 use vanished::Listed;
@@ -66,6 +66,8 @@ const REVISIONS_PER_COMMIT: usize = match cfg!(feature = "simulation") {
 /// Names under which the state of the conversation with the source is kept.
 const SOURCE: &str = "wsus-source";
 const ACCOUNT: &str = "wsus-account";
+/// The source, where it said last that it hosts files.
+pub(crate) const FILES_FROM: &str = "wsus-files-from";
 const CONFIG_ANCHOR: &str = "wsus-config-anchor";
 const CATEGORY_ANCHOR: &str = "wsus-category-anchor";
 const UPDATE_ANCHOR: &str = "wsus-update-anchor";
@@ -95,6 +97,8 @@ pub struct WsusUpstream {
     pub(crate) decided: Mutex<DecidedThrough>,
     pub(crate) terms: Mutex<AcceptedTerms>,
     pub(crate) files: OnceLock<UpdateFiles>,
+    /// Told when files may come another way than before.
+    pub(crate) files_way: Notify,
     /// What waits to be taken in beside the source.
     pub(crate) handed: Mutex<Vec<Job>>,
 }
@@ -125,6 +129,7 @@ impl WsusUpstream {
             decided: Mutex::default(),
             terms: Mutex::default(),
             files: OnceLock::new(),
+            files_way: Notify::new(),
             handed: Mutex::default(),
         })
     }
@@ -284,6 +289,7 @@ impl Ingest<'_> {
         let upstream = self.upstream;
         let config_anchor = upstream.anchor(CONFIG_ANCHOR).await?;
         let config = self.client.config_data(config_anchor.as_deref()).await?;
+        upstream.note_file_host(&config).await?;
         let (category_anchor, covered) = if full {
             (None, None)
         } else {

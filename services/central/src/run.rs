@@ -18,11 +18,11 @@ use crate::roll_out::{self, Register};
 use crate::schedule::Scheduler;
 use crate::settings::{Command, Settings};
 use crate::source_point::SourcePoints;
+use crate::update_files::FileSources;
 use admin::content_admin::CleaningUp;
 use admin::{Catalog, ContentAdmin, Listeners, Reading, credential, json};
 use anyhow::Context as _;
 use content::serve::ContentServer;
-use content::source::HttpSource;
 use content::{Content, Files, Parts};
 use daemon::{Ambient, Metrics, Shutdown, Signals, Telemetry, service_manager};
 use jiff::SignedDuration;
@@ -244,20 +244,15 @@ pub async fn run(
     };
     in_force.decide_by(decisions.clone());
     in_force.roll_out().await?;
-    let http = Arc::new(HttpSource::new(None)?);
+    let carried = settings.upstream.as_ref();
+    let sources = carried.and_then(|upstream| upstream.files.clone());
+    let sources = FileSources::new(&upstream, sources)?;
     let content = Content::new(Parts {
         store: store.clone(),
         files: Files::open(&settings.site.content)?,
         journal: journal.clone(),
         ambient: ambient.clone(),
-        sources: vec![match settings
-            .upstream
-            .as_ref()
-            .and_then(|upstream| upstream.files.clone())
-        {
-            Some(files) => files,
-            None => Arc::clone(&http) as _,
-        }],
+        sources: sources.all(),
     });
     let planner = ::admin::content_admin::planner(&site, in_force.watch_roll_out());
     upstream.has_content(planner.clone(), content.clone());
@@ -272,7 +267,7 @@ pub async fn run(
         tasks.clone(),
         stop.clone(),
     );
-    let sources = SourcePoints {
+    let points = SourcePoints {
         site: site.clone(),
         children: Arc::clone(&children),
         admission: Arc::clone(&admission),
@@ -312,7 +307,7 @@ pub async fn run(
         packages,
         wsus: wsus.iter().cloned().collect(),
         site: site.clone(),
-        sources: sources.clone(),
+        sources: points.clone(),
         authority: Arc::clone(&authority),
         reading,
         children: Arc::clone(&children),
@@ -392,15 +387,15 @@ pub async fn run(
     tasks.spawn(pacing);
     tasks.spawn(engine.work(stop.clone()));
     // What has to go through a proxy does so from the first file on.
-    let files_way = upstream.begin_files_proxy(&http).await;
+    let files_way = upstream.begin_files_way(&sources).await;
     tasks.spawn(content.work(stop.clone()));
-    tasks.spawn(Arc::clone(&upstream).keep_files_proxy(http, files_way, stop.clone()));
+    tasks.spawn(Arc::clone(&upstream).keep_files_way(sources, files_way, stop.clone()));
     tasks.spawn(hierarchy_log.keep(stop.clone()));
     tasks.spawn(journal.keep(stop.clone()));
     tasks.spawn(site.clone().announce_runs(children, stop.clone()));
     tasks.spawn(reporter::report(site.clone(), place, stop.clone()));
     tasks.spawn(reporter::keep(site.clone(), stop.clone()));
-    tasks.spawn(sources.keep(stop.clone()));
+    tasks.spawn(points.keep(stop.clone()));
     tasks.spawn(scheduler.keep(stop.clone()));
     tasks.spawn(conditions.keep(condition, stop.clone()));
     tasks.spawn(alerts.clone().keep(stop.clone()));

@@ -1,11 +1,14 @@
 //! What a synchronization and the update files of the top-level site have to do with each other: the texts of licence
-//! terms come with the updates, and files go through the proxy where that is chosen.
+//! terms come with the updates, and files come from the upstream server, where it hosts them, and through the proxy, where
+//! that is chosen.
 
 use crate::ingest::{WsusUpstream, proxy_of};
 use crate::secrets::Secret;
 use content::Content;
 use content::plan::Planner;
-use content::source::HttpSource;
+use content::source::{
+    FileServer, HttpSource, HttpSourceError, Order, OrderError, ServerSource, Source,
+};
 use journal::StatusId;
 use settings::document::{Proxy, ProxyUse};
 use std::sync::Arc;
@@ -24,8 +27,57 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often it is looked whether the password of the proxy is another.
 const LOOK_AT_PROXY: Duration = Duration::from_secs(60);
 
-/// What the way of update files depends on: the proxy as it is set, and its sealed password.
-pub(crate) type FilesWay = (Proxy, Option<Vec<u8>>);
+/// What the way of update files depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FilesWay {
+    /// The proxy as it is set, and its sealed password.
+    proxy: (Proxy, Option<Vec<u8>>),
+    /// The upstream server, where it hosts files.
+    server: Option<FileServer>,
+}
+
+/// Where update files come from.
+pub(crate) struct FileSources {
+    server: Arc<ServerSource>,
+    http: Arc<HttpSource>,
+    /// What takes the place of both.
+    instead: Option<Arc<dyn Source>>,
+}
+
+impl FileSources {
+    /// Those of a site, of which nobody is asked yet before [`WsusUpstream::begin_files_way`].
+    ///
+    /// # Errors
+    /// When the system has no way to ask anybody.
+    pub(crate) fn new(
+        upstream: &Arc<WsusUpstream>,
+        instead: Option<Arc<dyn Source>>,
+    ) -> Result<Self, HttpSourceError> {
+        let upstream = Arc::downgrade(upstream);
+        let order: Order = Arc::new(move |url, files| {
+            let upstream = upstream.upgrade();
+            Box::pin(async move {
+                let Some(upstream) = upstream else {
+                    return Err(OrderError::Later("the site ends".to_owned()));
+                };
+                upstream.order(&url, &files).await
+            })
+        });
+        Ok(Self {
+            server: Arc::new(ServerSource::new(order)),
+            http: Arc::new(HttpSource::new(None)?),
+            instead,
+        })
+    }
+
+    /// All of them, the first one first.
+    pub(crate) fn all(&self) -> Vec<Arc<dyn Source>> {
+        match &self.instead {
+            Some(instead) => vec![Arc::clone(instead)],
+            None => vec![Arc::clone(&self.server) as _, Arc::clone(&self.http) as _],
+        }
+    }
+}
 
 /// The update files of the site, as a synchronization sees them.
 pub(crate) struct UpdateFiles {
@@ -105,78 +157,95 @@ impl WsusUpstream {
         }
     }
 
-    /// What the proxy depends on.
-    async fn proxy_subject(&self) -> Result<FilesWay, Error> {
-        let proxy = self.settings.borrow().proxy.clone();
+    /// What the way of update files depends on now.
+    async fn files_way_now(&self) -> Result<FilesWay, Error> {
+        let settings = Arc::clone(&self.settings.borrow());
         let name = Secret::ProxyPassword.name();
         let sealed = self.store.read().await?.secret(name).await?;
-        Ok((proxy, sealed))
+        Ok(FilesWay {
+            proxy: (settings.proxy.clone(), sealed),
+            server: self.file_host(&settings).await?,
+        })
     }
 
-    /// Has files go through the proxy that the settings choose for them, unless that was done already. Where it cannot be
-    /// used they wait: what has to go through a proxy does not go past it.
-    async fn choose_files_proxy(
+    /// Has files come the way that settings and source choose for them, unless that was done already. Where their proxy
+    /// cannot be used they wait: what has to go through a proxy does not go past it.
+    async fn choose_files_way(
         &self,
-        source: &HttpSource,
+        sources: &FileSources,
         held: Option<FilesWay>,
     ) -> Option<FilesWay> {
-        let subject = match self.proxy_subject().await {
-            Ok(subject) => subject,
+        let hold = |server: Option<&FileServer>, why: String| {
+            sources.http.hold(why.clone());
+            sources.server.hold(server, why);
+        };
+        let way = match self.files_way_now().await {
+            Ok(way) => way,
             Err(error) => {
-                tracing::error!(%error, "the proxy for update files is not known");
+                tracing::error!(%error, "the way of update files is not known");
                 if held.is_none() {
-                    source.hold(
-                        "which proxy update files go through is not known: the database failed"
-                            .to_owned(),
-                    );
+                    let why =
+                        "which proxy update files go through is not known: the database failed";
+                    hold(None, why.to_owned());
                 }
                 return held;
             }
         };
-        if held.as_ref() == Some(&subject) {
+        if held.as_ref() == Some(&way) {
             return held;
         }
+        let server = way.server.as_ref();
         let set = match self.files_proxy().await {
             Ok(proxy) => {
-                let set = source.set_proxy(proxy.as_ref());
-                set.map_err(|error| error.to_string())
+                let set = sources.http.set_proxy(proxy.as_ref());
+                set.map(|()| proxy).map_err(|error| error.to_string())
             }
             Err(failure) => Err(failure.message),
         };
         match set {
-            Ok(()) => {
+            Ok(proxy) => {
+                // The addresses of updates can be asked all the same.
+                if let Err(error) = sources.server.set(server, proxy.as_ref()) {
+                    tracing::error!(%error, "update files cannot be fetched from the upstream server");
+                }
+                let name = server.map_or("none", |server| server.url.as_str());
+                tracing::info!(server = name, "the upstream server that hosts update files");
                 // What could not be asked for the other way need not wait.
                 if let Some(files) = self.files.get() {
                     files.content.try_now();
                 }
-                Some(subject)
+                Some(way)
             }
             Err(why) => {
                 tracing::error!(why, "update files wait for their proxy");
-                source.hold(format!("the proxy for update files cannot be used: {why}"));
+                hold(
+                    server,
+                    format!("the proxy for update files cannot be used: {why}"),
+                );
                 None
             }
         }
     }
 
-    /// Has files go through the proxy that the settings choose for them, before the first one is asked for.
-    pub async fn begin_files_proxy(&self, source: &HttpSource) -> Option<FilesWay> {
-        self.choose_files_proxy(source, None).await
+    /// Has files come the way that settings and source choose for them, before the first one is asked for.
+    pub(crate) async fn begin_files_way(&self, sources: &FileSources) -> Option<FilesWay> {
+        self.choose_files_way(sources, None).await
     }
 
-    /// Keeps files going through the proxy that the settings choose for them, until `stop` is told.
-    pub async fn keep_files_proxy(
+    /// Keeps files coming the way that settings and source choose for them, until `stop` is told.
+    pub(crate) async fn keep_files_way(
         self: Arc<Self>,
-        source: Arc<HttpSource>,
+        sources: FileSources,
         mut held: Option<FilesWay>,
         stop: CancellationToken,
     ) {
         let mut settings = self.settings.clone();
         loop {
             settings.mark_unchanged();
-            held = self.choose_files_proxy(&source, held).await;
+            held = self.choose_files_way(&sources, held).await;
             tokio::select! {
                 changed = settings.changed() => if changed.is_err() { return },
+                () = self.files_way.notified() => {}
                 () = tokio::time::sleep(LOOK_AT_PROXY) => {}
                 () = stop.cancelled() => return,
             }

@@ -1,15 +1,18 @@
 //! Where the catalog comes from: the settings in force, with what the process decides itself, and the client
 //! that speaks to it.
 
-use super::{ACCOUNT, ANCHORS, NEW_SOURCE, ORIGIN, SOURCE, WsusUpstream, failed};
+use super::{ACCOUNT, ANCHORS, FILES_FROM, NEW_SOURCE, ORIGIN, SOURCE, WsusUpstream, failed};
 use crate::secrets::Secret;
+use content::source::{FileServer, OrderError};
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::Settings;
 use settings::document::SynchronizeAction;
 use std::sync::{Arc, PoisonError};
 use sync::Failure;
+use sync::upstream::with_causes;
 use uuid::Uuid;
 use wsus::client::{Client, ClientOptions, ClientSettings, Credentials, Proxy};
+use wsus::message::ConfigData;
 
 /// Microsoft Update for servers (WSUS-PROTOCOL section 1).
 pub const MICROSOFT_UPDATE: &str = "https://sws.update.microsoft.com";
@@ -51,6 +54,11 @@ impl Target {
     }
 }
 
+/// What a source is remembered as.
+fn known_as(url: &str) -> String {
+    url.trim_end_matches('/').to_lowercase()
+}
+
 /// The proxy that settings describe, with the password of its user.
 pub(crate) fn proxy_of(
     settings: &settings::document::Proxy,
@@ -82,6 +90,72 @@ impl WsusUpstream {
         }
     }
 
+    /// Certificates to trust at the source besides those of the system.
+    fn ca_pem(&self, settings: &Settings) -> Option<Vec<u8>> {
+        match &self.source {
+            Some(source) => source.ca_file_pem.clone(),
+            None => {
+                let pem = settings.source.ca_pem.as_ref();
+                pem.map(|pem| pem.clone().into_bytes())
+            }
+        }
+    }
+
+    /// Notes whether the source hosts files (`CatalogOnlySync`, WSUS-PROTOCOL 3.6). `UssUrl`, which some servers send with
+    /// documents, means nothing: where a source hosts a file follows from its own address.
+    pub(super) async fn note_file_host(&self, config: &ConfigData) -> Result<(), store::Error> {
+        let mut tx = self.store.begin().await?;
+        let source = tx.state(SOURCE).await?;
+        let host = source.filter(|_| !config.catalog_only_sync);
+        if tx.state(FILES_FROM).await? == host {
+            return Ok(());
+        }
+        match host {
+            Some(host) => tx.put_state(FILES_FROM, host).await?,
+            None => tx.remove_state(FILES_FROM).await?,
+        }
+        tx.commit().await?;
+        self.files_way.notify_one();
+        Ok(())
+    }
+
+    /// The source, where it is known to host files.
+    pub(crate) async fn file_host(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<FileServer>, store::Error> {
+        let Some(url) = self.url(settings) else {
+            return Ok(None);
+        };
+        let host = self.store.read().await?.state(FILES_FROM).await?;
+        let hosts = host.as_deref() == Some(known_as(&url).as_bytes());
+        Ok(hosts.then(|| FileServer {
+            ca_pem: self.ca_pem(settings),
+            url,
+        }))
+    }
+
+    /// Asks the source to fetch files (`DownloadFiles`), if it is still this one.
+    pub(crate) async fn order(&self, url: &str, files: &[[u8; 20]]) -> Result<(), OrderError> {
+        let current = self.url(&self.settings.borrow());
+        if current.as_deref() != Some(url) {
+            let why = "the synchronization source is another one by now";
+            return Err(OrderError::Later(why.to_owned()));
+        }
+        let client = self.client().await;
+        let client = client.map_err(|failure| OrderError::Refused(failure.message))?;
+        client.download_files(files).await.map_err(|error| {
+            let why = with_causes(&error);
+            let is_passing =
+                error.is_transient() || matches!(error, wsus::client::Error::ServerChanged { .. });
+            match error.missing_files() {
+                Some(unknown) => OrderError::Unknown(unknown),
+                None if is_passing => OrderError::Later(why),
+                None => OrderError::Refused(why),
+            }
+        })
+    }
+
     /// Whether there is a source.
     pub(crate) fn is_disconnected(&self) -> bool {
         self.url(&self.settings.borrow()).is_none()
@@ -96,13 +170,9 @@ impl WsusUpstream {
             )
             .until_asked());
         };
-        let (ca_pem, parallel) = match &self.source {
-            Some(source) => (source.ca_file_pem.clone(), source.parallel),
-            None => {
-                let pem = settings.source.ca_pem.as_ref();
-                let pem = pem.map(|pem| pem.clone().into_bytes());
-                (pem, settings.source.parallel_requests.into())
-            }
+        let parallel = match &self.source {
+            Some(source) => source.parallel,
+            None => settings.source.parallel_requests.into(),
         };
         let password = self.secret(Secret::ProxyPassword, settings).await?;
         let account = match &settings.source.user {
@@ -116,7 +186,7 @@ impl WsusUpstream {
         };
         Ok(Target {
             url,
-            ca_pem,
+            ca_pem: self.ca_pem(settings),
             parallel,
             account,
             proxy: proxy_of(&settings.proxy, password),
@@ -142,7 +212,7 @@ impl WsusUpstream {
     pub(super) async fn prepare(&self, settings: &Settings) -> Result<Client, Failure> {
         let target = self.target(settings).await?;
         let client = self.client_for(&target).await?;
-        let source = target.url.trim_end_matches('/').to_lowercase();
+        let source = known_as(&target.url);
         let mut tx = self.store.begin().await?;
         let before = tx.state(SOURCE).await?;
         if before.as_deref() != Some(source.as_bytes()) {

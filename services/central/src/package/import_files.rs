@@ -12,12 +12,11 @@ use content::intake::{Intake, IntakeError, Offer};
 use content::plan::Planner;
 use content::{Content, Hold};
 use daemon::Ambient;
+use daemon::disk::LEFT_FREE;
 use std::sync::Arc;
 use store::Store;
 use sync::upstream::with_causes;
 
-/// Bytes of the disk that files leave free.
-const LEFT_FREE: u64 = 512 << 20;
 /// Files that are told by name which were not taken in.
 const MOST_TOLD: usize = 20;
 

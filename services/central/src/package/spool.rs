@@ -4,6 +4,7 @@
 use super::Error;
 use super::manifest::to_hex;
 use daemon::Ambient;
+use daemon::disk::LEFT_FREE;
 use jiff::{SignedDuration, Timestamp};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -11,8 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// Largest package that is taken.
 pub const MAX_PACKAGE_BYTES: u64 = 256 << 30;
-/// Bytes of the disk that a package leaves free.
-const LEFT_FREE: u64 = 512 << 20;
 /// What nobody came back for is removed after this time.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// Folder within the data directory.

@@ -52,6 +52,8 @@ pub struct Moods {
     pub appear: Vec<RevisionId>,
     /// Lists of updates hold all, or all changes, whatever is asked for.
     pub lists_everything: bool,
+    /// Says that files are to be had from it.
+    pub hosts_files: bool,
     /// No document is given out before this is told.
     pub hold: Option<CancellationToken>,
 }
@@ -71,7 +73,11 @@ impl Source for Moody {
         anchor: Option<&str>,
         now: Timestamp,
     ) -> Result<ConfigData, SourceError> {
-        self.catalog.config(anchor, now).await
+        let config = self.catalog.config(anchor, now).await?;
+        Ok(ConfigData {
+            catalog_only_sync: !self.moods.lock().unwrap().hosts_files,
+            ..config
+        })
     }
 
     async fn revisions(

@@ -185,3 +185,16 @@ async fn a_source_that_is_away_is_named_in_the_failure() {
     assert!(state.next_attempt.is_some() || site.engine.state().run.is_some());
     site.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_files_are_to_be_had_from_a_source_is_what_it_said_last() {
+    let site = fixture(20).await;
+    for hosts_files in [false, true, true, false] {
+        site.moods().hosts_files = hosts_files;
+        site.complete(false).await;
+        let mut read = site.store.read().await.unwrap();
+        let host = read.state("wsus-files-from").await.unwrap();
+        assert_eq!(host.is_some(), hosts_files);
+    }
+    site.end().await;
+}

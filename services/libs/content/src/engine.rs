@@ -5,9 +5,9 @@ mod telling;
 
 use crate::limits::Pace;
 use crate::plane::Content;
-use catalog::content::ContentId;
+use catalog::content::{ContentId, MAX_FILE_BYTES};
 use flight::{Flight, Outcome};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::content::ContentRow;
@@ -26,6 +26,8 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 const QUEUE: u32 = 64;
 /// Longest pause, where the source cannot be asked at all or gives nothing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// How often it is looked whether the disk has room again.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(15);
 /// Files of which it is counted how often the source had them not yet.
 const MOST_COUNTED: usize = 10_000;
 /// Files in a row that bring nothing, for each that is fetched at the same time, before there is a pause.
@@ -36,7 +38,8 @@ struct Engine {
     content: Content,
     pace: Arc<Pace>,
     flights: JoinSet<(ContentId, Outcome)>,
-    under_way: HashSet<ContentId>,
+    /// Each with its length, and how much of it the table said was there when it was begun.
+    under_way: HashMap<ContentId, (u64, u64)>,
     queue: VecDeque<ContentRow>,
     telling: Telling,
     /// Files in a row that brought nothing.
@@ -47,6 +50,8 @@ struct Engine {
     paused: Option<(Instant, String)>,
     /// How often in a row the source had a file not yet.
     not_yet: HashMap<ContentId, u32>,
+    /// Why there is no room for a file that has its turn.
+    no_room: Option<String>,
 }
 
 impl Content {
@@ -58,12 +63,13 @@ impl Content {
             telling: Telling::new(self.clone()),
             content: self,
             flights: JoinSet::new(),
-            under_way: HashSet::new(),
+            under_way: HashMap::new(),
             queue: VecDeque::new(),
             in_vain: 0,
             pauses: 0,
             paused: None,
             not_yet: HashMap::new(),
+            no_room: None,
         };
         engine.work(stop).await;
     }
@@ -154,8 +160,11 @@ impl Engine {
                 window.opens(now)
             );
         }
-        let paused = self.paused.as_ref().filter(|_| self.under_way.is_empty());
-        paused.map(|(_, why)| why.clone()).unwrap_or_default()
+        let why = self.paused.as_ref().map(|(_, why)| why);
+        let why = why
+            .or(self.no_room.as_ref())
+            .filter(|_| self.under_way.is_empty());
+        why.cloned().unwrap_or_default()
     }
 
     /// Begins to fetch what has its turn, as much as may be at the same time. How long to wait for more.
@@ -177,6 +186,7 @@ impl Engine {
             return Ok(POLL);
         }
         let mut looked = false;
+        self.no_room = None;
         while self.under_way.len() < parallel {
             let Some(row) = self.queue.pop_front() else {
                 if looked {
@@ -187,8 +197,8 @@ impl Engine {
                 let mut read = parts.store.read().await?;
                 self.queue = read.content_to_fetch(most, now).await?.into();
                 let held = &self.under_way;
-                self.queue.retain(|row| !held.contains(&row.file.id()));
-                if self.queue.is_empty() {
+                self.queue.retain(|row| !held.contains_key(&row.file.id()));
+                if self.queue.is_empty() && self.no_room.is_none() {
                     let next = read.next_content_attempt().await?;
                     let left = next.map(|next| now.duration_until(next).unsigned_abs());
                     // Those that are under way have their turn, too.
@@ -198,20 +208,48 @@ impl Engine {
                 continue;
             };
             let id = row.file.id();
-            if self.under_way.insert(id) {
-                let flight = Flight {
-                    content: self.content.clone(),
-                    pace: Arc::clone(&self.pace),
-                    stop: stop.clone(),
-                    patience: *self.content.inner.patience.borrow(),
-                    not_yet: self.not_yet.get(&id).copied().unwrap_or(0),
-                };
-                self.telling.began().await;
-                self.flights
-                    .spawn(async move { (id, flight.fetch(row).await) });
+            if self.under_way.contains_key(&id) {
+                continue;
             }
+            if let Some(why) = self.no_room_for(&row).await {
+                // A smaller one may have room.
+                self.no_room.get_or_insert(why);
+                continue;
+            }
+            self.under_way.insert(id, (row.file.size, row.had));
+            let flight = Flight {
+                content: self.content.clone(),
+                pace: Arc::clone(&self.pace),
+                stop: stop.clone(),
+                patience: *self.content.inner.patience.borrow(),
+                not_yet: self.not_yet.get(&id).copied().unwrap_or(0),
+            };
+            self.telling.began().await;
+            self.flights
+                .spawn(async move { (id, flight.fetch(row).await) });
         }
-        Ok(POLL)
+        Ok(match self.no_room {
+            Some(_) => LOOK_FOR_ROOM,
+            None => POLL,
+        })
+    }
+
+    /// Why there is no room for a file beside what is under way; none where there is, or it needs none.
+    async fn no_room_for(&self, row: &ContentRow) -> Option<String> {
+        let transfers = &self.content.inner.transfers;
+        let to_come = self.under_way.iter().map(|(id, (size, counted))| {
+            let had = transfers.watch(*id).map_or(0, |had| *had.borrow());
+            size.saturating_sub(had.max(*counted))
+        });
+        let file = &row.file;
+        let needed = to_come.fold(file.size.saturating_sub(row.had), u64::saturating_add);
+        let why = self.content.no_room_for(needed)?;
+        let is_refused = file.size > MAX_FILE_BYTES;
+        let lies_there = async || {
+            let length = self.content.files().length(file).await;
+            length.is_ok_and(|length| length == Some(file.size))
+        };
+        (!is_refused && !lies_there().await).then_some(why)
     }
 
     async fn ended(&mut self, id: ContentId, outcome: Outcome) {
@@ -230,7 +268,12 @@ impl Engine {
                     self.pause(why.clone());
                 }
             }
-            Outcome::Quarantined { .. } | Outcome::Later | Outcome::Stopped => {}
+            // Each of these cost one question, and others may be there.
+            Outcome::Ordered(_)
+            | Outcome::Quarantined { .. }
+            | Outcome::NoRoom(_)
+            | Outcome::Later
+            | Outcome::Stopped => {}
         }
         self.telling.ended(id, &outcome).await;
     }
@@ -238,7 +281,7 @@ impl Engine {
     /// Counts how often in a row a source had a file not yet.
     fn count_not_yet(&mut self, id: ContentId, outcome: &Outcome) {
         match outcome {
-            Outcome::NotYet(_) => {
+            Outcome::NotYet(_) | Outcome::Ordered(_) => {
                 if self.not_yet.len() >= MOST_COUNTED {
                     self.not_yet.clear();
                 }
@@ -250,7 +293,7 @@ impl Engine {
             | Outcome::Quarantined { .. } => {
                 self.not_yet.remove(&id);
             }
-            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => {}
+            Outcome::Away(_) | Outcome::NoRoom(_) | Outcome::Later | Outcome::Stopped => {}
         }
     }
 

@@ -9,6 +9,7 @@ mod chunks;
 mod engine;
 mod hold;
 mod plane;
+mod room;
 mod transfers;
 mod wish;
 

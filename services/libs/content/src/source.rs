@@ -1,10 +1,14 @@
-//! Where files are fetched from: the parent, or the update's own address.
+//! Where files are fetched from: the parent, the upstream server, or the update's own address.
 
+mod get;
 mod http;
 mod parent;
+mod server;
 
-pub use self::http::{HttpSource, HttpSourceError};
+pub use self::http::HttpSource;
+pub use get::HttpSourceError;
 pub use parent::ParentSource;
+pub use server::{FileServer, Order, OrderError, ServerSource};
 
 use bytes::Bytes;
 use catalog::content::ContentFile;
@@ -22,6 +26,9 @@ pub enum SourceError {
     /// It does not have it yet: worth asking again soon.
     #[error("{0}")]
     NotYet(String),
+    /// It does not have it, and fetches it by itself now that it is asked to: worth asking again in a while.
+    #[error("{0}")]
+    Ordered(String),
     /// It does not have it, or does not give it.
     #[error("{0}")]
     Refused(String),

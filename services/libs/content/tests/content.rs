@@ -14,6 +14,8 @@ mod content {
     mod origin;
     mod parent;
     mod patience;
+    mod room;
+    mod server;
     mod shared;
     mod support;
 }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+/// Bytes of a disk that what is written in bulk leaves free: packages, and update files.
+pub const LEFT_FREE: u64 = 512 << 20;
+
 /// The room of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

@@ -2,6 +2,8 @@
 
 use crate::message::{DecodeError, SoapVersion};
 use crate::xml::{XmlReader, XmlWriter};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use catalog::Problem;
 use std::fmt;
 use uuid::Uuid;
@@ -131,6 +133,17 @@ impl Fault {
         }
     }
 
+    /// The SHA-1 of the files that the server does not know, where it says that it does not know some.
+    pub fn missing_files(&self) -> Option<Vec<[u8; 20]>> {
+        (self.code == ErrorCode::FileDigestsMissing).then(|| {
+            let digests = self.message.split('|').map(str::trim);
+            let digests = digests.filter_map(|digest| STANDARD.decode(digest).ok());
+            digests
+                .filter_map(|digest| digest.try_into().ok())
+                .collect()
+        })
+    }
+
     /// The fault as a whole envelope.
     pub fn encode(&self, version: SoapVersion) -> String {
         const CAPACITY: usize = 1024;
@@ -235,6 +248,17 @@ mod tests {
             };
             assert_eq!(decode(&fault.encode(version)), fault);
         }
+    }
+
+    #[test]
+    fn files_that_are_not_known_are_read_and_nonsense_among_them_is_let_go_by() {
+        let one = STANDARD.encode([1; 20]);
+        let text = format!("{one}| AQ== |rubbish|");
+        let fault = Fault::new(ErrorCode::FileDigestsMissing, text.clone());
+        let fault = decode(&fault.encode(SoapVersion::V11));
+        assert_eq!(fault.missing_files(), Some(vec![[1; 20]]));
+        let fault = Fault::new(ErrorCode::InvalidParameters, text);
+        assert_eq!(fault.missing_files(), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use store::content::{ContentFailure, ContentRow};
+use store::content::{ContentFailure, ContentRow, ContentState};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,8 @@ const BREAKS: u32 = 20;
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// Wait after a first attempt that failed; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
+/// Of so many attempts in a row at which a source was asked to fetch a file itself, the last one asks the others for it.
+const ORDERED_ALONE: u32 = 8;
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
@@ -50,6 +52,8 @@ pub(super) enum Outcome {
     },
     /// The source has it not yet; why.
     NotYet(String),
+    /// A source fetches it by itself; which.
+    Ordered(String),
     /// What came is not what the catalog says.
     Quarantined {
         /// From where.
@@ -60,6 +64,8 @@ pub(super) enum Outcome {
     /// The source cannot be asked at all, or the database cannot take what became of the file: no other one would fare
     /// better now.
     Away(String),
+    /// The disk of the store has no room for more of it; what that says.
+    NoRoom(String),
     /// Somebody else brings it: it is looked at again soon.
     Later,
     /// The site stops, or the time for it is over.
@@ -70,6 +76,8 @@ pub(super) enum Outcome {
 enum Ended {
     Source(SourceError),
     Disk(io::Error),
+    /// There is no room for more of it.
+    Room(String),
     /// The site stops, or the time for it is over.
     Time,
 }
@@ -154,14 +162,15 @@ impl Flight {
             why: "there is no source that has it: the catalog has no address for it".to_owned(),
             attempts: row.attempts + 1,
         };
-        // Each attempt begins with another one, so that who sends rubbish does not send it again and again.
+        // Who sent rubbish does not send it again and again: each attempt begins with another one.
         let usable: Vec<_> = sources
             .iter()
             .filter(|source| source.may_have(file))
             .collect();
-        let first = match usable.len() {
-            0 => 0,
-            count => row.attempts as usize % count,
+        let first = match (usable.len(), row.state) {
+            (1.., ContentState::Quarantined) => row.attempts as usize % usable.len(),
+            (_, ContentState::Unneeded | ContentState::Wanted | ContentState::Present)
+            | (0, ContentState::Quarantined) => 0,
         };
         let turns = usable.iter().cycle().skip(first).take(usable.len());
         for source in turns {
@@ -172,24 +181,20 @@ impl Flight {
                 Ok(()) => {}
                 Err(Ended::Time) => return (Outcome::Stopped, had),
                 Err(Ended::Disk(error)) => return (failed(&error), had),
-                Err(Ended::Source(SourceError::Away(why))) => {
+                Err(Ended::Room(why)) => return (Outcome::NoRoom(why), had),
+                Err(Ended::Source(SourceError::Ordered(why))) => {
                     if !matches!(outcome, Outcome::Quarantined { .. }) {
-                        outcome = Outcome::Away(format!("{name}: {why}"));
+                        outcome = Outcome::Ordered(format!("{name}: {why}"));
                     }
-                    continue;
-                }
-                Err(Ended::Source(SourceError::NotYet(why))) => {
-                    if !matches!(outcome, Outcome::Quarantined { .. }) {
-                        outcome = Outcome::NotYet(format!("{name}: {why}"));
+                    // It comes from there. Only where that takes long the next one is asked.
+                    if !self.not_yet.wrapping_add(1).is_multiple_of(ORDERED_ALONE) {
+                        break;
                     }
                     continue;
                 }
                 Err(Ended::Source(error)) => {
-                    if !matches!(outcome, Outcome::Quarantined { .. }) {
-                        outcome = Outcome::Failed {
-                            why: format!("{name}: {error}"),
-                            attempts: row.attempts + 1,
-                        };
+                    if !matches!(outcome, Outcome::Quarantined { .. } | Outcome::Ordered(_)) {
+                        outcome = failure(error, &name, row.attempts);
                     }
                     continue;
                 }
@@ -271,6 +276,9 @@ impl Flight {
         let (from, size) = (partial.had(), partial.file().size);
         let end = ((from / CHUNK + 1) * CHUNK).min(size);
         let end = end.min(from + self.pace.part());
+        if let Some(why) = self.content.no_room_for(end - from) {
+            return Err(Ended::Room(why));
+        }
         // Paid for before it is asked for, and then read as fast as it comes: what lies unread on the link would keep
         // everything else that goes over it waiting.
         self.pace.take(end - from).await;
@@ -304,6 +312,9 @@ impl Flight {
             if came > part_end {
                 part_end = ((came / CHUNK + 1) * CHUNK).min(size);
                 waited = Duration::ZERO;
+                if let Some(why) = self.content.no_room_for(part_end - came) {
+                    break Err(Ended::Room(why));
+                }
             }
             waited += begin.elapsed();
             if waited > self.patience.slowest_part {
@@ -370,7 +381,7 @@ impl Flight {
                 quarantined: false,
                 counts: true,
             },
-            Outcome::NotYet(why) => {
+            Outcome::NotYet(why) | Outcome::Ordered(why) => {
                 let Patience {
                     first_not_yet_wait,
                     longest_not_yet_wait,
@@ -392,16 +403,18 @@ impl Flight {
                 quarantined: true,
                 counts: true,
             },
-            Outcome::Away(_) | Outcome::Later | Outcome::Stopped => ContentFailure {
-                why: &row.last_error,
-                had,
-                next_attempt: match matches!(outcome, Outcome::Later) {
-                    true => self.after(now, (ASK_AGAIN, ASK_AGAIN), 0),
-                    false => now,
-                },
-                quarantined: false,
-                counts: false,
-            },
+            Outcome::Away(_) | Outcome::NoRoom(_) | Outcome::Later | Outcome::Stopped => {
+                ContentFailure {
+                    why: &row.last_error,
+                    had,
+                    next_attempt: match matches!(outcome, Outcome::Later | Outcome::NoRoom(_)) {
+                        true => self.after(now, (ASK_AGAIN, ASK_AGAIN), 0),
+                        false => now,
+                    },
+                    quarantined: false,
+                    counts: false,
+                }
+            }
         };
         tx.content_failed(sha1, &failure).await?;
         tx.commit().await
@@ -419,6 +432,21 @@ impl Flight {
         let wait = ambient.jitter(doubled.min(longest));
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_hours(1));
         now.checked_add(wait).unwrap_or(now)
+    }
+}
+
+/// What becomes of a file that a source did not give.
+fn failure(error: SourceError, name: &str, attempts: u32) -> Outcome {
+    match error {
+        SourceError::Away(why) => Outcome::Away(format!("{name}: {why}")),
+        SourceError::NotYet(why) => Outcome::NotYet(format!("{name}: {why}")),
+        SourceError::Ordered(why) => Outcome::Ordered(format!("{name}: {why}")),
+        error @ (SourceError::Refused(_) | SourceError::Broken(_) | SourceError::Changed(_)) => {
+            Outcome::Failed {
+                why: format!("{name}: {error}"),
+                attempts: attempts + 1,
+            }
+        }
     }
 }
 

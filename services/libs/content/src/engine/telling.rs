@@ -113,7 +113,9 @@ impl Telling {
             Outcome::NotYet(why) => {
                 tracing::debug!(file = name, why, "the source has it not yet");
             }
+            Outcome::Ordered(why) => tracing::debug!(file = name, why, "the source fetches it"),
             Outcome::Away(why) => tracing::debug!(file = name, why, "the source is away"),
+            Outcome::NoRoom(why) => tracing::warn!(file = name, why, "a content file has to wait"),
             Outcome::Later | Outcome::Stopped => {
                 tracing::debug!(file = name, "a content file is fetched later");
             }

@@ -1,27 +1,18 @@
 //! The update's own address: any HTTP server, of which nothing good is assumed.
 
+use super::get::{self, HttpSourceError};
 use super::{Memory, Pieces, Source, SourceError};
-use bytes::Bytes;
 use catalog::content::ContentFile;
 use futures::future::BoxFuture;
-use futures::{Stream, StreamExt as _, TryStreamExt as _};
-use http::{HeaderMap, StatusCode, header};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Url};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-/// How long opening a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a server may be silent.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Redirects that are followed for one request.
 const MOST_REDIRECTS: usize = 5;
 /// Longest address that is asked.
 const MAX_URL_BYTES: usize = 4096;
-/// Longest validator that is kept.
-const MAX_VALIDATOR_BYTES: usize = 256;
 
 /// Fetches files from the addresses that the catalog has for them.
 #[derive(Debug)]
@@ -30,11 +21,6 @@ pub struct HttpSource {
     client: Mutex<Result<Client, String>>,
 }
 
-/// A way to the addresses of updates that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("content cannot be fetched by HTTP: {0}")]
-pub struct HttpSourceError(String);
-
 impl HttpSource {
     /// A source that trusts what the system trusts, and goes through a proxy where one is given. The environment
     /// is not asked.
@@ -42,7 +28,7 @@ impl HttpSource {
     /// # Errors
     /// When the proxy cannot be used.
     pub fn new(proxy: Option<&wsus::client::Proxy>) -> Result<Self, HttpSourceError> {
-        let client = Mutex::new(Ok(client(proxy)?));
+        let client = Mutex::new(Ok(get::client(proxy, None, redirects)?));
         Ok(Self { client })
     }
 
@@ -51,7 +37,7 @@ impl HttpSource {
     /// # Errors
     /// When the proxy cannot be used; nothing changed then.
     pub fn set_proxy(&self, proxy: Option<&wsus::client::Proxy>) -> Result<(), HttpSourceError> {
-        let client = client(proxy)?;
+        let client = get::client(proxy, None, redirects)?;
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Ok(client);
         Ok(())
     }
@@ -75,44 +61,8 @@ impl HttpSource {
         memory: &mut Memory,
     ) -> Result<Pieces, SourceError> {
         let url = usable(file.url.as_deref().unwrap_or_default())?;
-        let mut request = self
-            .client()?
-            .get(url)
-            .header(header::ACCEPT_ENCODING, "identity");
-        if (range.start, range.end) != (0, file.size) {
-            let last = range.end.saturating_sub(1);
-            request = request.header(header::RANGE, format!("bytes={}-{last}", range.start));
-            if let Some(validator) = memory.validator.as_ref().filter(|_| range.start > 0) {
-                request = request.header(header::IF_RANGE, validator);
-            }
-        }
-        let answer = request.send().await.map_err(broken)?;
-        let validator = validator(answer.headers());
-        let start = match answer.status() {
-            StatusCode::PARTIAL_CONTENT => {
-                expect_range(answer.headers(), &range, file.size)?;
-                None
-            }
-            StatusCode::OK => {
-                let changed =
-                    range.start > 0 && memory.validator.is_some() && memory.validator != validator;
-                if changed {
-                    let why = "what lies at its address was replaced while it was fetched";
-                    memory.validator = validator;
-                    return Err(SourceError::Changed(why.to_owned()));
-                }
-                expect_length(&answer, file.size)?;
-                // It knows no ranges: what is there already is let go by.
-                Some(range.start)
-            }
-            status => return Err(refused(status)),
-        };
-        memory.validator = validator;
-        let pieces = answer.bytes_stream().map_err(broken);
-        Ok(match start {
-            None => within(pieces, range.end - range.start).boxed(),
-            Some(skipped) => skip(pieces, skipped).boxed(),
-        })
+        let client = self.client()?;
+        Ok(get::get(&client, url, file, range, memory).await?)
     }
 }
 
@@ -135,30 +85,6 @@ impl Source for HttpSource {
     ) -> BoxFuture<'a, Result<Pieces, SourceError>> {
         Box::pin(self.ask(file, range, memory))
     }
-}
-
-fn client(proxy: Option<&wsus::client::Proxy>) -> Result<Client, HttpSourceError> {
-    let proxy = proxy.map(wsus::client::Proxy::for_reqwest).transpose();
-    let proxy = proxy.map_err(|error| HttpSourceError(error.to_string()))?;
-    let builder = || {
-        let builder = Client::builder()
-            .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(Policy::custom(redirect))
-            .no_gzip()
-            .no_proxy()
-            .referer(false);
-        match proxy.clone() {
-            Some(proxy) => builder.proxy(proxy),
-            None => builder,
-        }
-    };
-    // A system without any certificates still has addresses that need none.
-    let client = builder()
-        .build()
-        .or_else(|_| builder().tls_certs_only([]).build());
-    client.map_err(|error| HttpSourceError(with_causes(&error)))
 }
 
 /// An address that may be asked.
@@ -185,6 +111,10 @@ fn trouble(url: &Url) -> Option<&'static str> {
     None
 }
 
+fn redirects() -> Policy {
+    Policy::custom(redirect)
+}
+
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if attempt.previous().len() > MOST_REDIRECTS {
         return attempt.error("it redirects too often");
@@ -202,108 +132,4 @@ fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
         }
         None => attempt.follow(),
     }
-}
-
-fn refused(status: StatusCode) -> SourceError {
-    let why = format!("it answered {status}");
-    match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => SourceError::Broken(why),
-        status if status.is_server_error() => SourceError::Broken(why),
-        _ => SourceError::Refused(why),
-    }
-}
-
-fn expect_length(answer: &Response, size: u64) -> Result<(), SourceError> {
-    let length = answer.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length != size => Err(SourceError::Refused(format!(
-            "it announced {length} bytes, and the catalog says {size}"
-        ))),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Checks that an answer is the part that was asked for.
-fn expect_range(headers: &HeaderMap, range: &Range<u64>, size: u64) -> Result<(), SourceError> {
-    let value = headers.get(header::CONTENT_RANGE);
-    let text = value
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let parsed = || {
-        let (part, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
-        let (first, last) = part.split_once('-')?;
-        let whole = match whole {
-            "*" => None,
-            whole => Some(whole.parse::<u64>().ok()?),
-        };
-        Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, whole))
-    };
-    let Some((first, last, whole)) = parsed() else {
-        let why = "it answered with a part of the file and did not say which";
-        return Err(SourceError::Refused(why.to_owned()));
-    };
-    if whole.is_some_and(|whole| whole != size) {
-        let whole = whole.unwrap_or_default();
-        return Err(SourceError::Refused(format!(
-            "it has {whole} bytes, and the catalog says {size}"
-        )));
-    }
-    if first != range.start || last < first || last >= range.end {
-        return Err(SourceError::Refused(format!(
-            "it answered with the bytes {first} to {last}, which nobody asked for"
-        )));
-    }
-    Ok(())
-}
-
-/// A strong validator, where there is one.
-fn validator(headers: &HeaderMap) -> Option<String> {
-    let tag = headers.get(header::ETAG)?.to_str().ok()?;
-    let strong = tag.starts_with('"') && tag.len() <= MAX_VALIDATOR_BYTES;
-    strong.then(|| tag.to_owned())
-}
-
-/// What comes beyond a range is refused.
-fn within(
-    pieces: impl Stream<Item = Result<Bytes, SourceError>>,
-    most: u64,
-) -> impl Stream<Item = Result<Bytes, SourceError>> {
-    let mut left = most;
-    pieces.map(move |piece| {
-        let piece = piece?;
-        left = left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            SourceError::Refused("it sent more than the part that was asked for".to_owned())
-        })?;
-        Ok(piece)
-    })
-}
-
-/// What comes before a place is let go by.
-fn skip(
-    pieces: impl Stream<Item = Result<Bytes, SourceError>>,
-    skipped: u64,
-) -> impl Stream<Item = Result<Bytes, SourceError>> {
-    let mut left = skipped;
-    pieces.map_ok(move |mut piece| {
-        let gone = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        left -= gone as u64;
-        piece.split_off(gone)
-    })
-}
-
-fn broken(error: reqwest::Error) -> SourceError {
-    SourceError::Broken(with_causes(&error.without_url()))
-}
-
-/// An error and its causes on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

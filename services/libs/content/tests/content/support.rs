@@ -6,6 +6,7 @@ use content::digest::Digests;
 use content::source::{HttpSource, Source};
 use content::{Content, ContentFile, ContentStore, Files, Parts};
 use daemon::Ambient;
+use daemon::ambient::Disk;
 use jiff::{SignedDuration, Timestamp};
 use journal::{Journal, JournalSettings};
 use link::content::ContentState;
@@ -85,10 +86,24 @@ impl Site {
         place: &ContentStore,
         sources: Vec<Arc<dyn Source>>,
     ) -> Self {
+        Self::on_disk(folder, place, sources, None).await
+    }
+
+    /// The same, on a disk that says how much room it has.
+    pub async fn on_disk(
+        folder: Arc<tempfile::TempDir>,
+        place: &ContentStore,
+        sources: Vec<Arc<dyn Source>>,
+        disk: Option<Disk>,
+    ) -> Self {
         let location = Location::Directory(folder.path().to_owned());
         let store = Store::open(&location).await.unwrap();
         let clock = Arc::new(StillClock::at("2026-03-01T12:00:00Z".parse().unwrap()));
         let ambient = Ambient::seeded(Arc::clone(&clock) as _, 7);
+        let ambient = match disk {
+            Some(disk) => ambient.with_disk(disk),
+            None => ambient,
+        };
         let settings = JournalSettings {
             site: "CAS".parse().unwrap(),
             has_parent: false,

@@ -239,6 +239,14 @@ impl Error {
         Some(&fault.code)
     }
 
+    /// The SHA-1 of the files that the server does not know, where that is what is wrong.
+    pub fn missing_files(&self) -> Option<Vec<[u8; 20]>> {
+        let Self::Fault { fault, .. } = self else {
+            return None;
+        };
+        fault.missing_files()
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
