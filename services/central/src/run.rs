@@ -248,12 +248,8 @@ pub async fn run(
         files: Files::open(&settings.site.content)?,
         journal: journal.clone(),
         ambient: ambient.clone(),
-        sources: vec![match settings
-            .upstream
-            .as_ref()
-            .and_then(|upstream| upstream.files.clone())
-        {
-            Some(files) => files,
+        sources: vec![match &settings.files {
+            Some(files) => Arc::clone(files),
             None => Arc::clone(&http) as _,
         }],
     });

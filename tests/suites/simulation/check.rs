@@ -3,16 +3,17 @@
 
 mod alerts;
 mod needed;
+mod packages;
+mod tidy;
 
 use crate::database::{self, Item, Snapshot};
+use crate::ledger::{Ledger, is_revision};
 use crate::software::host_of;
 use crate::world::World;
 use catalog::PointId;
 use catalog::approval::{Approval, Cause, Record};
-use catalog::document::PublicationState;
 use catalog::item::ItemKey;
-use catalog::well_known::{DEFINITION_UPDATES, SERVICE_PACKS};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Bytes of a pull besides its changes, a connection and its handshake among them, at most.
 const CONNECTION_BYTES: u64 = 16 * 1024;
@@ -57,6 +58,16 @@ pub const ALWAYS: &[Check] = &[
         "no site is further than the central site",
         nobody_is_ahead,
     ),
+    check(
+        2,
+        "how far packages were taken in never falls",
+        packages::they_go_on,
+    ),
+    check(
+        7,
+        "a package is taken, or refused, as its order says",
+        packages::answers_are_right,
+    ),
 ];
 
 /// Every few seconds, and after every loss of power.
@@ -81,6 +92,11 @@ pub const NOW_AND_THEN: &[Check] = &[
         "no number of a status message is left out",
         messages_are_dense,
     ),
+    check(
+        4,
+        "who lives from packages has the catalog of the last one, and nothing else",
+        packages::catalogs_are_one,
+    ),
 ];
 
 /// Before these hold, a run has not come to rest.
@@ -96,12 +112,22 @@ pub const AT_REST: &[Check] = &[
     ),
     check(4, "no decision was lost", decisions_are_kept),
     check(4, "no imported package was lost", needed::packages_are_kept),
+    check(
+        4,
+        "packages came as far as the courier was told",
+        packages::they_are_kept,
+    ),
+    check(
+        4,
+        "all that was carried came, decisions and files among it",
+        packages::all_came,
+    ),
     check(4, "every needed file came", needed::files_came),
     check(9, "who is well has no alert", alerts::none_of_who_is_well),
     check(
         2,
         "the clean-up came to its end everywhere",
-        nothing_is_unused,
+        tidy::nothing_is_unused,
     ),
 ];
 
@@ -131,6 +157,7 @@ pub fn codes(world: &World) -> Vec<PointId> {
     let children = world.plan.sites.iter().map(|site| site.code);
     std::iter::once(world.plan.central)
         .chain(children)
+        .chain(world.plan.island)
         .collect()
 }
 
@@ -221,10 +248,10 @@ fn nobody_is_ahead(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
-    let Some((key, hierarchy)) = world.ledger.authority else {
-        return Ok(());
-    };
     for (code, site) in sites {
+        let Some((key, hierarchy)) = Ledger::authority_of(world, *code) else {
+            continue;
+        };
         let Some(statement) = &site.statement else {
             match site.verified {
                 0 => continue,
@@ -276,8 +303,12 @@ fn settings_arrived(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn nothing_is_foreign(world: &mut World, sites: &Sites) -> Outcome {
-    let central = world.plan.central;
-    for (code, site) in sites.iter().filter(|(code, _)| **code != central) {
+    // What came in packages is looked at by itself.
+    let tops = [Some(world.plan.central), world.plan.island];
+    let children = sites
+        .iter()
+        .filter(|(code, _)| !tops.contains(&Some(**code)));
+    for (code, site) in children {
         for item in items(world, *code) {
             let change = (site.epoch, item.position, item.key, item.digest);
             let content = (change.2, change.3);
@@ -297,15 +328,13 @@ fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
     for code in sites.keys() {
         for item in items(world, *code) {
             let Some(digest) = item.digest else { continue };
-            let is_revision =
-                ItemKey::from_bytes(&item.key).is_ok_and(|key| key.revision().is_some());
             if item.real_digest != Some(digest) {
                 return Err(format!(
                     "{code}, position {}: not what was digested",
                     item.position
                 ));
             }
-            if !is_revision {
+            if !is_revision(&item.key) {
                 // What was decided may be decided otherwise.
                 continue;
             }
@@ -463,70 +492,11 @@ fn decisions_are_kept(world: &mut World, _: &Sites) -> Outcome {
     Ok(())
 }
 
-/// Where everything is cleaned up at once, no site shows a revision that is neither the newest of its update
-/// nor bundled, and what supersedes others without being expired itself has expired them.
-fn nothing_is_unused(world: &mut World, sites: &Sites) -> Outcome {
-    if !world.plan.pace.tidy {
-        return Ok(());
-    }
-    let reachable = reachable(world).into_iter().map(|(site, _)| site);
-    let codes: Vec<PointId> = std::iter::once(world.plan.central)
-        .chain(reachable)
-        .collect();
-    for code in codes.iter().filter(|code| sites.contains_key(*code)) {
-        let directory = world.shared.directory(*code);
-        let shown = world.runtime.block_on(world.databases.headers(&directory));
-        let (mut newest, mut needed) = (BTreeMap::new(), BTreeSet::new());
-        for (key, header) in &shown {
-            if let (ItemKey::Revision(id), Some(header)) = (key, header) {
-                let held = newest.entry(id.update_id).or_insert(*id);
-                *held = (*held).max(*id);
-                needed.extend(header.bundled.iter().copied());
-            }
-        }
-        let is_flagged = |id| shown.contains_key(&ItemKey::Expiry(id));
-        for (key, header) in &shown {
-            let (ItemKey::Revision(id), Some(header)) = (key, header) else {
-                continue;
-            };
-            if newest[&id.update_id] != *id {
-                if !needed.contains(id) {
-                    return Err(format!("{code} still shows the unused revision {id}"));
-                }
-                continue;
-            }
-            let is_declined = shown.contains_key(&ItemKey::Approval(id.update_id));
-            let withdrawn = header.publication_state == PublicationState::Expired;
-            let service_pack = header.categories.contains(&SERVICE_PACKS.id);
-            if withdrawn || is_declined || service_pack || is_flagged(id.update_id) {
-                continue;
-            }
-            for old in &header.superseded {
-                let Some(held) = newest.get(old) else {
-                    continue;
-                };
-                let Some(Some(old_header)) = shown.get(&ItemKey::Revision(*held)) else {
-                    continue;
-                };
-                let exempt = old_header.publication_state == PublicationState::Expired
-                    || old_header.categories.contains(&DEFINITION_UPDATES.id)
-                    || old_header.superseded.contains(&id.update_id);
-                if !exempt && !is_flagged(*old) {
-                    return Err(format!(
-                        "{code}: {old} is superseded by {id} and not expired"
-                    ));
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
     let reachable = reachable(world);
     for (code, site) in sites {
-        let left = *code != world.plan.central && !reachable.iter().any(|(held, _)| held == code);
-        if left {
+        let is_top = [Some(world.plan.central), world.plan.island].contains(&Some(*code));
+        if !is_top && !reachable.iter().any(|(held, _)| held == code) {
             continue;
         }
         if site.outbox != 0 || site.unfinished != 0 || site.head != site.verified {
