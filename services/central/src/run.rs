@@ -244,9 +244,7 @@ pub async fn run(
     };
     in_force.decide_by(decisions.clone());
     in_force.roll_out().await?;
-    let carried = settings.upstream.as_ref();
-    let sources = carried.and_then(|upstream| upstream.files.clone());
-    let sources = FileSources::new(&upstream, sources)?;
+    let sources = FileSources::new(&upstream, settings.files.clone())?;
     let content = Content::new(Parts {
         store: store.clone(),
         files: Files::open(&settings.site.content)?,

@@ -75,6 +75,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The synchronization source, where the process decides it and not the settings of the hierarchy.
     pub upstream: Option<Upstream>,
+    /// How update files are fetched, where that is not over the machine's network.
+    pub files: Option<Arc<dyn content::source::Source>>,
     /// Settings of the hierarchy when it is new.
     pub first: Option<FirstSettings>,
     /// Names and addresses under which people reach the site.
@@ -120,8 +122,6 @@ pub struct Upstream {
     pub parallel: usize,
     /// How it is reached, where that is not over the machine's network.
     pub exchange: Option<Arc<dyn Exchange>>,
-    /// How update files are fetched, where that is not over the machine's network.
-    pub files: Option<Arc<dyn content::source::Source>>,
 }
 
 const PARALLEL: std::ops::RangeInclusive<usize> = 1..=16;
@@ -189,7 +189,6 @@ impl Settings {
             ca_file_pem,
             parallel,
             exchange: None,
-            files: None,
         });
         let first = command
             .first_settings
@@ -220,6 +219,7 @@ impl Settings {
             site_kind,
             listen,
             upstream,
+            files: None,
             first,
             names: command.names.or(file.names).unwrap_or_default(),
         })

@@ -3,9 +3,11 @@
 
 mod alerts;
 mod needed;
+mod packages;
 mod tidy;
 
 use crate::database::{self, Item, Snapshot};
+use crate::ledger::{Ledger, is_revision};
 use crate::software::host_of;
 use crate::world::World;
 use catalog::PointId;
@@ -56,6 +58,16 @@ pub const ALWAYS: &[Check] = &[
         "no site is further than the central site",
         nobody_is_ahead,
     ),
+    check(
+        2,
+        "how far packages were taken in never falls",
+        packages::they_go_on,
+    ),
+    check(
+        7,
+        "a package is taken, or refused, as its order says",
+        packages::answers_are_right,
+    ),
 ];
 
 /// Every few seconds, and after every loss of power.
@@ -80,6 +92,11 @@ pub const NOW_AND_THEN: &[Check] = &[
         "no number of a status message is left out",
         messages_are_dense,
     ),
+    check(
+        4,
+        "who lives from packages has the catalog of the last one, and nothing else",
+        packages::catalogs_are_one,
+    ),
 ];
 
 /// Before these hold, a run has not come to rest.
@@ -95,6 +112,16 @@ pub const AT_REST: &[Check] = &[
     ),
     check(4, "no decision was lost", decisions_are_kept),
     check(4, "no imported package was lost", needed::packages_are_kept),
+    check(
+        4,
+        "packages came as far as the courier was told",
+        packages::they_are_kept,
+    ),
+    check(
+        4,
+        "all that was carried came, decisions and files among it",
+        packages::all_came,
+    ),
     check(4, "every needed file came", needed::files_came),
     check(9, "who is well has no alert", alerts::none_of_who_is_well),
     check(
@@ -135,6 +162,7 @@ pub fn codes(world: &World) -> Vec<PointId> {
     let children = world.plan.sites.iter().map(|site| site.code);
     std::iter::once(world.plan.central)
         .chain(children)
+        .chain(world.plan.island)
         .collect()
 }
 
@@ -225,10 +253,10 @@ fn nobody_is_ahead(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn shown_is_signed(world: &mut World, sites: &Sites) -> Outcome {
-    let Some((key, hierarchy)) = world.ledger.authority else {
-        return Ok(());
-    };
     for (code, site) in sites {
+        let Some((key, hierarchy)) = Ledger::authority_of(world, *code) else {
+            continue;
+        };
         let Some(statement) = &site.statement else {
             match site.verified {
                 0 => continue,
@@ -280,8 +308,12 @@ fn settings_arrived(world: &mut World, sites: &Sites) -> Outcome {
 }
 
 fn nothing_is_foreign(world: &mut World, sites: &Sites) -> Outcome {
-    let central = world.plan.central;
-    for (code, site) in sites.iter().filter(|(code, _)| **code != central) {
+    // What came in packages is looked at by itself.
+    let tops = [Some(world.plan.central), world.plan.island];
+    let children = sites
+        .iter()
+        .filter(|(code, _)| !tops.contains(&Some(**code)));
+    for (code, site) in children {
         for item in items(world, *code) {
             let change = (site.epoch, item.position, item.key, item.digest);
             let content = (change.2, change.3);
@@ -301,15 +333,13 @@ fn bytes_are_the_same(world: &mut World, sites: &Sites) -> Outcome {
     for code in sites.keys() {
         for item in items(world, *code) {
             let Some(digest) = item.digest else { continue };
-            let is_revision =
-                ItemKey::from_bytes(&item.key).is_ok_and(|key| key.revision().is_some());
             if item.real_digest != Some(digest) {
                 return Err(format!(
                     "{code}, position {}: not what was digested",
                     item.position
                 ));
             }
-            if !is_revision {
+            if !is_revision(&item.key) {
                 // What was decided may be decided otherwise.
                 continue;
             }
@@ -470,8 +500,8 @@ fn decisions_are_kept(world: &mut World, _: &Sites) -> Outcome {
 fn nothing_is_stuck(world: &mut World, sites: &Sites) -> Outcome {
     let reachable = reachable(world);
     for (code, site) in sites {
-        let left = *code != world.plan.central && !reachable.iter().any(|(held, _)| held == code);
-        if left {
+        let is_top = [Some(world.plan.central), world.plan.island].contains(&Some(*code));
+        if !is_top && !reachable.iter().any(|(held, _)| held == code) {
             continue;
         }
         if site.outbox != 0 || site.unfinished != 0 || site.head != site.verified {

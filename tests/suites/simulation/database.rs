@@ -103,6 +103,27 @@ impl Databases {
         sqlx::query_scalar(sql).fetch_all(database).await.unwrap()
     }
 
+    /// The files that a site needs and has, by their SHA-1.
+    pub async fn files_in_use(&mut self, directory: &Path) -> Vec<String> {
+        let Some(database) = self.open(directory).await else {
+            return Vec::new();
+        };
+        let sql = "select hex(sha1) from content_file where state = 2";
+        sqlx::query_scalar(sql).fetch_all(database).await.unwrap()
+    }
+
+    /// Epoch and position up to which a site has the catalog of another hierarchy; none where it has no database.
+    pub async fn package_source(&mut self, directory: &Path) -> Option<(Uuid, u64)> {
+        let database = self.open(directory).await?;
+        let sql = "select epoch, position from package_source";
+        let row = sqlx::query(sql).fetch_optional(database).await.ok()??;
+        let position: i64 = row.get(1);
+        Some((
+            Uuid::from_slice(row.get(0)).unwrap(),
+            position.try_into().unwrap(),
+        ))
+    }
+
     /// Closes the database of a directory.
     pub async fn close(&mut self, directory: &Path) {
         if let Some(connection) = self.0.remove(directory) {

@@ -4,7 +4,7 @@
 use crate::disk::Rule;
 use crate::mood::{TROUBLES, Trouble};
 use crate::plan::Site;
-use crate::software::{UPSTREAM, host_of};
+use crate::software::{COURIER, UPSTREAM, host_of};
 use crate::world::World;
 use catalog::PointId;
 use rand::RngExt as _;
@@ -40,6 +40,10 @@ pub enum Fault {
     UpstreamCut,
     /// The upstream loses its power.
     UpstreamPowerCut,
+    /// The courier cannot reach a top-level site.
+    CourierCut(PointId),
+    /// What the courier and a top-level site say to each other does not arrive before the fault ends.
+    CourierHeld(PointId),
 }
 
 /// A fault for a run with these sites.
@@ -70,6 +74,25 @@ pub fn pick(random: &mut StdRng, central: PointId, sites: &[Site]) -> Fault {
     }
 }
 
+/// A fault for a run in which a courier carries packages from one top-level site to another.
+pub fn pick_of_packages(random: &mut StdRng, from: PointId, to: PointId) -> Fault {
+    let nth = random.random_range(1..10);
+    let any = match random.random_ratio(1, 4) {
+        true => from,
+        false => to,
+    };
+    match random.random_range(0..14) {
+        0..=3 => Fault::PowerCut(to),
+        4 => Fault::Restart(to),
+        5 => Fault::DiskFull(to, nth),
+        6 | 7 => Fault::CommitFails(to, nth),
+        8 | 9 => Fault::CommitUnheard(to, nth),
+        10 => Fault::ClockJumps(to, random.random_range(-20_000..20_000)),
+        11 | 12 => Fault::CourierCut(any),
+        _ => Fault::CourierHeld(any),
+    }
+}
+
 impl Fault {
     /// Lets it happen.
     pub fn begin(self, world: &mut World) {
@@ -94,6 +117,8 @@ impl Fault {
                 world.sim.partition(central, UPSTREAM);
             }
             Self::UpstreamPowerCut => world.cut_power(UPSTREAM),
+            Self::CourierCut(site) => world.sim.partition(COURIER, host_of(site)),
+            Self::CourierHeld(site) => world.sim.hold(COURIER, host_of(site)),
         }
     }
 
@@ -112,6 +137,9 @@ impl Fault {
             Self::Upstream(_) => world.mood.set(Trouble::None),
             Self::UpstreamCut => world.mend_link(&host_of(world.plan.central), UPSTREAM),
             Self::UpstreamPowerCut => world.give_power(UPSTREAM),
+            Self::CourierCut(site) | Self::CourierHeld(site) => {
+                world.mend_link(COURIER, &host_of(site));
+            }
             Self::Restart(_) => {}
         }
     }

@@ -2,12 +2,24 @@
 
 use crate::database::{Item, Snapshot};
 use crate::world::World;
-use catalog::item::Digest;
+use catalog::item::{Digest, ItemKey};
 use catalog::{PointId, UpdateId};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use trust::{Authority, HierarchyId, StatementPublicKey};
 use uuid::Uuid;
+
+fn authority_in(directory: &Path) -> Option<(StatementPublicKey, HierarchyId)> {
+    let pem = std::fs::read_to_string(directory.join("authority.pem")).ok()?;
+    let authority = Authority::from_secret_pem(&pem.into()).unwrap();
+    Some((authority.statement_key(), authority.hierarchy()))
+}
+
+/// Whether a key is that of a revision.
+pub fn is_revision(key: &[u8]) -> bool {
+    ItemKey::from_bytes(key).is_ok_and(|key| key.revision().is_some())
+}
 
 /// What was seen.
 #[derive(Default)]
@@ -36,6 +48,14 @@ pub struct Ledger {
     pub compared: bool,
     /// Sites that keep little of their history.
     pub forgetful: BTreeSet<PointId>,
+    /// The log of the central site in its newest epoch: of each position the key and the digest.
+    log: BTreeMap<u64, (Vec<u8>, Option<Digest>)>,
+    /// The same of a hierarchy that lives from packages.
+    pub island: Option<(StatementPublicKey, HierarchyId)>,
+    /// How far that one was with packages when it was last looked at.
+    pub imported: u64,
+    /// Whether all that the central site has was carried there, and nothing changed since.
+    pub carried: bool,
     /// Runs that the central site had completed when the last one was asked for.
     pub completed: i64,
     read_to: (Uuid, u64, u64),
@@ -60,6 +80,12 @@ impl Ledger {
             true => read_to,
             false => 0,
         };
+        if epoch != now.epoch {
+            world.ledger.log.clear();
+        } else if generation != now.generation {
+            // What was thrown away is no part of it.
+            world.ledger.log.split_off(&(now.verified + 1));
+        }
         if now.head > after || after == 0 {
             let items = world
                 .runtime
@@ -67,12 +93,40 @@ impl Ledger {
             world.ledger.publish(now.epoch, items);
         }
         world.ledger.read_to = (now.epoch, now.generation, now.head);
-        if world.ledger.authority.is_none()
-            && let Ok(pem) = std::fs::read_to_string(directory.join("authority.pem"))
-        {
-            let authority = Authority::from_secret_pem(&pem.into()).unwrap();
-            world.ledger.authority = Some((authority.statement_key(), authority.hierarchy()));
+        if world.ledger.authority.is_none() {
+            world.ledger.authority = authority_in(&directory);
         }
+    }
+
+    /// The key that statements of a site are signed with, and its hierarchy.
+    pub fn authority_of(
+        world: &mut World,
+        site: PointId,
+    ) -> Option<(StatementPublicKey, HierarchyId)> {
+        if world.plan.island != Some(site) {
+            return world.ledger.authority;
+        }
+        if world.ledger.island.is_none() {
+            let directory = world.shared.directory(site);
+            world.ledger.island = authority_in(&directory);
+        }
+        world.ledger.island
+    }
+
+    /// The digests of all revisions that the central site had at a position of its newest epoch.
+    pub fn revisions_at(&self, epoch: Uuid, position: u64) -> Option<BTreeMap<Vec<u8>, Digest>> {
+        if self.read_to.0 != epoch || self.read_to.2 < position {
+            return None;
+        }
+        let mut held = BTreeMap::new();
+        for (key, digest) in self.log.range(..=position).map(|(_, change)| change) {
+            match digest {
+                Some(digest) if is_revision(key) => drop(held.insert(key.clone(), *digest)),
+                Some(_) => {}
+                None => drop(held.remove(key)),
+            }
+        }
+        Some(held)
     }
 
     /// Notes that the central site is behind what it was, and knows nothing of it.
@@ -90,6 +144,8 @@ impl Ledger {
                 *created = date.min(*created);
             }
             self.contents.insert((item.key.clone(), item.digest));
+            self.log
+                .insert(item.position, (item.key.clone(), item.digest));
             let change = (epoch, item.position, item.key, item.digest);
             if self.published.insert(change) {
                 self.published_bytes += item.bytes;

@@ -8,7 +8,7 @@ use crate::disaster;
 use crate::disk::Rule;
 use crate::plan::{Plan, Site, Work, code};
 use crate::run;
-use crate::software::{Wish, host_of};
+use crate::software::{Errand, Since, Wish, host_of};
 use crate::world::World;
 use catalog::{PointId, SiteKind};
 use std::time::Duration;
@@ -65,6 +65,8 @@ pub enum Flow {
     Switch,
     /// The same, where the commits of the new source fail.
     TakeOver,
+    /// A site that no network reaches takes in two packages, the second of which goes on from the first.
+    Import,
 }
 
 /// How commits fail.
@@ -93,6 +95,7 @@ impl Flow {
             }
             Self::FirstPull => SECONDARY,
             Self::TakeOver => REPLICA,
+            Self::Import => crate::plan::ISLAND,
             Self::Pull | Self::Join | Self::Renewal | Self::Repair | Self::Retention => PRIMARY,
         })
     }
@@ -109,6 +112,9 @@ impl Flow {
         if matches!(self, Self::Switch | Self::TakeOver) {
             sites.push(site(code(REPLICA), SiteKind::Primary, primary));
         }
+        if self == Self::Import {
+            sites.clear();
+        }
         let certificates = match self {
             Self::Renewal => VALIDITY,
             Self::Sync
@@ -121,12 +127,17 @@ impl Flow {
             | Self::Cleanup
             | Self::Retention
             | Self::Switch
-            | Self::TakeOver => 100 * VALIDITY,
+            | Self::TakeOver
+            | Self::Import => 100 * VALIDITY,
         };
         let mut plan = Plan::quiet(sites.clone(), certificates);
         if self == Self::Retention {
             plan.tick = LONG_TICK;
             plan.pace.removals_kept = REMOVALS_KEPT;
+        }
+        if self == Self::Import {
+            plan.island = Some(code(crate::plan::ISLAND));
+            plan.pace.files = true;
         }
         let mut world = World::new(plan);
         let invited = match self {
@@ -140,7 +151,8 @@ impl Flow {
             | Self::Cleanup
             | Self::Retention
             | Self::Switch
-            | Self::TakeOver => &sites[..],
+            | Self::TakeOver
+            | Self::Import => &sites[..],
         };
         for site in invited {
             world.work(Work::Person(site.invitation()));
@@ -159,6 +171,19 @@ impl Flow {
             let directory = world.shared.directory(primary);
             store::simulation::keep_only(&directory, HISTORY_KEPT);
             world.ledger.forgetful.insert(primary);
+        }
+        if self == Self::Import {
+            decide(&mut world);
+            run::come_to_rest(&mut world)?;
+            world.work(export(Since::Beginning));
+            run::come_to_rest(&mut world)?;
+            run::expect_a_run(&mut world);
+            world.work(Work::Publish(40));
+            world.work(Work::Withdraw(3));
+            world.work(Work::Person(Wish::Sync { full: true }));
+            run::come_to_rest(&mut world)?;
+            world.work(export(Since::Last));
+            run::come_to_rest(&mut world)?;
         }
         if self == Self::Cleanup {
             // Revisions to remove.
@@ -182,10 +207,12 @@ impl Flow {
                 run::expect_a_run(world);
                 world.work(Work::Person(Wish::Schedule { after: 2 }));
             }
-            Self::Decision => {
-                for (update, decline) in [(3, false), (4, true)] {
-                    world.work(Work::Person(Wish::Decide { update, decline }));
+            Self::Decision => decide(world),
+            Self::Import => {
+                for package in [0, 1] {
+                    world.work(Work::Courier(Errand::Import { package }));
                 }
+                world.ledger.carried = true;
             }
             Self::Cleanup => {
                 world.plan.pace.tidy = true;
@@ -222,6 +249,22 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// Somebody decides about an update, and then about another.
+fn decide(world: &mut World) {
+    for (update, decline) in [(3, false), (4, true)] {
+        world.work(Work::Person(Wish::Decide { update, decline }));
+    }
+}
+
+/// A package is made, with all that there is.
+fn export(since: Since) -> Work {
+    Work::Courier(Errand::Export {
+        since,
+        approvals: true,
+        content: true,
+    })
 }
 
 /// Runs a flow again and again, with the first commit failing, then the second, until none is left to
@@ -266,7 +309,8 @@ fn fail_commit(world: &mut World, flow: Flow, failing: Failing, nth: u32) -> Res
         | Flow::Decision
         | Flow::Cleanup
         | Flow::Switch
-        | Flow::TakeOver => LASTS,
+        | Flow::TakeOver
+        | Flow::Import => LASTS,
     };
     let patience = world.elapsed() + lasts;
     while !world.disk.has_struck(site) && world.elapsed() < patience {

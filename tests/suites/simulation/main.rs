@@ -66,7 +66,12 @@ fn share(number: usize, of: usize) {
     for seed in seeds().into_iter().skip(number).step_by(of) {
         println!("SEED={seed}");
         match catch_unwind(AssertUnwindSafe(|| run::seed(seed))) {
-            Ok(Ok(outcome)) => println!("  at rest after {:?}", outcome.rest),
+            Ok(Ok(outcome)) => {
+                println!("  at rest after {:?}", outcome.rest);
+                if let Some(packages) = outcome.packages {
+                    println!("  {packages:?}");
+                }
+            }
             Ok(Err(why)) => {
                 println!("  {why}");
                 failed.push(seed);
@@ -229,6 +234,11 @@ fn a_change_of_settings_survives_the_failure_of_every_commit() {
 #[test]
 fn a_decision_survives_the_failure_of_every_commit() {
     check_flow(Flow::Decision);
+}
+
+#[test]
+fn an_import_survives_the_failure_of_every_commit() {
+    check_flow(Flow::Import);
 }
 
 // Forgetting lasts, for many minutes pass before there is something to forget: once done twice, and once failing

@@ -10,7 +10,7 @@ use upstream::generator::{Generator, GeneratorSettings};
 use uuid::Uuid;
 use wire::v1::import_package_response::Message;
 use wire::v1::package_service_client::PackageServiceClient;
-use wire::v1::{ImportPackageRequest, OfferPackageRequest, UploadPackageRequest};
+use wire::v1::{ImportPackageRequest, ImportReport, OfferPackageRequest, UploadPackageRequest};
 use wsus::package::{PackageInfo, PackageUpdate, Scratch, Writer};
 
 /// Updates in a package.
@@ -54,7 +54,7 @@ pub fn of(seed: u64) -> anyhow::Result<Vec<u8>> {
     Ok(writer.finish(Cursor::new(Vec::new()))?.into_inner())
 }
 
-/// Has the top-level site take a package in.
+/// Has a top-level site take in a package that nothing proves.
 pub async fn import<T>(client: &mut PackageServiceClient<T>, package: Vec<u8>) -> anyhow::Result<()>
 where
     T: GrpcService<Body>,
@@ -62,7 +62,27 @@ where
     T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
-    let digest = blake3::hash(&package).as_bytes().to_vec();
+    let request = ImportPackageRequest {
+        digest: upload(client, &package).await?,
+        name: "updates.cab".to_owned(),
+        trust: true,
+        ..ImportPackageRequest::default()
+    };
+    take_in(client, request).await.map(drop)
+}
+
+/// Uploads what a top-level site does not have of a package; its digest.
+pub async fn upload<T>(
+    client: &mut PackageServiceClient<T>,
+    package: &[u8],
+) -> anyhow::Result<Vec<u8>>
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
+    let digest = blake3::hash(package).as_bytes().to_vec();
     let size = package.len() as u64;
     let offer = OfferPackageRequest {
         digest: digest.clone(),
@@ -81,16 +101,24 @@ where
         offset += piece.len() as u64;
     }
     client.upload_package(tokio_stream::iter(pieces)).await?;
-    let request = ImportPackageRequest {
-        digest,
-        name: "updates.cab".to_owned(),
-        trust: true,
-        ..ImportPackageRequest::default()
-    };
+    Ok(digest)
+}
+
+/// Has a package taken in that was uploaded.
+pub async fn take_in<T>(
+    client: &mut PackageServiceClient<T>,
+    request: ImportPackageRequest,
+) -> anyhow::Result<ImportReport>
+where
+    T: GrpcService<Body>,
+    T::Error: Into<StdError>,
+    T::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
+    <T::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
+{
     let mut told = client.import_package(request).await?.into_inner();
     while let Some(told) = told.message().await? {
-        if let Some(Message::Report(_)) = told.message {
-            return Ok(());
+        if let Some(Message::Report(report)) = told.message {
+            return Ok(report);
         }
     }
     anyhow::bail!("no report came")

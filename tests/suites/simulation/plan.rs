@@ -1,7 +1,10 @@
 //! What happens in a run, as its seed says: pure data, made before anything starts.
 
+mod carried;
+mod replica;
+
 use crate::fault::{self, Fault};
-use crate::software::{Pace, Wish};
+use crate::software::{Errand, Pace, Wish};
 use catalog::{PointId, SiteKind};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -9,6 +12,8 @@ use std::time::Duration;
 
 /// Code of the central site.
 pub const CENTRAL: &str = "CAS";
+/// Code of the top-level site that lives from packages.
+pub const ISLAND: &str = "ISL";
 /// Until when there are faults, in seconds.
 const FAULTS_UNTIL: u64 = 90;
 /// Longest that a fault lasts, in seconds.
@@ -47,6 +52,8 @@ pub enum Work {
     Withdraw(usize),
     /// The person at the central site does something.
     Person(Wish),
+    /// The courier does something.
+    Courier(Errand),
 }
 
 /// A fault, and for how long.
@@ -67,6 +74,8 @@ pub struct Plan {
     pub seed: u64,
     /// Code of the central site.
     pub central: PointId,
+    /// Code of the top-level site of another hierarchy, which no network reaches and a courier brings packages to.
+    pub island: Option<PointId>,
     /// All child sites that there will ever be.
     pub sites: Vec<Site>,
     /// How many updates the upstream has in the beginning.
@@ -104,6 +113,7 @@ impl Plan {
         Self {
             seed: 1,
             central: code(CENTRAL),
+            island: None,
             sites,
             updates: 30,
             pace: Pace::brisk(certificates, Duration::from_secs(7 * 24 * 3600)),
@@ -178,7 +188,8 @@ impl Plan {
             // A full run alone finds what is gone.
             work.push((at, Work::Person(Wish::Sync { full: true })));
         }
-        let replica = replica(seed, &sites);
+        let replica = replica::replica(seed, &sites);
+        let carried = carried::carried(seed, central);
         work.sort_by_key(|(at, _)| *at);
         let mut hosts = vec![crate::software::host_of(central)];
         hosts.extend(sites.iter().map(|site| crate::software::host_of(site.code)));
@@ -197,6 +208,12 @@ impl Plan {
             work.extend(replica.work);
             faults.extend(replica.faults);
         }
+        let island = carried.map(|carried| {
+            hosts.push(crate::software::host_of(carried.island));
+            work.extend(carried.work);
+            faults.extend(carried.faults);
+            carried.island
+        });
         work.sort_by_key(|(at, _)| *at);
         faults.sort_by_key(|scheduled| scheduled.from);
         Self {
@@ -232,6 +249,7 @@ impl Plan {
             faults,
             calm: Duration::from_secs(FAULTS_UNTIL),
             central,
+            island,
         }
     }
 }
@@ -239,56 +257,6 @@ impl Plan {
 /// Whether update files come in the run of a seed. Seeds that found something before there were any stay what they were.
 fn has_files(seed: u64) -> bool {
     !(50..10_000).contains(&seed)
-}
-
-/// A second software update point of a site, and what has to do with it.
-struct Replica {
-    site: Site,
-    work: Vec<(Duration, Work)>,
-    faults: Vec<Scheduled>,
-}
-
-/// In every third run a site has one, and its source is switched. It has its own randomness: seeds that found
-/// something stay what they were.
-fn replica(seed: u64, sites: &[Site]) -> Option<Replica> {
-    if seed % 3 != 1 {
-        return None;
-    }
-    let random = &mut StdRng::seed_from_u64(seed.wrapping_add(2));
-    let primaries = sites.iter().filter(|site| site.kind == SiteKind::Primary);
-    let primaries: Vec<&Site> = primaries.collect();
-    // Rather one that has sites below it.
-    let below = sites.iter().find(|site| site.kind == SiteKind::Secondary);
-    let of = match below {
-        Some(below) if random.random_ratio(3, 4) => below.parent,
-        Some(_) | None => primaries[random.random_range(0..primaries.len())].code,
-    };
-    let site = Site {
-        code: code(&format!("{of}-2")),
-        kind: SiteKind::Primary,
-        parent: of,
-    };
-    let invited = seconds(random, 2..20);
-    let mut work = vec![(invited, Work::Person(site.invitation()))];
-    for turn in 0..random.random_range(1..5) {
-        let to = if turn % 2 == 0 { site.code } else { of };
-        let at = seconds(random, 20..FAULTS_UNTIL);
-        work.push((at, Work::Person(Wish::Switch { to })));
-    }
-    let faults = (0..random.random_range(0..3)).map(|_| {
-        let from = seconds(random, 15..FAULTS_UNTIL - LONGEST_FAULT);
-        let until = from + seconds(random, 0..LONGEST_FAULT) + Duration::from_millis(10);
-        let fault = match random.random_range(0..5) {
-            0 => Fault::PowerCut(site.code),
-            1 => Fault::PowerCut(of),
-            2 => Fault::Cut(site.code, of),
-            3 => Fault::CommitUnheard(site.code, random.random_range(1..12)),
-            _ => Fault::Restart(of),
-        };
-        Scheduled { from, until, fault }
-    });
-    let faults = faults.collect();
-    Some(Replica { site, work, faults })
 }
 
 fn sites(random: &mut StdRng, central: PointId) -> Vec<Site> {

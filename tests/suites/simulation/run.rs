@@ -5,7 +5,7 @@ use crate::check;
 use crate::glue::Event;
 use crate::ledger::Ledger;
 use crate::plan::{Plan, Work};
-use crate::software::Wish;
+use crate::software::{Errand, Since, Tally, Wish};
 use crate::world::World;
 use std::time::Duration;
 
@@ -27,12 +27,16 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// When it had come to rest.
     pub rest: Duration,
+    /// What happened to packages, where any were carried.
+    pub packages: Option<Tally>,
 }
 
 /// Runs the plan of a seed; the error says what went wrong, and when.
 pub fn seed(seed: u64) -> Result<Outcome, String> {
     let mut world = World::new(Plan::new(seed));
-    let ended = under_fault(&mut world).and_then(|()| in_peace(&mut world));
+    let ended = under_fault(&mut world)
+        .and_then(|()| in_peace(&mut world))
+        .and_then(|()| carry_all(&mut world));
     let events = world.shared.network.events();
     if ended.is_ok() && crate::wish("STORY").is_some() {
         println!("{}", story_of(&world));
@@ -41,6 +45,7 @@ pub fn seed(seed: u64) -> Result<Outcome, String> {
         Ok(()) => Ok(Outcome {
             events,
             rest: world.elapsed(),
+            packages: world.plan.island.map(|_| world.shared.tally()),
         }),
         Err(why) => Err(told(&mut world, &why)),
     }
@@ -161,6 +166,26 @@ fn in_peace(world: &mut World) -> Result<(), String> {
     come_to_rest(world)
 }
 
+/// Carries all that there is to the hierarchy that lives from packages.
+pub fn carry_all(world: &mut World) -> Result<(), String> {
+    if world.plan.island.is_none() {
+        return Ok(());
+    }
+    let package = world.shared.packages();
+    let since = match world.plan.seed % 8 == 2 {
+        true => Since::Beginning,
+        false => Since::Taken,
+    };
+    world.work(Work::Courier(Errand::Export {
+        since,
+        approvals: true,
+        content: world.plan.pace.files,
+    }));
+    world.work(Work::Courier(Errand::Import { package }));
+    world.ledger.carried = true;
+    come_to_rest(world)
+}
+
 /// From now on, the run is at rest only after the central site has completed one more run.
 pub fn expect_a_run(world: &mut World) {
     let sites = check::sites(world);
@@ -196,6 +221,9 @@ pub fn come_to_rest(world: &mut World) -> Result<(), String> {
 pub fn rest(world: &mut World) -> Result<(), String> {
     if !world.shared.wishes_done() {
         return Err("the person still waits".to_owned());
+    }
+    if !world.shared.errands_done() {
+        return Err("the courier still waits".to_owned());
     }
     let sites = check::sites(world);
     let Some(central) = sites.get(&world.plan.central) else {

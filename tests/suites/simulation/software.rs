@@ -1,7 +1,9 @@
 //! What runs on the hosts of a run: the product, the stand-in for Microsoft Update, and a person.
 
+mod courier;
 mod person;
 
+pub use courier::{Errand, Since, Tally, courier};
 pub use person::person;
 
 use crate::files::SimulatedFiles;
@@ -47,6 +49,8 @@ const UPSTREAM_PORT: u16 = 8530;
 pub const UPSTREAM: &str = "mu";
 /// The person's host.
 pub const PERSON: &str = "person";
+/// The host of who carries packages.
+pub const COURIER: &str = "courier";
 /// Wait before a site that could not start is started again, as a service manager does it.
 const START_AGAIN: Duration = Duration::from_secs(3);
 /// Updates among which a person picks one.
@@ -242,6 +246,8 @@ struct Board {
     declined: BTreeSet<String>,
     /// Packages that the person was told are in the catalog.
     imported: BTreeSet<u64>,
+    /// What the courier has.
+    carriage: courier::Carriage,
     stopping: BTreeMap<String, CancellationToken>,
 }
 
@@ -455,6 +461,28 @@ fn first_settings(pace: &Pace) -> settings::Settings {
 
 /// The central site, until the host loses its power.
 pub async fn central(shared: Shared, code: PointId) -> turmoil::Result {
+    let host = shared.host(&host_of(code));
+    let upstream = central::settings::Upstream {
+        url: format!("http://{UPSTREAM}:{UPSTREAM_PORT}"),
+        ca_file_pem: None,
+        parallel: 2,
+        exchange: Some(Arc::new(SimulatedHttp { host })),
+    };
+    top_level(shared, code, Some(upstream)).await
+}
+
+/// The top-level site of a hierarchy that lives from packages, until the host loses its power.
+pub async fn island(mut shared: Shared, code: PointId) -> turmoil::Result {
+    // What comes is to be what was there, and nothing that it decides itself.
+    shared.pace.tidy = false;
+    top_level(shared, code, None).await
+}
+
+async fn top_level(
+    shared: Shared,
+    code: PointId,
+    upstream: Option<central::settings::Upstream>,
+) -> turmoil::Result {
     let name = host_of(code);
     let host = shared.host(&name);
     let ambient = host.ambient(shared.next_seed(&name));
@@ -463,15 +491,10 @@ pub async fn central(shared: Shared, code: PointId) -> turmoil::Result {
         site_code: code,
         site_kind: SiteKind::Central,
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
-        upstream: Some(central::settings::Upstream {
-            url: format!("http://{UPSTREAM}:{UPSTREAM_PORT}"),
-            ca_file_pem: None,
-            parallel: 2,
-            exchange: Some(Arc::new(SimulatedHttp { host: host.clone() })),
-            files: Some(Arc::new(SimulatedFiles(SimulatedHttp {
-                host: host.clone(),
-            }))),
-        }),
+        upstream,
+        files: Some(Arc::new(SimulatedFiles(SimulatedHttp {
+            host: host.clone(),
+        }))),
         first: Some(FirstSettings::Document(Box::new(first_settings(
             &shared.pace,
         )))),

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::mood::{Mood, Trouble};
 use crate::plan::{Plan, Work};
-use crate::software::{self, PERSON, Shared, UPSTREAM, host_of};
+use crate::software::{self, COURIER, PERSON, Shared, UPSTREAM, host_of};
 use catalog::PointId;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -116,11 +116,27 @@ impl World {
             let shared = shared.clone();
             sim.host(PERSON, move || software::person(shared.clone(), central));
         }
+        if let Some(island) = plan.island {
+            let of = shared.clone();
+            sim.host(host_of(island), move || {
+                software::island(of.clone(), island)
+            });
+            let of = shared.clone();
+            sim.host(COURIER, move || {
+                software::courier(of.clone(), central, island)
+            });
+        }
         for (host, skew) in &plan.skews {
             shared.host(host).skew.store(*skew, Ordering::Relaxed);
         }
         let mut hosts = vec![UPSTREAM.to_owned(), PERSON.to_owned(), host_of(central)];
         hosts.extend(plan.sites.iter().map(|site| host_of(site.code)));
+        if let Some(island) = plan.island.map(host_of) {
+            for other in &hosts {
+                sim.partition(island.as_str(), other.as_str());
+            }
+            hosts.extend([COURIER.to_owned(), island]);
+        }
         Self {
             sim,
             shared,
@@ -162,6 +178,7 @@ impl World {
                 host.note(format!("withdrew {withdrawn} updates"));
             }
             Work::Person(wish) => self.shared.wish(wish),
+            Work::Courier(errand) => self.shared.errand(errand),
         }
     }
 
@@ -173,6 +190,14 @@ impl World {
     fn others(&self, name: &str) -> Vec<String> {
         let others = self.hosts.iter().filter(|other| *other != name);
         others.cloned().collect()
+    }
+
+    /// Whether no network leads from one host to the other: to the island there is but the courier.
+    fn are_apart(&self, one: &str, other: &str) -> bool {
+        let Some(island) = self.plan.island.map(host_of) else {
+            return false;
+        };
+        (one == island || other == island) && one != COURIER && other != COURIER
     }
 
     /// Lets a host lose its power: nobody hears of it any more, then it is gone.
@@ -197,7 +222,7 @@ impl World {
             return;
         }
         for other in self.others(name) {
-            if !self.down.contains(&other) {
+            if !self.down.contains(&other) && !self.are_apart(name, &other) {
                 self.sim.repair(name, other.as_str());
             }
         }
@@ -207,7 +232,7 @@ impl World {
 
     /// Lets two hosts reach each other as ever, if both have power.
     pub fn mend_link(&mut self, one: &str, other: &str) {
-        if self.down.contains(one) || self.down.contains(other) {
+        if self.down.contains(one) || self.down.contains(other) || self.are_apart(one, other) {
             return;
         }
         self.sim.release(one, other);

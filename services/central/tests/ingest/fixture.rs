@@ -249,7 +249,6 @@ pub async fn placed(catalog: ServedCatalog, settings: Settings, ambient: Ambient
             ca_file_pem: None,
             parallel: 2,
             exchange: None,
-            files: None,
         }),
         site,
         store.clone(),

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::package;
+use tonic::service::Interceptor;
+use tonic::transport::Channel;
 
 /// Somebody who does what is wished, one thing after another, each until it is done.
 pub async fn person(shared: Shared, central: PointId) -> turmoil::Result {
@@ -52,8 +54,13 @@ fn change(set: Vec<String>) -> ChangeSettingsRequest {
     }
 }
 
-async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> anyhow::Result<()> {
-    let credential = shared.directory(central).join("admin-credential.json");
+/// A way to a top-level site, with the right to everything there.
+pub(super) async fn connect(
+    shared: &Shared,
+    host: &Host,
+    site: PointId,
+) -> anyhow::Result<(Channel, impl Interceptor + Clone + use<>)> {
+    let credential = shared.directory(site).join("admin-credential.json");
     let credential: serde_json::Value = serde_json::from_slice(&std::fs::read(credential)?)?;
     let word = credential["token"].as_str().unwrap_or_default();
     let pin = AccessToken::decode(word)?.authority_pin;
@@ -61,7 +68,7 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
     let clock = host.ambient(0);
     let time = tls::time_provider(move || clock.now());
     let tls = tls::client_config(None, ServerTrust::Pin { pin, expected }, time)?;
-    let url = format!("https://{}:{PORT}", host_of(central));
+    let url = format!("https://{}:{PORT}", host_of(site));
     let channel = dial::channel(&url, Arc::new(tls), Arc::new(host.clone())).await?;
     let bearer: tonic::metadata::MetadataValue<_> = format!("Bearer {word}").parse()?;
     let interceptor = move |mut request: Request<()>| {
@@ -70,6 +77,11 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
             .insert("authorization", bearer.clone());
         Ok(request)
     };
+    Ok((channel, interceptor))
+}
+
+async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> anyhow::Result<()> {
+    let (channel, interceptor) = connect(shared, host, central).await?;
     match wish {
         Wish::Invite { site, kind, parent } => {
             let mut client = HierarchyServiceClient::with_interceptor(channel, interceptor);
