@@ -84,11 +84,12 @@ impl Source {
             .downstream_position(anchor.time)
             .await
             .map_err(failed)?;
+        let note = note.filter(|note| note.position == anchor.counter);
         Ok(match note {
             Some(note) if note.is_continued_by(index.note.epoch, index.note.floor) => {
                 Since::Position(note.position)
             }
-            // Of another history, or from before the places of the log meant anything.
+            // Of another server, of another history, or from before the places of the log meant anything.
             Some(_) | None => Since::Beginning,
         })
     }
@@ -116,6 +117,15 @@ pub(crate) fn failed(error: store::Error) -> SourceError {
 
 fn anchor(index: &Index) -> Anchor {
     Anchor::new(index.note.position, index.note.time)
+}
+
+/// The anchor of an answer. Who holds one of a time that has not come keeps it: it was handed out by another server,
+/// and stands for the beginning when that time is there.
+fn reached(index: &Index, since: Since, held: Option<Anchor>) -> Anchor {
+    match (since, held) {
+        (Since::Everything, Some(held)) => held,
+        _ => anchor(index),
+    }
 }
 
 /// A revision as it is sent: its document, and where its files are.
@@ -206,7 +216,7 @@ impl wsus::server::Source for Source {
         let index = self.index()?;
         let since = self.since(&index, held, now).await?;
         let protocol = session.protocol;
-        let anchor = anchor(&index).to_string();
+        let anchor = reached(&index, since, held).to_string();
         let revisions = if index.len() <= LIST_ASIDE {
             index.list(&selection, since, protocol)
         } else {
@@ -244,12 +254,16 @@ impl wsus::server::Source for Source {
     ) -> Result<Deployments, SourceError> {
         let index = self.index()?;
         let since = self.since(&index, anchors.deployments, now).await?;
-        let knows = self.since(&index, anchors.revisions, now).await?;
+        let knows = match self.since(&index, anchors.revisions, now).await? {
+            // It was listed nothing.
+            Since::Everything => Since::Position(0),
+            knows => knows,
+        };
         let mut answer = index.deployments(Delta { since, knows }, session.protocol);
         // What the replica was not told now, because it does not know what it is about, it is told next time.
         let reached = match (knows, anchors.revisions) {
             (Since::Position(position), Some(held)) if position < index.note.position => held,
-            _ => anchor(&index),
+            _ => reached(&index, since, anchors.deployments),
         };
         answer.anchor = reached.to_string();
         Ok(answer)
