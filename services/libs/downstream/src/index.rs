@@ -33,6 +33,8 @@ pub struct Index {
     by_id: HashMap<RevisionId, u32>,
     /// The newest revision of each update.
     newest: HashMap<UpdateId, u32>,
+    /// Revisions that are approved though there are newer ones.
+    approved: HashSet<u32>,
     memberships: Vec<Membership>,
     decisions: BTreeMap<UpdateId, Decision>,
     /// SHA-1 of every file and licence text.
@@ -84,12 +86,14 @@ impl Index {
             listed,
             by_id,
             newest,
+            approved: HashSet::new(),
             memberships: memberships.into_all(),
             decisions: draft.decisions().clone(),
             files,
         };
         index.find_deliverable();
         index.find_since(draft);
+        index.find_approved();
         index
     }
 
@@ -176,6 +180,22 @@ impl Index {
             let held = &mut self.listed[place];
             held.since = held.entry.position.max(needs_since);
             held.protocol = protocol;
+        }
+    }
+
+    /// A decision may be about another revision than the newest: where that needs a decision of its own. Who comes
+    /// then is told of the one that is approved, and so has to be listed that too.
+    fn find_approved(&mut self) {
+        for (&update, decision) in &self.decisions {
+            let deployed = decision.deployed(update).map(|(revision, _)| revision);
+            let place = deployed.and_then(|revision| self.by_id.get(&revision).copied());
+            let Some(place) = place.filter(|place| self.newest.get(&update) != Some(place)) else {
+                continue;
+            };
+            self.approved.insert(place);
+            // It may not have been listed before, to who came when there was a newer one.
+            let held = &mut self.listed[place as usize];
+            held.since = held.since.max(decision.position);
         }
     }
 }
