@@ -138,6 +138,15 @@ impl Limits {
         Some(Place { _permit: permit })
     }
 
+    /// Waits until a client may ask again, where what it asks takes no turn; whether it need not wait for too long.
+    pub async fn rate(&self, address: IpAddr) -> bool {
+        let Some((wait, _)) = self.inner.take(client(address), Instant::now()) else {
+            return false;
+        };
+        tokio::time::sleep(wait).await;
+        true
+    }
+
     /// Takes so many bytes, which are sent to a client when they have waited for as long as this says; none
     /// where they need not wait.
     pub fn send(&self, address: IpAddr, bytes: usize) -> Option<Duration> {
@@ -398,6 +407,18 @@ mod tests {
         assert!(!wishes.take(&[file(MAX_WISHES + 1)]));
         tokio::time::advance(WISHES_OF).await;
         assert!(wishes.take(&[file(MAX_WISHES + 1)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_no_turn_is_within_the_rate_of_its_client_too() {
+        let limits = limits(10, 64);
+        let began = Instant::now();
+        for _ in 0..70 {
+            assert!(limits.rate(v4(1)).await);
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        assert!(limits.rate(v4(2)).await, "others are not held up");
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
     }
 
     #[test]

@@ -72,6 +72,9 @@ impl Served {
     pub async fn answer(&self, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if let Some(content) = self.content.as_ref().filter(|_| is_content(path)) {
+            if !self.limits.rate(address).await {
+                return self.turned_away();
+            }
             // Only what has a body to send takes a place.
             let place = match *request.method() {
                 Method::GET => match self.limits.file(address) {
