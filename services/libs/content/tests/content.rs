@@ -16,4 +16,5 @@ mod content {
     mod patience;
     mod shared;
     mod support;
+    mod wish;
 }

@@ -9,7 +9,7 @@ mod list;
 mod membership;
 
 pub use deployments::{Delta, Since};
-pub use draft::{Change, Draft, Entry};
+pub use draft::{Change, Draft, Entry, NamedFile};
 
 use catalog::document::ProtocolVersion;
 use catalog::{RevisionId, UpdateId};
@@ -37,8 +37,8 @@ pub struct Index {
     approved: HashSet<u32>,
     memberships: Vec<Membership>,
     decisions: BTreeMap<UpdateId, Decision>,
-    /// SHA-1 of every file and licence text.
-    files: HashSet<[u8; 20]>,
+    /// Length of every file and licence text, by its SHA-1.
+    files: HashMap<[u8; 20], u64>,
 }
 
 /// A revision in an index.
@@ -62,9 +62,10 @@ impl Index {
         let mut by_id = HashMap::with_capacity(entries.len());
         let mut newest: HashMap<UpdateId, u32> = HashMap::with_capacity(entries.len());
         let mut listed: Vec<Listed> = Vec::with_capacity(entries.len());
-        let mut files: HashSet<[u8; 20]> = HashSet::new();
+        let mut files: HashMap<[u8; 20], u64> = HashMap::new();
         for (place, entry) in (0_u32..).zip(entries) {
-            files.extend(entry.files.iter().chain(&*entry.licences));
+            let named = entry.files.iter().chain(&*entry.licences);
+            files.extend(named.map(|file| (file.sha1, file.bytes)));
             by_id.insert(entry.id, place);
             let best = newest.entry(entry.id.update_id).or_insert(place);
             let best_revision = listed
@@ -118,12 +119,10 @@ impl Index {
         self.listed.get(place as usize).map(|held| &*held.entry)
     }
 
-    /// Which of these files no revision has; in the order given.
-    pub fn unknown_files(&self, digests: &[[u8; 20]]) -> Vec<[u8; 20]> {
-        let unknown = digests
-            .iter()
-            .filter(|digest| !self.files.contains(*digest));
-        unknown.copied().collect()
+    /// A file that some revision has.
+    pub fn file(&self, sha1: &[u8; 20]) -> Option<NamedFile> {
+        let bytes = *self.files.get(sha1)?;
+        Some(NamedFile { sha1: *sha1, bytes })
     }
 
     /// The places of what a revision needs: what it bundles, and the newest revisions of its prerequisites. None

@@ -1,6 +1,7 @@
 //! How much one client may ask, and all of them together. A client is an address, or the network of 64 bits
 //! that an address of IPv6 is in.
 
+use crate::index::NamedFile;
 use link::settings::wsus;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -25,6 +26,8 @@ const SHARE: u32 = 4;
 pub const FILES_AT_ONCE_OF_ONE: usize = 16;
 /// Files that all downstream servers together may wish for in [`WISHES_OF`].
 pub const MAX_WISHES: usize = 10_000;
+/// Bytes of these files, unless it is a single one.
+pub const MAX_WISHED_BYTES: u64 = 256 << 30;
 /// For how long wishes are counted together.
 const WISHES_OF: Duration = Duration::from_secs(60 * 60);
 /// Connections of one client at a time, on each port.
@@ -256,26 +259,75 @@ impl Drop for Connection {
 /// The files that were wished for in an hour.
 #[derive(Debug, Default)]
 pub struct Wishes {
-    /// When the hour began, and what was wished for since.
-    hour: Mutex<Option<(Instant, HashSet<[u8; 20]>)>>,
+    hour: Mutex<Option<Hour>>,
+}
+
+#[derive(Debug)]
+struct Hour {
+    began: Instant,
+    files: HashSet<[u8; 20]>,
+    all: Wished,
+    /// What each client was the first to wish for.
+    of: HashMap<Option<IpAddr>, Wished>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Wished {
+    files: usize,
+    bytes: u64,
+}
+
+impl Wished {
+    fn and(self, more: Self) -> Self {
+        Self {
+            files: self.files + more.files,
+            bytes: self.bytes.saturating_add(more.bytes),
+        }
+    }
+
+    /// Whether it is no more than one part in so many of all that may be wished for. A single file goes, however
+    /// large it is.
+    fn fits(self, share: u32) -> bool {
+        let most = MAX_WISHED_BYTES / u64::from(share);
+        self.files <= MAX_WISHES / share as usize && (self.bytes <= most || self.files == 1)
+    }
 }
 
 impl Wishes {
-    /// Whether these may be wished for too. Wishing again is free, so that whoever was told to come back for the
-    /// rest gets on.
-    pub fn take(&self, files: &[[u8; 20]]) -> bool {
+    /// Whether a client may wish for these too. Wishing again for what anybody wished for is free, so that whoever
+    /// was told to come back for the rest gets on.
+    pub fn take(&self, address: Option<IpAddr>, files: &[NamedFile]) -> bool {
         let now = Instant::now();
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
-        let (began, held) = hour.get_or_insert_with(|| (now, HashSet::new()));
-        if now - *began >= WISHES_OF {
-            *began = now;
-            held.clear();
+        let hour = match &mut *hour {
+            Some(hour) if now - hour.began < WISHES_OF => hour,
+            hour => hour.insert(Hour {
+                began: now,
+                files: HashSet::new(),
+                all: Wished::default(),
+                of: HashMap::new(),
+            }),
+        };
+        let mut named = HashSet::new();
+        let new = files
+            .iter()
+            .filter(|file| !hour.files.contains(&file.sha1) && named.insert(file.sha1));
+        let more = new.fold(Wished::default(), |held, file| {
+            let (files, bytes) = (1, file.bytes);
+            held.and(Wished { files, bytes })
+        });
+        if more.files == 0 {
+            return true;
         }
-        let new = files.iter().filter(|file| !held.contains(*file)).count();
-        if held.len() + new > MAX_WISHES {
+        let client = address.map(client);
+        let own = hour.of.get(&client).copied().unwrap_or_default().and(more);
+        let all = hour.all.and(more);
+        if !own.fits(SHARE) || !all.fits(1) {
             return false;
         }
-        held.extend(files);
+        hour.all = all;
+        hour.of.insert(client, own);
+        hour.files.extend(named);
         true
     }
 }
@@ -392,21 +444,52 @@ mod tests {
         assert!(limits.inner.clients.lock().unwrap().len() <= MAX_CLIENTS);
     }
 
+    fn files(numbers: std::ops::Range<usize>, bytes: u64) -> Vec<NamedFile> {
+        let file = |number: usize| {
+            let mut sha1 = [0; 20];
+            sha1[..8].copy_from_slice(&number.to_be_bytes());
+            NamedFile { sha1, bytes }
+        };
+        numbers.map(file).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn so_many_files_are_wished_for_in_an_hour_and_no_more() {
+        const SHARE_OF_ONE: usize = MAX_WISHES / SHARE as usize;
         let wishes = Wishes::default();
-        let file = |number: usize| {
-            let mut file = [0; 20];
-            file[..8].copy_from_slice(&number.to_be_bytes());
-            file
+        let take = |client, numbers: std::ops::Range<usize>| {
+            wishes.take(Some(v4(client)), &files(numbers, 1))
         };
-        let first: Vec<[u8; 20]> = (0..MAX_WISHES - 1).map(file).collect();
-        assert!(wishes.take(&first));
-        assert!(!wishes.take(&[file(MAX_WISHES), file(MAX_WISHES + 1)]));
-        assert!(wishes.take(&[file(0), file(MAX_WISHES)]), "again is free");
-        assert!(!wishes.take(&[file(MAX_WISHES + 1)]));
+        assert!(take(1, 0..SHARE_OF_ONE - 1));
+        let last = SHARE_OF_ONE - 1;
+        assert!(!take(1, last..last + 2));
+        assert!(take(1, 0..SHARE_OF_ONE), "again is free");
+        assert!(!take(1, last + 1..last + 2));
+        assert!(take(2, 0..SHARE_OF_ONE), "also for who wishes for the same");
+        for client in 2..5 {
+            let first = SHARE_OF_ONE * (client as usize - 1);
+            assert!(take(client, first..first + SHARE_OF_ONE), "{client}");
+        }
+        assert!(!take(5, MAX_WISHES..MAX_WISHES + 1), "of all together");
         tokio::time::advance(WISHES_OF).await;
-        assert!(wishes.take(&[file(MAX_WISHES + 1)]));
+        assert!(take(1, MAX_WISHES..MAX_WISHES + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_bytes_are_wished_for_in_an_hour_and_no_more() {
+        const SHARE_OF_ONE: u64 = MAX_WISHED_BYTES / SHARE as u64;
+        let wishes = Wishes::default();
+        let take = |client, number, bytes| {
+            wishes.take(Some(v4(client)), &files(number..number + 1, bytes))
+        };
+        assert!(take(1, 1, SHARE_OF_ONE - 1));
+        assert!(!take(1, 2, 2));
+        assert!(take(1, 3, 1));
+        assert!(take(2, 4, SHARE_OF_ONE * 2), "one, however large");
+        assert!(!take(2, 5, 1));
+        assert!(take(3, 6, SHARE_OF_ONE));
+        assert!(!take(4, 7, 1), "of all together");
+        assert!(take(4, 6, SHARE_OF_ONE), "again is free");
     }
 
     #[tokio::test(start_paused = true)]

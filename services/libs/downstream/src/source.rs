@@ -1,13 +1,14 @@
 //! The verified catalog of the site, as the server of MS-WSUSSS asks for it.
 
 use crate::allow::Admission;
-use crate::index::{Delta, Index, Since};
+use crate::index::{Delta, Index, NamedFile, Since};
 use crate::limits::Wishes;
 use arc_swap::ArcSwapOption;
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, codec};
 use jiff::Timestamp;
 use link::Site;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::query::RevisionRow;
 use uuid::Uuid;
@@ -24,8 +25,8 @@ const LIST_ASIDE: usize = 20_000;
 /// Documents together longer than this, in their stored form, are unpacked on a thread where that may take time.
 const UNPACK_ASIDE: usize = 128 << 10;
 
-/// Told which files downstream servers wish to have.
-pub type Wanted = Arc<dyn Fn(&[[u8; 20]]) + Send + Sync>;
+/// Told which files downstream servers wish to have; whether it takes them now.
+pub type Wanted = Arc<dyn Fn(&[[u8; 20]]) -> bool + Send + Sync>;
 
 /// The catalog of a site, as it is served.
 pub struct Source {
@@ -142,7 +143,7 @@ fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, Sourc
     let locations = header.file_locations.into_iter();
     Ok(Some(StoredUpdate {
         document: Arc::from(document),
-        file_digests: entry.files.to_vec(),
+        file_digests: entry.files.iter().map(|file| file.sha1).collect(),
         file_urls: locations
             .map(|file| FileUrl {
                 digest: file.sha1.to_vec(),
@@ -269,26 +270,29 @@ impl wsus::server::Source for Source {
         Ok(answer)
     }
 
-    async fn download_files(&self, digests: &[Vec<u8>]) -> Result<(), SourceError> {
+    async fn download_files(
+        &self,
+        client: Option<IpAddr>,
+        digests: &[Vec<u8>],
+    ) -> Result<(), SourceError> {
         let index = self.index()?;
-        let mut known: Vec<[u8; 20]> = Vec::with_capacity(digests.len());
+        let mut known: Vec<NamedFile> = Vec::with_capacity(digests.len());
         let mut missing: Vec<Vec<u8>> = Vec::new();
         for digest in digests {
-            match digest.as_slice().try_into() {
-                Ok(digest) => known.push(digest),
-                Err(_) => missing.push(digest.clone()),
+            let sha1: Option<[u8; 20]> = digest.as_slice().try_into().ok();
+            match sha1.and_then(|sha1| index.file(&sha1)) {
+                Some(file) => known.push(file),
+                None => missing.push(digest.clone()),
             }
         }
-        let unknown = index.unknown_files(&known).into_iter();
-        missing.extend(unknown.map(|digest| digest.to_vec()));
         if !missing.is_empty() {
             return Err(SourceError::FileDigestsMissing(missing));
         }
         if let Some(wanted) = &self.wanted {
-            if !self.wishes.take(&known) {
+            let files: Vec<[u8; 20]> = known.iter().map(|file| file.sha1).collect();
+            if !self.wishes.take(client, &known) || !wanted(&files) {
                 return Err(SourceError::Busy);
             }
-            wanted(&known);
         }
         Ok(())
     }
@@ -299,7 +303,7 @@ impl wsus::server::Source for Source {
 
     async fn rolled_up(
         &self,
-        reporter: Option<std::net::IpAddr>,
+        reporter: Option<IpAddr>,
         servers: &[ServerReport],
         now: Timestamp,
     ) -> Result<(), SourceError> {

@@ -41,6 +41,7 @@ fn entry(number: u128, position: u64) -> Entry {
         bundled: Box::new([]),
         files: Box::new([]),
         licences: Box::new([]),
+        document_bytes: 0,
         protocol: None,
     }
 }
@@ -264,16 +265,21 @@ fn a_server_of_an_older_protocol_gets_nothing_that_holds_what_it_cannot_have() {
 }
 
 #[test]
-fn files_that_no_revision_has_are_told() {
+fn files_are_known_that_a_revision_has() {
+    let file = |number, bytes| NamedFile {
+        sha1: [number; 20],
+        bytes,
+    };
     let mut draft = Draft::default();
     let with_files = Entry {
-        files: [[1; 20]].into(),
-        licences: [[2; 20]].into(),
+        files: [file(1, 10)].into(),
+        licences: [file(2, 20)].into(),
         ..entry(10, 1)
     };
     put(&mut draft, with_files);
-    let unknown = index(&draft).unknown_files(&[[1; 20], [3; 20], [2; 20]]);
-    assert_eq!(unknown, [[3; 20]]);
+    let index = index(&draft);
+    let known = [1, 3, 2].map(|number| index.file(&[number; 20]));
+    assert_eq!(known, [Some(file(1, 10)), None, Some(file(2, 20))]);
 }
 
 fn decided(draft: &mut Draft, number: u128, position: u64, approval: Option<Approval>) {

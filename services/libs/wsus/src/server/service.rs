@@ -179,7 +179,8 @@ impl<S: Source> Service<S> {
                 if !(1..=MAX_DOWNLOAD_DIGESTS).contains(&request.file_digests.len()) {
                     return Err(invalid("fileDigestList"));
                 }
-                let done = self.source.download_files(&request.file_digests).await;
+                let done = self.source.download_files(address, &request.file_digests);
+                let done = done.await;
                 done.map(|()| Response::DownloadFiles)
                     .map_err(|e| fault_of(e, Operation::DownloadFiles))
             }

@@ -69,10 +69,11 @@ pub trait Source: Send + Sync + 'static {
         async move { Ok(super::builtin_deployments(now)) }
     }
 
-    /// A downstream server asks that these files be fetched. Unless a source knows better, the wish is
-    /// accepted and nothing follows from it.
+    /// A downstream server that calls from `client` asks that these files be fetched. Unless a source knows better,
+    /// the wish is accepted and nothing follows from it.
     fn download_files(
         &self,
+        _client: Option<IpAddr>,
         _digests: &[Vec<u8>],
     ) -> impl Future<Output = Result<(), SourceError>> + Send {
         async { Ok(()) }
