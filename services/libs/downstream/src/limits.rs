@@ -2,6 +2,7 @@
 //! that an address of IPv6 is in.
 
 use crate::index::NamedFile;
+use ::wsus::server::{ANSWER_BYTES, Held, Memory};
 use link::settings::wsus;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,7 +21,7 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 const MOST_COST: Duration = Duration::from_secs(60);
 /// How long a request waits for its turn among all.
 const TURN: Duration = Duration::from_secs(30);
-/// Of the requests at the same time, how many one client may have: one in so many, and one at least.
+/// Of what all clients may have, how much one may: one part in so many. Of the requests at the same time one at least.
 const SHARE: u32 = 4;
 /// Files that are sent to one client at the same time: a quarter of those that are sent to all.
 pub const FILES_AT_ONCE_OF_ONE: usize = 16;
@@ -66,6 +67,8 @@ struct Inner {
     share: usize,
     clients: Mutex<HashMap<IpAddr, Client>>,
     places: Arc<Semaphore>,
+    /// The memory of all answers.
+    memory: Memory,
 }
 
 /// What is remembered of a client.
@@ -78,6 +81,8 @@ struct Client {
     places: Arc<Semaphore>,
     /// Its places among the files that are sent at the same time.
     files: Arc<Semaphore>,
+    /// Its part of the memory of answers.
+    memory: Memory,
 }
 
 /// The turn of one request; it ends when this is dropped.
@@ -91,12 +96,27 @@ pub struct Turn {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
+    /// The memory of what takes it.
+    _held: Held,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: permit,
+            _held: Held::default(),
+        }
+    }
 }
 
 impl Turn {
-    /// Ends the turn among all, and keeps the place of its client while the answer is on its way.
-    pub fn answered(self) -> Place {
-        self.own
+    /// Ends the turn among all, and keeps the place of its client, and the memory that the answer has, while that is
+    /// on its way.
+    pub fn answered(self, held: Held) -> Place {
+        Place {
+            _held: held,
+            ..self.own
+        }
     }
 }
 
@@ -112,6 +132,7 @@ impl Limits {
                 share: share as usize,
                 clients: Mutex::default(),
                 places: Arc::new(Semaphore::new(at_once.max(1) as usize)),
+                memory: Memory::new(ANSWER_BYTES),
             }),
         }
     }
@@ -124,7 +145,7 @@ impl Limits {
             let own = places.acquire_owned().await.ok()?;
             let all = Arc::clone(&self.inner.places).acquire_owned().await.ok()?;
             Some(Turn {
-                own: Place { _permit: own },
+                own: Place::new(own),
                 _all: all,
             })
         };
@@ -138,7 +159,7 @@ impl Limits {
             .inner
             .known(&mut clients, client(address), Instant::now());
         let permit = Arc::clone(&known.files).try_acquire_owned().ok()?;
-        Some(Place { _permit: permit })
+        Some(Place::new(permit))
     }
 
     /// Waits until a client may ask again, where what it asks takes no turn; whether it need not wait for too long.
@@ -148,6 +169,15 @@ impl Limits {
         };
         tokio::time::sleep(wait).await;
         true
+    }
+
+    /// The memory that answers to a client may have.
+    pub fn memory(&self, address: IpAddr) -> Memory {
+        let mut clients = self.inner.clients();
+        let known = self
+            .inner
+            .known(&mut clients, client(address), Instant::now());
+        known.memory.clone()
     }
 
     /// Takes so many bytes, which are sent to a client when they have waited for as long as this says; none
@@ -205,6 +235,7 @@ impl Inner {
             sent_until: now,
             places: Arc::new(Semaphore::new(self.share)),
             files: Arc::new(Semaphore::new(FILES_AT_ONCE_OF_ONE)),
+            memory: self.memory.share(ANSWER_BYTES / SHARE as usize),
         })
     }
 }
@@ -413,7 +444,7 @@ mod tests {
         assert!(limits.turn(v4(1)).await.is_none(), "waited in vain");
         assert!(limits.turn(v4(2)).await.is_some());
         // An answer that is on its way is its client's, and holds up nobody else.
-        let answers = turns.map(Turn::answered);
+        let answers = turns.map(|turn| turn.answered(Held::default()));
         assert!(limits.turn(v4(1)).await.is_none(), "answers on their way");
         assert_eq!(limits.inner.places.available_permits(), 8);
         drop(answers);

@@ -98,16 +98,7 @@ impl Source {
     async fn read(&self, ids: &[RevisionId]) -> Result<Vec<Option<RevisionRow>>, SourceError> {
         let mut read = self.site.store.read().await.map_err(failed)?;
         let mut found = read.shown_documents(ids).await.map_err(failed)?;
-        // One that is asked for twice comes twice.
-        let mut rows = Vec::with_capacity(ids.len());
-        for (place, id) in ids.iter().enumerate() {
-            let again = ids[place + 1..].contains(id);
-            rows.push(match again {
-                true => found.get(id).cloned(),
-                false => found.remove(id),
-            });
-        }
-        Ok(rows)
+        Ok(ids.iter().map(|id| found.remove(id)).collect())
     }
 }
 
@@ -227,6 +218,15 @@ impl wsus::server::Source for Source {
                 .map_err(|error| SourceError::Failed(error.to_string()))?
         };
         Ok(RevisionList { anchor, revisions })
+    }
+
+    fn document_bytes(&self, ids: &[RevisionId]) -> Vec<usize> {
+        let index = self.index.load();
+        let length = |id: &RevisionId| {
+            let entry = index.as_ref().and_then(|index| index.entry(*id));
+            entry.map_or(0, |entry| entry.document_bytes)
+        };
+        ids.iter().map(length).collect()
     }
 
     async fn updates(&self, ids: &[RevisionId]) -> Result<Vec<Option<StoredUpdate>>, SourceError> {
