@@ -4,8 +4,10 @@ use crate::downstream::{Downstream, everything, path_of, serving};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalog::{RevisionId, UpdateId};
+use jiff::SignedDuration;
 use testkit::hierarchy::CENTRAL;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wsus::anchor::Anchor;
 use wsus::fault::{ErrorCode, Fault};
 use wsus::message::{Cookie, DownloadFiles, GetDeployments, GetUpdateData, Operation, Request};
 use wsus::server::MAX_REQUEST_BYTES;
@@ -109,8 +111,9 @@ async fn anchors(server: &Downstream, cookie: &Cookie) {
             .await;
         check(answer, ErrorCode::InvalidParameters, "deploymentAnchor");
     }
-    let all = everything(false, None);
-    let all = server.list(cookie, all).await.unwrap().revisions.len();
+    let list = everything(false, None);
+    let list = server.list(cookie, list).await.unwrap();
+    let all = list.revisions.len();
     let count = async |anchor: &str| {
         let filter = everything(false, Some(anchor));
         server.list(cookie, filter).await.unwrap().revisions.len()
@@ -121,6 +124,20 @@ async fn anchors(server: &Downstream, cookie: &Cookie) {
         count("18446744073709551615,2001-01-01 00:00:00.000").await,
         all
     );
+    assert_eq!(count(&list.anchor).await, 0, "it was handed out here");
+    // What looks like one of ours was handed out by another server, which held other things then.
+    let ours: Anchor = list.anchor.parse().unwrap();
+    let millisecond = SignedDuration::from_millis(1);
+    for other in [
+        Anchor::new(ours.counter, ours.time + millisecond),
+        Anchor::new(ours.counter, ours.time - millisecond),
+        Anchor::new(ours.counter + 1, ours.time),
+    ] {
+        assert_eq!(count(&other.to_string()).await, all, "{other}");
+    }
+    let ahead = everything(false, Some("0,9999-01-01 00:00:00.000"));
+    let ahead = server.list(cookie, ahead).await.unwrap();
+    assert_eq!(ahead.anchor, "0,9999-01-01 00:00:00.000", "it stays so");
 }
 
 async fn numbers(server: &Downstream, cookie: &Cookie) {

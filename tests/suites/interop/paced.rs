@@ -4,6 +4,7 @@ use crate::downstream::{Downstream, SERVES, served};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
 use http::{HeaderMap, HeaderValue, header};
 use std::time::Duration;
 use testkit::hierarchy::CENTRAL;
@@ -15,6 +16,8 @@ use wsus::message::{GetConfigData, Operation, Request, SoapVersion};
 /// Bytes in a second, of which five seconds' worth may come at once.
 const RATE: u32 = 65_536;
 const AT_ONCE: Duration = Duration::from_secs(5);
+/// Requests in a second, of which five seconds' worth may come at once.
+const REQUESTS: u32 = 20;
 /// Bytes of the file.
 const SIZE: usize = 500_000;
 /// Files that are sent to one client at the same time.
@@ -52,6 +55,8 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
             launch
                 .with("--wsus-bytes-per-second")
                 .with(RATE.to_string())
+                .with("--wsus-requests-per-second")
+                .with(REQUESTS.to_string())
                 .with("--wsus-compress")
                 .with("false")
         })
@@ -147,4 +152,20 @@ async fn files_and_answers_come_whole_and_no_faster_than_a_client_may_have_them(
             .ok_or_else(|| status.to_string())
     })
     .await;
+
+    // What sends nothing, and what is not there, is within the rate of requests all the same.
+    let missing = format!("{}/Content/00/{}.cab", server.url, "0".repeat(40));
+    let began = Instant::now();
+    let flood = 10 * REQUESTS;
+    let heads = futures::stream::iter(0..flood).map(|_| async {
+        let head = server.http.head(&missing).send().await.unwrap();
+        assert_eq!(head.status(), 404, "it waits, and is not refused");
+    });
+    heads.buffer_unordered(16).collect::<()>().await;
+    let at_least = Duration::from_millis(u64::from(flood / REQUESTS) * 1000 - 100);
+    assert!(
+        began.elapsed() >= at_least - AT_ONCE,
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -363,3 +363,30 @@ async fn a_replica_is_told_of_a_new_revision_when_it_knows_that_and_not_before()
     assert!(!told.dead_deployments.is_empty(), "some were withdrawn");
     valid(&all.replicas);
 }
+
+/// An approval stays with the revision that it is about, unless new ones are approved too.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_fresh_knows_every_revision_that_is_approved() {
+    let mut hierarchy = Hierarchy::new();
+    hierarchy.upstream(generate(120)).await;
+    let mut all = Everybody::new(hierarchy).await;
+    let set = ["settings", "set", "approvals.approve-new-revisions=false"];
+    all.hierarchy.run(&set);
+    let all_of_them = ["update", "approve", "--text", "Update", "--yes", "--json"];
+    let approved = all.hierarchy.run(&all_of_them);
+    let made: Value = serde_json::from_str(&approved.output).unwrap();
+    serve(&mut all.hierarchy, made["position"].as_u64().unwrap()).await;
+    all.synchronize().await;
+    assert_eq!(all.replicas[0].outdated(), 0);
+
+    all.hierarchy.evolve().await;
+    let position = all.hierarchy.synchronize().await.verified_position;
+    serve(&mut all.hierarchy, position).await;
+    // Those who come fresh know what they are told, as everybody does.
+    all.synchronize().await;
+    assert!(
+        all.replicas[0].outdated() > 0,
+        "new revisions are not approved"
+    );
+    valid(&all.replicas);
+}

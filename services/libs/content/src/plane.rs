@@ -230,6 +230,7 @@ impl Content {
                     return Err(Error::Unknown(id));
                 }
                 asked = true;
+                self.ask(&[id]).await?;
                 continue;
             };
             let size = row.file.size;

@@ -18,4 +18,5 @@ mod content {
     mod server;
     mod shared;
     mod support;
+    mod wish;
 }

@@ -9,7 +9,7 @@ mod list;
 mod membership;
 
 pub use deployments::{Delta, Since};
-pub use draft::{Change, Draft, Entry};
+pub use draft::{Change, Draft, Entry, NamedFile};
 
 use catalog::document::ProtocolVersion;
 use catalog::{RevisionId, UpdateId};
@@ -33,10 +33,12 @@ pub struct Index {
     by_id: HashMap<RevisionId, u32>,
     /// The newest revision of each update.
     newest: HashMap<UpdateId, u32>,
+    /// Revisions that are approved though there are newer ones.
+    approved: HashSet<u32>,
     memberships: Vec<Membership>,
     decisions: BTreeMap<UpdateId, Decision>,
-    /// SHA-1 of every file and licence text.
-    files: HashSet<[u8; 20]>,
+    /// Length of every file and licence text, by its SHA-1.
+    files: HashMap<[u8; 20], u64>,
 }
 
 /// A revision in an index.
@@ -60,9 +62,10 @@ impl Index {
         let mut by_id = HashMap::with_capacity(entries.len());
         let mut newest: HashMap<UpdateId, u32> = HashMap::with_capacity(entries.len());
         let mut listed: Vec<Listed> = Vec::with_capacity(entries.len());
-        let mut files: HashSet<[u8; 20]> = HashSet::new();
+        let mut files: HashMap<[u8; 20], u64> = HashMap::new();
         for (place, entry) in (0_u32..).zip(entries) {
-            files.extend(entry.files.iter().chain(&*entry.licences));
+            let named = entry.files.iter().chain(&*entry.licences);
+            files.extend(named.map(|file| (file.sha1, file.bytes)));
             by_id.insert(entry.id, place);
             let best = newest.entry(entry.id.update_id).or_insert(place);
             let best_revision = listed
@@ -84,12 +87,14 @@ impl Index {
             listed,
             by_id,
             newest,
+            approved: HashSet::new(),
             memberships: memberships.into_all(),
             decisions: draft.decisions().clone(),
             files,
         };
         index.find_deliverable();
         index.find_since(draft);
+        index.find_approved();
         index
     }
 
@@ -114,12 +119,10 @@ impl Index {
         self.listed.get(place as usize).map(|held| &*held.entry)
     }
 
-    /// Which of these files no revision has; in the order given.
-    pub fn unknown_files(&self, digests: &[[u8; 20]]) -> Vec<[u8; 20]> {
-        let unknown = digests
-            .iter()
-            .filter(|digest| !self.files.contains(*digest));
-        unknown.copied().collect()
+    /// A file that some revision has.
+    pub fn file(&self, sha1: &[u8; 20]) -> Option<NamedFile> {
+        let bytes = *self.files.get(sha1)?;
+        Some(NamedFile { sha1: *sha1, bytes })
     }
 
     /// The places of what a revision needs: what it bundles, and the newest revisions of its prerequisites. None
@@ -176,6 +179,22 @@ impl Index {
             let held = &mut self.listed[place];
             held.since = held.entry.position.max(needs_since);
             held.protocol = protocol;
+        }
+    }
+
+    /// A decision may be about another revision than the newest: where that needs a decision of its own. Who comes
+    /// then is told of the one that is approved, and so has to be listed that too.
+    fn find_approved(&mut self) {
+        for (&update, decision) in &self.decisions {
+            let deployed = decision.deployed(update).map(|(revision, _)| revision);
+            let place = deployed.and_then(|revision| self.by_id.get(&revision).copied());
+            let Some(place) = place.filter(|place| self.newest.get(&update) != Some(place)) else {
+                continue;
+            };
+            self.approved.insert(place);
+            // It may not have been listed before, to who came when there was a newer one.
+            let held = &mut self.listed[place as usize];
+            held.since = held.since.max(decision.position);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! How the protocol is spoken belongs to `wsus`, what is kept to `store`. Here is what they have in common: which
 //! revisions of the verified catalog are listed and in which order ([`index`]), what stands behind an anchor and
-//! a cookie ([`source`]), who may ask and how much ([`allow`], [`limits`]), and the ports ([`listen`]).
+//! a cookie ([`source`]), who may ask and how much ([`allow`], [`limits`]), and the ports ([`listen`], [`stall`]).
 //!
 //! Invariant: nothing is listed that cannot be delivered with all it needs, and nothing above the verified
 //! position.
@@ -17,6 +17,7 @@ pub mod listen;
 pub mod pace;
 pub mod service;
 pub mod source;
+pub mod stall;
 
 mod servers;
 

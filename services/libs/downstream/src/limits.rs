@@ -1,6 +1,8 @@
 //! How much one client may ask, and all of them together. A client is an address, or the network of 64 bits
 //! that an address of IPv6 is in.
 
+use crate::index::NamedFile;
+use ::wsus::server::{ANSWER_BYTES, Held, Memory};
 use link::settings::wsus;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -19,12 +21,14 @@ const MOST_WAIT: Duration = Duration::from_secs(10);
 const MOST_COST: Duration = Duration::from_secs(60);
 /// How long a request waits for its turn among all.
 const TURN: Duration = Duration::from_secs(30);
-/// Of the requests at the same time, how many one client may have: one in so many, and one at least.
+/// Of what all clients may have, how much one may: one part in so many. Of the requests at the same time one at least.
 const SHARE: u32 = 4;
 /// Files that are sent to one client at the same time: a quarter of those that are sent to all.
 pub const FILES_AT_ONCE_OF_ONE: usize = 16;
 /// Files that all downstream servers together may wish for in [`WISHES_OF`].
 pub const MAX_WISHES: usize = 10_000;
+/// Bytes of these files, unless it is a single one.
+pub const MAX_WISHED_BYTES: u64 = 256 << 30;
 /// For how long wishes are counted together.
 const WISHES_OF: Duration = Duration::from_secs(60 * 60);
 /// Connections of one client at a time, on each port.
@@ -63,6 +67,8 @@ struct Inner {
     share: usize,
     clients: Mutex<HashMap<IpAddr, Client>>,
     places: Arc<Semaphore>,
+    /// The memory of all answers.
+    memory: Memory,
 }
 
 /// What is remembered of a client.
@@ -75,6 +81,8 @@ struct Client {
     places: Arc<Semaphore>,
     /// Its places among the files that are sent at the same time.
     files: Arc<Semaphore>,
+    /// Its part of the memory of answers.
+    memory: Memory,
 }
 
 /// The turn of one request; it ends when this is dropped.
@@ -88,12 +96,27 @@ pub struct Turn {
 #[derive(Debug)]
 pub struct Place {
     _permit: OwnedSemaphorePermit,
+    /// The memory of what takes it.
+    _held: Held,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: permit,
+            _held: Held::default(),
+        }
+    }
 }
 
 impl Turn {
-    /// Ends the turn among all, and keeps the place of its client while the answer is on its way.
-    pub fn answered(self) -> Place {
-        self.own
+    /// Ends the turn among all, and keeps the place of its client, and the memory that the answer has, while that is
+    /// on its way.
+    pub fn answered(self, held: Held) -> Place {
+        Place {
+            _held: held,
+            ..self.own
+        }
     }
 }
 
@@ -109,6 +132,7 @@ impl Limits {
                 share: share as usize,
                 clients: Mutex::default(),
                 places: Arc::new(Semaphore::new(at_once.max(1) as usize)),
+                memory: Memory::new(ANSWER_BYTES),
             }),
         }
     }
@@ -121,7 +145,7 @@ impl Limits {
             let own = places.acquire_owned().await.ok()?;
             let all = Arc::clone(&self.inner.places).acquire_owned().await.ok()?;
             Some(Turn {
-                own: Place { _permit: own },
+                own: Place::new(own),
                 _all: all,
             })
         };
@@ -135,7 +159,25 @@ impl Limits {
             .inner
             .known(&mut clients, client(address), Instant::now());
         let permit = Arc::clone(&known.files).try_acquire_owned().ok()?;
-        Some(Place { _permit: permit })
+        Some(Place::new(permit))
+    }
+
+    /// Waits until a client may ask again, where what it asks takes no turn; whether it need not wait for too long.
+    pub async fn rate(&self, address: IpAddr) -> bool {
+        let Some((wait, _)) = self.inner.take(client(address), Instant::now()) else {
+            return false;
+        };
+        tokio::time::sleep(wait).await;
+        true
+    }
+
+    /// The memory that answers to a client may have.
+    pub fn memory(&self, address: IpAddr) -> Memory {
+        let mut clients = self.inner.clients();
+        let known = self
+            .inner
+            .known(&mut clients, client(address), Instant::now());
+        known.memory.clone()
     }
 
     /// Takes so many bytes, which are sent to a client when they have waited for as long as this says; none
@@ -193,6 +235,7 @@ impl Inner {
             sent_until: now,
             places: Arc::new(Semaphore::new(self.share)),
             files: Arc::new(Semaphore::new(FILES_AT_ONCE_OF_ONE)),
+            memory: self.memory.share(ANSWER_BYTES / SHARE as usize),
         })
     }
 }
@@ -247,26 +290,75 @@ impl Drop for Connection {
 /// The files that were wished for in an hour.
 #[derive(Debug, Default)]
 pub struct Wishes {
-    /// When the hour began, and what was wished for since.
-    hour: Mutex<Option<(Instant, HashSet<[u8; 20]>)>>,
+    hour: Mutex<Option<Hour>>,
+}
+
+#[derive(Debug)]
+struct Hour {
+    began: Instant,
+    files: HashSet<[u8; 20]>,
+    all: Wished,
+    /// What each client was the first to wish for.
+    of: HashMap<Option<IpAddr>, Wished>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Wished {
+    files: usize,
+    bytes: u64,
+}
+
+impl Wished {
+    fn and(self, more: Self) -> Self {
+        Self {
+            files: self.files + more.files,
+            bytes: self.bytes.saturating_add(more.bytes),
+        }
+    }
+
+    /// Whether it is no more than one part in so many of all that may be wished for. A single file goes, however
+    /// large it is.
+    fn fits(self, share: u32) -> bool {
+        let most = MAX_WISHED_BYTES / u64::from(share);
+        self.files <= MAX_WISHES / share as usize && (self.bytes <= most || self.files == 1)
+    }
 }
 
 impl Wishes {
-    /// Whether these may be wished for too. Wishing again is free, so that whoever was told to come back for the
-    /// rest gets on.
-    pub fn take(&self, files: &[[u8; 20]]) -> bool {
+    /// Whether a client may wish for these too. Wishing again for what anybody wished for is free, so that whoever
+    /// was told to come back for the rest gets on.
+    pub fn take(&self, address: Option<IpAddr>, files: &[NamedFile]) -> bool {
         let now = Instant::now();
         let mut hour = self.hour.lock().unwrap_or_else(PoisonError::into_inner);
-        let (began, held) = hour.get_or_insert_with(|| (now, HashSet::new()));
-        if now - *began >= WISHES_OF {
-            *began = now;
-            held.clear();
+        let hour = match &mut *hour {
+            Some(hour) if now - hour.began < WISHES_OF => hour,
+            hour => hour.insert(Hour {
+                began: now,
+                files: HashSet::new(),
+                all: Wished::default(),
+                of: HashMap::new(),
+            }),
+        };
+        let mut named = HashSet::new();
+        let new = files
+            .iter()
+            .filter(|file| !hour.files.contains(&file.sha1) && named.insert(file.sha1));
+        let more = new.fold(Wished::default(), |held, file| {
+            let (files, bytes) = (1, file.bytes);
+            held.and(Wished { files, bytes })
+        });
+        if more.files == 0 {
+            return true;
         }
-        let new = files.iter().filter(|file| !held.contains(*file)).count();
-        if held.len() + new > MAX_WISHES {
+        let client = address.map(client);
+        let own = hour.of.get(&client).copied().unwrap_or_default().and(more);
+        let all = hour.all.and(more);
+        if !own.fits(SHARE) || !all.fits(1) {
             return false;
         }
-        held.extend(files);
+        hour.all = all;
+        hour.of.insert(client, own);
+        hour.files.extend(named);
         true
     }
 }
@@ -352,7 +444,7 @@ mod tests {
         assert!(limits.turn(v4(1)).await.is_none(), "waited in vain");
         assert!(limits.turn(v4(2)).await.is_some());
         // An answer that is on its way is its client's, and holds up nobody else.
-        let answers = turns.map(Turn::answered);
+        let answers = turns.map(|turn| turn.answered(Held::default()));
         assert!(limits.turn(v4(1)).await.is_none(), "answers on their way");
         assert_eq!(limits.inner.places.available_permits(), 8);
         drop(answers);
@@ -383,21 +475,64 @@ mod tests {
         assert!(limits.inner.clients.lock().unwrap().len() <= MAX_CLIENTS);
     }
 
+    fn files(numbers: std::ops::Range<usize>, bytes: u64) -> Vec<NamedFile> {
+        let file = |number: usize| {
+            let mut sha1 = [0; 20];
+            sha1[..8].copy_from_slice(&number.to_be_bytes());
+            NamedFile { sha1, bytes }
+        };
+        numbers.map(file).collect()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn so_many_files_are_wished_for_in_an_hour_and_no_more() {
+        const SHARE_OF_ONE: usize = MAX_WISHES / SHARE as usize;
         let wishes = Wishes::default();
-        let file = |number: usize| {
-            let mut file = [0; 20];
-            file[..8].copy_from_slice(&number.to_be_bytes());
-            file
+        let take = |client, numbers: std::ops::Range<usize>| {
+            wishes.take(Some(v4(client)), &files(numbers, 1))
         };
-        let first: Vec<[u8; 20]> = (0..MAX_WISHES - 1).map(file).collect();
-        assert!(wishes.take(&first));
-        assert!(!wishes.take(&[file(MAX_WISHES), file(MAX_WISHES + 1)]));
-        assert!(wishes.take(&[file(0), file(MAX_WISHES)]), "again is free");
-        assert!(!wishes.take(&[file(MAX_WISHES + 1)]));
+        assert!(take(1, 0..SHARE_OF_ONE - 1));
+        let last = SHARE_OF_ONE - 1;
+        assert!(!take(1, last..last + 2));
+        assert!(take(1, 0..SHARE_OF_ONE), "again is free");
+        assert!(!take(1, last + 1..last + 2));
+        assert!(take(2, 0..SHARE_OF_ONE), "also for who wishes for the same");
+        for client in 2..5 {
+            let first = SHARE_OF_ONE * (client as usize - 1);
+            assert!(take(client, first..first + SHARE_OF_ONE), "{client}");
+        }
+        assert!(!take(5, MAX_WISHES..MAX_WISHES + 1), "of all together");
         tokio::time::advance(WISHES_OF).await;
-        assert!(wishes.take(&[file(MAX_WISHES + 1)]));
+        assert!(take(1, MAX_WISHES..MAX_WISHES + 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_bytes_are_wished_for_in_an_hour_and_no_more() {
+        const SHARE_OF_ONE: u64 = MAX_WISHED_BYTES / SHARE as u64;
+        let wishes = Wishes::default();
+        let take = |client, number, bytes| {
+            wishes.take(Some(v4(client)), &files(number..number + 1, bytes))
+        };
+        assert!(take(1, 1, SHARE_OF_ONE - 1));
+        assert!(!take(1, 2, 2));
+        assert!(take(1, 3, 1));
+        assert!(take(2, 4, SHARE_OF_ONE * 2), "one, however large");
+        assert!(!take(2, 5, 1));
+        assert!(take(3, 6, SHARE_OF_ONE));
+        assert!(!take(4, 7, 1), "of all together");
+        assert!(take(4, 6, SHARE_OF_ONE), "again is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_no_turn_is_within_the_rate_of_its_client_too() {
+        let limits = limits(10, 64);
+        let began = Instant::now();
+        for _ in 0..70 {
+            assert!(limits.rate(v4(1)).await);
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        assert!(limits.rate(v4(2)).await, "others are not held up");
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
     }
 
     #[test]

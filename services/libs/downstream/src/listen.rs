@@ -2,11 +2,12 @@
 
 use crate::limits::Connections;
 use crate::service::Served;
+use crate::stall::Stalling;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use link::settings::wsus::{WsusSettings, WsusTls};
+use link::settings::wsus::{WsusSettings, WsusTls, content_port};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -101,7 +102,23 @@ impl Bound {
             bound.https = Some(address);
             bound.ports.push(port);
         }
+        bound.warn_of_files();
         Ok(bound)
+    }
+
+    /// WSUS servers that synchronize over HTTPS fetch files over HTTP, from a port that follows from the other.
+    fn warn_of_files(&self) {
+        let Some(https) = self.https.map(|address| address.port()) else {
+            return;
+        };
+        let content = content_port(https);
+        if self.http.map(|address| address.port()) != Some(content) {
+            tracing::warn!(
+                "WSUS servers that synchronize over HTTPS on port {https} fetch the files of updates over HTTP on port \
+                 {content}, where nothing listens here: set wsus.listen to that port, unless something in front of this \
+                 site serves it"
+            );
+        }
     }
 
     /// The ports as URLs.
@@ -231,7 +248,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE_TIMEOUT)
         .max_buf_size(MAX_HEAD);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(Stalling::new(stream)), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "a connection of a WSUS server ended");
     }

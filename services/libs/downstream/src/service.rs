@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt as _;
-use wsus::server::{Handled, PeerAddress, Service, serves};
+use wsus::server::{Handled, Held, PeerAddress, Service, serves};
 use wsus::xpress;
 
 /// Path under which files lie, in lower case.
@@ -72,6 +72,9 @@ impl Served {
     pub async fn answer(&self, address: IpAddr, mut request: Request<Body>) -> Response<Body> {
         let path = request.uri().path();
         if let Some(content) = self.content.as_ref().filter(|_| is_content(path)) {
+            if !self.limits.rate(address).await {
+                return self.turned_away();
+            }
             // Only what has a body to send takes a place.
             let place = match *request.method() {
                 Method::GET => match self.limits.file(address) {
@@ -91,6 +94,7 @@ impl Served {
             return self.turned_away();
         };
         request.extensions_mut().insert(PeerAddress(address));
+        request.extensions_mut().insert(self.limits.memory(address));
         let coding = Coding::taken(request.headers()).filter(|_| self.compress);
         // Who sends slowly holds a turn no longer than this.
         let handled = tokio::time::timeout(MOST_TIME, self.handle(request)).await;
@@ -103,6 +107,7 @@ impl Served {
             let operation = handled.operation.unwrap_or("unreadable");
             self.counts.request(operation, outcome);
         }
+        let held: Held = answer.extensions_mut().remove().unwrap_or_default();
         let (parts, body) = answer.into_parts();
         let Ok(body) = axum::body::to_bytes(body, MAX_ANSWER).await else {
             return come_back();
@@ -111,12 +116,14 @@ impl Served {
             Some(coding) => packed(parts, body.into(), coding).await,
             None => Response::from_parts(parts, Body::from(body)),
         };
-        self.counts.sent(answer.body().size_hint().lower());
+        let length = answer.body().size_hint().lower();
+        held.shrink(usize::try_from(length).unwrap_or(usize::MAX));
+        self.counts.sent(length);
         answer
             .headers_mut()
             .insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         // What is not taken yet stays in memory, at the expense of its client alone.
-        self.paced(address, answer, Some(turn.answered()))
+        self.paced(address, answer, Some(turn.answered(held)))
     }
 
     /// The answer at the rate at which its client may have it.

@@ -1,13 +1,14 @@
 //! The verified catalog of the site, as the server of MS-WSUSSS asks for it.
 
 use crate::allow::Admission;
-use crate::index::{Delta, Index, Since};
+use crate::index::{Delta, Index, NamedFile, Since};
 use crate::limits::Wishes;
 use arc_swap::ArcSwapOption;
 use catalog::header::RevisionHeader;
 use catalog::{RevisionId, codec};
 use jiff::Timestamp;
 use link::Site;
+use std::net::IpAddr;
 use std::sync::Arc;
 use store::query::RevisionRow;
 use uuid::Uuid;
@@ -24,8 +25,8 @@ const LIST_ASIDE: usize = 20_000;
 /// Documents together longer than this, in their stored form, are unpacked on a thread where that may take time.
 const UNPACK_ASIDE: usize = 128 << 10;
 
-/// Told which files downstream servers wish to have.
-pub type Wanted = Arc<dyn Fn(&[[u8; 20]]) + Send + Sync>;
+/// Told which files downstream servers wish to have; whether it takes them now.
+pub type Wanted = Arc<dyn Fn(&[[u8; 20]]) -> bool + Send + Sync>;
 
 /// The catalog of a site, as it is served.
 pub struct Source {
@@ -84,11 +85,12 @@ impl Source {
             .downstream_position(anchor.time)
             .await
             .map_err(failed)?;
+        let note = note.filter(|note| note.position == anchor.counter);
         Ok(match note {
             Some(note) if note.is_continued_by(index.note.epoch, index.note.floor) => {
                 Since::Position(note.position)
             }
-            // Of another history, or from before the places of the log meant anything.
+            // Of another server, of another history, or from before the places of the log meant anything.
             Some(_) | None => Since::Beginning,
         })
     }
@@ -96,16 +98,7 @@ impl Source {
     async fn read(&self, ids: &[RevisionId]) -> Result<Vec<Option<RevisionRow>>, SourceError> {
         let mut read = self.site.store.read().await.map_err(failed)?;
         let mut found = read.shown_documents(ids).await.map_err(failed)?;
-        // One that is asked for twice comes twice.
-        let mut rows = Vec::with_capacity(ids.len());
-        for (place, id) in ids.iter().enumerate() {
-            let again = ids[place + 1..].contains(id);
-            rows.push(match again {
-                true => found.get(id).cloned(),
-                false => found.remove(id),
-            });
-        }
-        Ok(rows)
+        Ok(ids.iter().map(|id| found.remove(id)).collect())
     }
 }
 
@@ -116,6 +109,15 @@ pub(crate) fn failed(error: store::Error) -> SourceError {
 
 fn anchor(index: &Index) -> Anchor {
     Anchor::new(index.note.position, index.note.time)
+}
+
+/// The anchor of an answer. Who holds one of a time that has not come keeps it: it was handed out by another server,
+/// and stands for the beginning when that time is there.
+fn reached(index: &Index, since: Since, held: Option<Anchor>) -> Anchor {
+    match (since, held) {
+        (Since::Everything, Some(held)) => held,
+        _ => anchor(index),
+    }
 }
 
 /// A revision as it is sent: its document, and where its files are.
@@ -132,7 +134,7 @@ fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, Sourc
     let locations = header.file_locations.into_iter();
     Ok(Some(StoredUpdate {
         document: Arc::from(document),
-        file_digests: entry.files.to_vec(),
+        file_digests: entry.files.iter().map(|file| file.sha1).collect(),
         file_urls: locations
             .map(|file| FileUrl {
                 digest: file.sha1.to_vec(),
@@ -206,7 +208,7 @@ impl wsus::server::Source for Source {
         let index = self.index()?;
         let since = self.since(&index, held, now).await?;
         let protocol = session.protocol;
-        let anchor = anchor(&index).to_string();
+        let anchor = reached(&index, since, held).to_string();
         let revisions = if index.len() <= LIST_ASIDE {
             index.list(&selection, since, protocol)
         } else {
@@ -216,6 +218,15 @@ impl wsus::server::Source for Source {
                 .map_err(|error| SourceError::Failed(error.to_string()))?
         };
         Ok(RevisionList { anchor, revisions })
+    }
+
+    fn document_bytes(&self, ids: &[RevisionId]) -> Vec<usize> {
+        let index = self.index.load();
+        let length = |id: &RevisionId| {
+            let entry = index.as_ref().and_then(|index| index.entry(*id));
+            entry.map_or(0, |entry| entry.document_bytes)
+        };
+        ids.iter().map(length).collect()
     }
 
     async fn updates(&self, ids: &[RevisionId]) -> Result<Vec<Option<StoredUpdate>>, SourceError> {
@@ -244,37 +255,44 @@ impl wsus::server::Source for Source {
     ) -> Result<Deployments, SourceError> {
         let index = self.index()?;
         let since = self.since(&index, anchors.deployments, now).await?;
-        let knows = self.since(&index, anchors.revisions, now).await?;
+        let knows = match self.since(&index, anchors.revisions, now).await? {
+            // It was listed nothing.
+            Since::Everything => Since::Position(0),
+            knows @ (Since::Beginning | Since::Position(_)) => knows,
+        };
         let mut answer = index.deployments(Delta { since, knows }, session.protocol);
         // What the replica was not told now, because it does not know what it is about, it is told next time.
         let reached = match (knows, anchors.revisions) {
             (Since::Position(position), Some(held)) if position < index.note.position => held,
-            _ => anchor(&index),
+            _ => reached(&index, since, anchors.deployments),
         };
         answer.anchor = reached.to_string();
         Ok(answer)
     }
 
-    async fn download_files(&self, digests: &[Vec<u8>]) -> Result<(), SourceError> {
+    async fn download_files(
+        &self,
+        client: Option<IpAddr>,
+        digests: &[Vec<u8>],
+    ) -> Result<(), SourceError> {
         let index = self.index()?;
-        let mut known: Vec<[u8; 20]> = Vec::with_capacity(digests.len());
+        let mut known: Vec<NamedFile> = Vec::with_capacity(digests.len());
         let mut missing: Vec<Vec<u8>> = Vec::new();
         for digest in digests {
-            match digest.as_slice().try_into() {
-                Ok(digest) => known.push(digest),
-                Err(_) => missing.push(digest.clone()),
+            let sha1: Option<[u8; 20]> = digest.as_slice().try_into().ok();
+            match sha1.and_then(|sha1| index.file(&sha1)) {
+                Some(file) => known.push(file),
+                None => missing.push(digest.clone()),
             }
         }
-        let unknown = index.unknown_files(&known).into_iter();
-        missing.extend(unknown.map(|digest| digest.to_vec()));
         if !missing.is_empty() {
             return Err(SourceError::FileDigestsMissing(missing));
         }
         if let Some(wanted) = &self.wanted {
-            if !self.wishes.take(&known) {
+            let files: Vec<[u8; 20]> = known.iter().map(|file| file.sha1).collect();
+            if !self.wishes.take(client, &known) || !wanted(&files) {
                 return Err(SourceError::Busy);
             }
-            wanted(&known);
         }
         Ok(())
     }
@@ -285,7 +303,7 @@ impl wsus::server::Source for Source {
 
     async fn rolled_up(
         &self,
-        reporter: Option<std::net::IpAddr>,
+        reporter: Option<IpAddr>,
         servers: &[ServerReport],
         now: Timestamp,
     ) -> Result<(), SourceError> {

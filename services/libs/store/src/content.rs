@@ -12,10 +12,13 @@ use jiff::Timestamp;
 
 /// How urgent a file is: the text of a licence, which a person waits for to decide.
 pub const PRIORITY_LICENCE: u8 = 30;
-/// How urgent a file is: asked for now, by a child or a downstream server.
+/// How urgent a file is: a child asks for it and waits.
 pub const PRIORITY_ASKED: u8 = 20;
 /// How urgent a file is: of an update that is approved.
 pub const PRIORITY_APPROVED: u8 = 10;
+/// How urgent a file is: a downstream server asked for it, and comes back for it. Nobody proves who it is, so what
+/// the hierarchy decided goes first.
+pub const PRIORITY_WISHED: u8 = 5;
 /// How urgent a file is: fetched though nobody approved anything yet.
 pub const PRIORITY_AHEAD: u8 = 0;
 

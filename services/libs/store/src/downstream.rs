@@ -264,7 +264,8 @@ impl Tx<'_> {
 }
 
 impl Read<'_> {
-    /// The note that was in force at a time: the newest that is not later.
+    /// The note of exactly this time, to the millisecond. What stands for a position is handed out with the time of
+    /// its note: any other time is somebody else's, or was forgotten.
     ///
     /// # Errors
     /// When the database fails.
@@ -275,7 +276,7 @@ impl Read<'_> {
         let row = self
             .connection()
             .fetch_optional(
-                format!("{NOTE} where time <= $1 order by time desc limit 1"),
+                format!("{NOTE} where time = $1"),
                 vec![at.as_millisecond().into()],
             )
             .await?;

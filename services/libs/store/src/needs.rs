@@ -5,7 +5,7 @@
 
 use crate::backend::{ROWS_PER_STATEMENT, Row, Value, int};
 use crate::content::{
-    ContentSum, PRIORITY_AHEAD, PRIORITY_APPROVED, PRIORITY_ASKED, PRIORITY_LICENCE,
+    ContentSum, PRIORITY_AHEAD, PRIORITY_APPROVED, PRIORITY_LICENCE, PRIORITY_WISHED,
 };
 use crate::error::{Error, corrupt};
 use crate::{Read, Tx};
@@ -84,7 +84,7 @@ fn priority(reason: Reason) -> u8 {
     match reason {
         Reason::LicenceTerms => PRIORITY_LICENCE,
         Reason::Approved => PRIORITY_APPROVED,
-        Reason::Asked => PRIORITY_ASKED,
+        Reason::Asked => PRIORITY_WISHED,
         Reason::Immediate => PRIORITY_AHEAD,
     }
 }
@@ -338,7 +338,7 @@ impl Tx<'_> {
                 " on conflict (holder, sha1) do update set since = excluded.since",
             )
             .await?;
-        self.want_content(&known, PRIORITY_ASKED, now).await?;
+        self.want_content(&known, PRIORITY_WISHED, now).await?;
         let known: Vec<[u8; 20]> = known.iter().map(|file| file.sha1).collect();
         self.no_longer_unneeded(&known).await?;
         Ok(unknown)

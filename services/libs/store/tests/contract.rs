@@ -91,7 +91,7 @@ contract! {
         a_new_epoch_keeps_what_was_decided_in_the_old_one,
         revisions_are_counted_apart_from_other_changes;
     downstream:
-        a_time_stands_for_the_position_that_was_noted_last,
+        the_time_of_a_note_stands_for_its_position_and_no_other_time_does,
         old_notes_are_forgotten,
         a_server_is_kept_as_it_was_heard_of_last,
         however_many_servers_come_their_number_is_bounded,

@@ -1,14 +1,17 @@
 //! The upstream end of MS-WSUSSS: serves a [`Source`] to downstream servers.
 
+mod answer;
 mod cookie;
 mod http;
+mod memory;
 mod reporting;
 mod service;
 mod source;
 
 pub use self::http::{Handled, MAX_REQUEST_BYTES, PeerAddress, serves};
+pub use memory::{Held, Memory};
 pub use reporting::{MAX_ROLLUP_BYTES, MAX_SERVERS, SUMMARY, ServerReport};
-pub use service::Service;
+pub use service::{ANSWER_BYTES, Service};
 pub use source::{
     DeploymentAnchors, DownstreamServer, ServerIdentity, Session, Source, SourceError, StoredUpdate,
 };

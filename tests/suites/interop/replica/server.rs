@@ -203,6 +203,16 @@ impl Replica {
         self.decisions().await
     }
 
+    /// How many deployments are about another revision than the newest.
+    pub fn outdated(&self) -> usize {
+        let deployed = self.has.deployments.values().map(|held| held.revision);
+        let is_outdated = |held: &RevisionId| {
+            let mut known = self.known.iter();
+            known.any(|known| known.update_id == held.update_id && known.revision > held.revision)
+        };
+        deployed.filter(is_outdated).count()
+    }
+
     /// The documents of these revisions.
     pub async fn documents(&self, ids: Vec<RevisionId>) -> BTreeMap<RevisionId, String> {
         let mut documents = BTreeMap::new();

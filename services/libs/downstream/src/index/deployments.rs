@@ -76,7 +76,7 @@ impl Index {
                 answer.hidden_updates.push(update);
             }
             let deployed = decision.record.as_deref().and_then(|record| {
-                let (deployment, held) = self.deployment(update, record)?;
+                let (deployment, held) = self.deployment(decision.deployed(update)?, record)?;
                 let can_have = held.deliverable && held.protocol <= protocol;
                 can_have.then_some((deployment, held.since))
             });
@@ -97,14 +97,11 @@ impl Index {
     }
 
     /// The deployment of an approved update, and the revision that is deployed, where that is here.
-    fn deployment(&self, update: UpdateId, record: &Record) -> Option<(Deployment, &Listed)> {
-        let action = match record.approval {
-            Approval::Install { .. } => INSTALL,
-            Approval::Removal { .. } => UNINSTALL,
-            Approval::Detection => SCAN,
-            Approval::NotApproved | Approval::Declined => return None,
-        };
-        let revision = RevisionId::new(update, record.revision);
+    fn deployment(
+        &self,
+        (revision, action): (RevisionId, i32),
+        record: &Record,
+    ) -> Option<(Deployment, &Listed)> {
         let place = *self.by_id.get(&revision)?;
         let deployment = Deployment {
             revision,
@@ -113,7 +110,7 @@ impl Index {
             deadline: record.approval.deadline(),
             is_assigned: true,
             go_live_time: Some(record.changed_at),
-            deployment_guid: deployment_guid(update),
+            deployment_guid: deployment_guid(revision.update_id),
             target_group_id: ALL_COMPUTERS,
             download_priority: PRIORITY,
         };
@@ -125,6 +122,18 @@ impl Decision {
     fn approval(&self) -> Approval {
         let record = self.record.as_ref();
         record.map_or(Approval::NotApproved, |record| record.approval)
+    }
+
+    /// The revision of `update` that is deployed, and the action; none where nothing is.
+    pub(super) fn deployed(&self, update: UpdateId) -> Option<(RevisionId, i32)> {
+        let record = self.record.as_deref()?;
+        let action = match record.approval {
+            Approval::Install { .. } => INSTALL,
+            Approval::Removal { .. } => UNINSTALL,
+            Approval::Detection => SCAN,
+            Approval::NotApproved | Approval::Declined => return None,
+        };
+        Some((RevisionId::new(update, record.revision), action))
     }
 }
 

@@ -9,6 +9,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use store::downstream::ShownChange;
 
+/// A file that a revision names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Its SHA-1.
+    pub sha1: [u8; 20],
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// A revision without its document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -26,21 +35,24 @@ pub struct Entry {
     pub prerequisites: Box<[UpdateId]>,
     /// Every revision that it bundles.
     pub bundled: Box<[RevisionId]>,
-    /// SHA-1 of each of its files.
-    pub files: Box<[[u8; 20]]>,
-    /// SHA-1 of each of its licence texts.
-    pub licences: Box<[[u8; 20]]>,
+    /// Its files.
+    pub files: Box<[NamedFile]>,
+    /// Its licence texts.
+    pub licences: Box<[NamedFile]>,
+    /// Length of its document.
+    pub document_bytes: usize,
     /// The protocol version that a downstream server needs for it.
     pub protocol: Option<ProtocolVersion>,
 }
 
 impl Entry {
-    /// The entry of a document that was parsed.
-    pub fn new(position: u64, update: &Update) -> Self {
+    /// The entry of a document that was parsed, with its length.
+    pub fn new(position: u64, update: &Update, document_bytes: usize) -> Self {
         let category = match update.update_type {
             UpdateType::Category(kind) => Some(kind),
             UpdateType::Software | UpdateType::Driver | UpdateType::Detectoid => None,
         };
+        let (files, licences) = (update.files.iter(), update.eula_files.iter());
         Self {
             id: update.id,
             position,
@@ -49,8 +61,19 @@ impl Entry {
             categories: update.category_clauses().flatten().copied().collect(),
             prerequisites: update.prerequisite_ids().collect(),
             bundled: update.bundled_revisions().collect(),
-            files: update.files.iter().map(|file| file.sha1).collect(),
-            licences: update.eula_files.iter().map(|file| file.sha1).collect(),
+            files: files
+                .map(|file| NamedFile {
+                    sha1: file.sha1,
+                    bytes: file.size,
+                })
+                .collect(),
+            licences: licences
+                .map(|file| NamedFile {
+                    sha1: file.sha1,
+                    bytes: file.size,
+                })
+                .collect(),
+            document_bytes,
             protocol: update.compatible_protocol_version,
         }
     }
@@ -104,7 +127,7 @@ impl Change {
                 };
                 match document::parse(&text) {
                     Ok(update) if update.id == id => {
-                        Self::Held(Arc::new(Entry::new(position, &update)))
+                        Self::Held(Arc::new(Entry::new(position, &update, text.len())))
                     }
                     Ok(update) => {
                         let found = update.id;

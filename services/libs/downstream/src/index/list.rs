@@ -10,7 +10,7 @@ impl Index {
     /// The revisions that `selection` asks for, of what changed after `since` where its anchor counts, with all
     /// that they bundle and the updates that they require, in an order in which they can be imported.
     ///
-    /// Of every update that is selected the newest revision is listed. What needs something that is not here is
+    /// Of every update that is selected the newest revision is listed, and the one that is approved. What needs something that is not here is
     /// left out, and so is what a server of `protocol` cannot have. Categories and detectoids come with the
     /// configuration, as they do from every server, and are not repeated with the updates.
     pub fn list(
@@ -26,7 +26,7 @@ impl Index {
         let is_selected = |place: u32, held: &Listed| {
             let membership = &self.memberships[held.membership as usize];
             let is_newest = self.newest.get(&held.entry.id.update_id) == Some(&place);
-            is_newest
+            (is_newest || self.approved.contains(&place))
                 && can_have(held)
                 && selection.applies(&Candidate {
                     is_config: held.entry.is_config,

@@ -41,6 +41,7 @@ fn entry(number: u128, position: u64) -> Entry {
         bundled: Box::new([]),
         files: Box::new([]),
         licences: Box::new([]),
+        document_bytes: 0,
         protocol: None,
     }
 }
@@ -264,16 +265,21 @@ fn a_server_of_an_older_protocol_gets_nothing_that_holds_what_it_cannot_have() {
 }
 
 #[test]
-fn files_that_no_revision_has_are_told() {
+fn files_are_known_that_a_revision_has() {
+    let file = |number, bytes| NamedFile {
+        sha1: [number; 20],
+        bytes,
+    };
     let mut draft = Draft::default();
     let with_files = Entry {
-        files: [[1; 20]].into(),
-        licences: [[2; 20]].into(),
+        files: [file(1, 10)].into(),
+        licences: [file(2, 20)].into(),
         ..entry(10, 1)
     };
     put(&mut draft, with_files);
-    let unknown = index(&draft).unknown_files(&[[1; 20], [3; 20], [2; 20]]);
-    assert_eq!(unknown, [[3; 20]]);
+    let index = index(&draft);
+    let known = [1, 3, 2].map(|number| index.file(&[number; 20]));
+    assert_eq!(known, [Some(file(1, 10)), None, Some(file(2, 20))]);
 }
 
 fn decided(draft: &mut Draft, number: u128, position: u64, approval: Option<Approval>) {
@@ -371,6 +377,53 @@ fn an_approval_is_told_when_what_was_approved_can_be_had() {
     assert_eq!(told(&draft, 25, 50, NEW), 1);
     assert_eq!(told(&draft, 50, 60, NEW), 0, "once");
     assert_eq!(told(&draft, 25, 50, OLD), 0, "it cannot have the part");
+}
+
+#[test]
+fn what_is_approved_is_listed_too_where_there_is_a_newer_revision() {
+    let revised = |number, revised, position, bundled: &[RevisionId]| Entry {
+        id: revision(number, revised),
+        bundled: bundled.into(),
+        ..update(number, position, PRODUCT, &[])
+    };
+    let mut draft = configuration();
+    put(&mut draft, entry(31, 9));
+    put(&mut draft, revised(10, 100, 10, &[revision(31, 100)]));
+    let install = Some(Approval::Install { deadline: None });
+    decided(&mut draft, 10, 20, install);
+    let list = |draft: &Draft, since| {
+        let selection = Selection::new(&filter(&[(PRODUCT, true)], true)).unwrap();
+        index(draft).list(&selection, since, NEW)
+    };
+    let told = |draft: &Draft, since| {
+        let delta = Delta {
+            since,
+            knows: Since::Position(100),
+        };
+        let told = index(draft).deployments(delta, NEW).deployments;
+        told.iter().map(|held| held.revision).collect::<Vec<_>>()
+    };
+    let (member, approved, newest) = (revision(31, 100), revision(10, 100), revision(10, 200));
+    assert_eq!(list(&draft, Since::Beginning), [member, approved]);
+    // A newer one, about which nobody decided.
+    put(&mut draft, revised(10, 200, 30, &[]));
+    let all = [member, approved, newest];
+    assert_eq!(list(&draft, Since::Beginning), all, "to who comes fresh");
+    assert_eq!(told(&draft, Since::Beginning), [approved]);
+    // Who has the approved one gets the newer one, and no more.
+    assert_eq!(list(&draft, Since::Position(25)), [newest]);
+    assert_eq!(list(&draft, Since::Position(30)), []);
+    assert_eq!(told(&draft, Since::Position(25)), []);
+    // An approval of the older one comes after who synchronized got the newer one alone.
+    decided(&mut draft, 10, 40, None);
+    assert_eq!(list(&draft, Since::Beginning), [newest]);
+    decided(&mut draft, 10, 50, install);
+    assert_eq!(list(&draft, Since::Position(45)), [member, approved]);
+    assert_eq!(told(&draft, Since::Position(45)), [approved]);
+    assert_eq!(list(&draft, Since::Position(50)), []);
+    // What is declined is no more than the newest.
+    decided(&mut draft, 10, 60, Some(Approval::Declined));
+    assert_eq!(list(&draft, Since::Beginning), [newest]);
 }
 
 proptest! {

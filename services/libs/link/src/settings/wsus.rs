@@ -159,6 +159,16 @@ pub enum Allowed {
     Network(IpNet),
 }
 
+/// The port on which servers that synchronize over HTTPS fetch files, over HTTP (MS-WSUSSS, WSUS-PROTOCOL 1.2).
+pub const fn content_port(https: u16) -> u16 {
+    const USUAL_HTTPS: u16 = 443;
+    const USUAL_HTTP: u16 = 80;
+    match https {
+        USUAL_HTTPS => USUAL_HTTP,
+        other => other.saturating_sub(1),
+    }
+}
+
 impl Allowed {
     /// Whether it lets in who calls from `address` and says that it is `name` and `id`.
     pub fn admits(&self, id: Uuid, name: &str, address: Option<IpAddr>) -> bool {
@@ -339,6 +349,11 @@ mod tests {
         check("2001:db8::/32", "x", "2001:db8::1", true);
         check(&ID.to_string(), "x", "192.0.2.2", true);
         check(&Uuid::from_u128(8).to_string(), "x", "192.0.2.2", false);
+    }
+
+    #[test]
+    fn beside_https_files_come_over_http_on_the_port_before() {
+        assert_eq!([443, 8531, 1].map(content_port), [80, 8530, 0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is kept for servers that synchronize from a site.
 
 use super::support::*;
+use jiff::SignedDuration;
 use store::downstream::{
     DownstreamServerRow, MAX_DOWNSTREAM_SERVERS, POSITIONS_KEPT, PositionNote,
 };
@@ -31,7 +32,7 @@ async fn note(store: &store::Store, position: u64, floor: u64, at: i64) -> Posit
     note.unwrap()
 }
 
-pub async fn a_time_stands_for_the_position_that_was_noted_last(place: &Place) {
+pub async fn the_time_of_a_note_stands_for_its_position_and_no_other_time_does(place: &Place) {
     let store = place.database().await.open().await;
     let first = note(&store, 10, 0, 100).await;
     assert_eq!((first.time, first.position), (time(100), 10));
@@ -53,7 +54,19 @@ pub async fn a_time_stands_for_the_position_that_was_noted_last(place: &Place) {
     assert_eq!(at(time(99)).await, None);
     assert_eq!(at(first.time).await, Some(first));
     assert_eq!(at(second.time).await, Some(second));
-    assert_eq!(at(time(100_000)).await, Some(third));
+    assert_eq!(at(third.time).await, Some(third));
+    // A time between two notes, or after all of them, is none that was handed out here.
+    let later = note(&store, 30, 20, 100_000).await;
+    let millisecond = SignedDuration::from_millis(1);
+    let others = [
+        third.time + millisecond,
+        later.time - millisecond,
+        later.time + millisecond,
+    ];
+    for other in others {
+        assert_eq!(at(other).await, None, "{other}");
+    }
+    assert_eq!(at(later.time).await, Some(later));
     // What is told of a catalog that was compared since.
     assert!(!first.is_continued_by(EPOCH, 20) && !second.is_continued_by(EPOCH, 20));
     assert!(third.is_continued_by(EPOCH, 20) && second.is_continued_by(EPOCH, 19));

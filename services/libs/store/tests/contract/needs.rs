@@ -196,7 +196,7 @@ pub async fn a_downstream_server_asks_for_what_the_catalog_names(place: &Place) 
     let unknown = tx.ask_for_content(&wishes, time(1)).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(unknown, [[7; 20]]);
-    assert_eq!(state(&store, 1).await, Some((ContentState::Wanted, 20)));
+    assert_eq!(state(&store, 1).await, Some((ContentState::Wanted, 5)));
     assert_eq!(state(&store, 7).await, None);
     {
         let mut read = store.read().await.unwrap();

@@ -1,6 +1,7 @@
 //! The HTTP around the services: paths, media types, sizes.
 
 use super::Source;
+use super::memory::{Held, Memory};
 use super::reporting::MAX_ROLLUP_BYTES;
 use super::service::Service;
 use crate::fault::{ErrorCode, Fault};
@@ -71,9 +72,18 @@ fn endpoint(path: &str) -> Option<Endpoint> {
         .then_some(Endpoint::Synchronization)
 }
 
+/// Who asks, and what memory there is for the answer.
+pub(super) struct Caller {
+    pub address: Option<IpAddr>,
+    pub memory: Memory,
+}
+
 impl<S: Source> Service<S> {
     /// Answers one HTTP request. Whether the path is one of ours is told by [`serves`]; any other path is
     /// answered with 404.
+    ///
+    /// The request may have [`PeerAddress`] and [`Memory`] as extensions. The answer has [`Held`]: who sends it keeps
+    /// that as long as the answer is in memory.
     pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
         let Some(endpoint) = endpoint(parts.uri.path()) else {
@@ -90,6 +100,11 @@ impl<S: Source> Service<S> {
         }
         let action = soap_action(&parts.headers);
         let peer = parts.extensions.get::<PeerAddress>().map(|peer| peer.0);
+        let memory = parts.extensions.get::<Memory>();
+        let caller = Caller {
+            address: peer,
+            memory: memory.unwrap_or_else(|| self.memory()).clone(),
+        };
         let too_large = || {
             let text = format!(
                 "the request was cut off, or is larger than {} MiB and {} MiB for a report",
@@ -105,6 +120,7 @@ impl<S: Source> Service<S> {
                 else {
                     return too_large();
                 };
+                let outcome = outcome.map(|text| (text, Held::default()));
                 (version, operation, outcome)
             }
             Endpoint::Synchronization => {
@@ -118,11 +134,16 @@ impl<S: Source> Service<S> {
                 let Ok(body) = body else {
                     return too_large();
                 };
-                self.synchronize(&parts.headers, &action, &body, peer).await
+                self.synchronize(&parts.headers, &action, &body, caller)
+                    .await
             }
         };
         let (mut answer, fault) = match outcome {
-            Ok(text) => (soap(StatusCode::OK, version, text), None),
+            Ok((text, held)) => {
+                let mut answer = soap(StatusCode::OK, version, text);
+                answer.extensions_mut().insert(held);
+                (answer, None)
+            }
             Err(mut fault) => {
                 fault.id = Some(self.new_id());
                 fault.actor = address(&parts);
@@ -141,12 +162,16 @@ impl<S: Source> Service<S> {
         headers: &HeaderMap,
         action: &str,
         body: &[u8],
-        peer: Option<IpAddr>,
-    ) -> (SoapVersion, Option<&'static str>, Result<String, Fault>) {
+        caller: Caller,
+    ) -> (
+        SoapVersion,
+        Option<&'static str>,
+        Result<(String, Held), Fault>,
+    ) {
         match Request::decode(body) {
             Ok((version, request)) => {
                 let operation = request.operation().name();
-                let answer = self.answer(version, request, peer).await;
+                let answer = self.answer(version, request, &caller).await;
                 (version, Some(operation), answer)
             }
             Err(error) => {

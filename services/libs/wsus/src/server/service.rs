@@ -1,7 +1,9 @@
 //! The operations: checks a request, asks the source, writes the answer.
 
+use super::answer::{AnswerPart, UpdateAnswer, answer_bytes};
 use super::cookie::{Claims, Kind, Refused, Sealer};
-use super::http::{DSS_AUTH_PATH, method};
+use super::http::{Caller, DSS_AUTH_PATH, method};
+use super::memory::{Held, Memory};
 use super::{
     DeploymentAnchors, DownstreamServer, ServerIdentity, ServerSettings, Session, Source,
     SourceError, StoredUpdate,
@@ -9,16 +11,15 @@ use super::{
 use crate::anchor::Anchor;
 use crate::fault::{ErrorCode, Fault};
 use crate::message::{
-    AuthConfig, AuthPlugIn, AuthorizationCookie, Cookie, FileUrl, GetAuthorizationCookie,
-    GetCookie, GetUpdateData, Operation, PLAIN_BLOB_BYTES, Pong, Request, Response, RevisionFilter,
-    SoapVersion, begin_update_data, end_update_data, write_update_item,
+    AuthConfig, AuthPlugIn, AuthorizationCookie, Cookie, GetAuthorizationCookie, GetCookie,
+    GetUpdateData, Operation, Pong, Request, Response, RevisionFilter, SoapVersion,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use catalog::RevisionId;
 use catalog::document::ProtocolVersion;
 use jiff::Timestamp;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,12 +33,15 @@ const PLUG_IN: &str = "DssTargeting";
 /// How long an authorization can be exchanged for sessions.
 const AUTHORIZATION_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// An answer to `GetUpdateData` is not filled above this, as at Windows: the downstream server asks again
-/// for the rest. One update goes out whatever its size.
-const SHORT_ANSWER_BYTES: usize = 2_000_000;
-
 /// How many updates are read from the source at a time.
 const READ_AT_ONCE: usize = 16;
+
+/// Bytes that all answers together may have in memory, and what is read for them, unless a request brings another
+/// measure. The largest document that is known takes all of it while it is encoded.
+pub const ANSWER_BYTES: usize = 256 << 20;
+
+/// How long an answer waits for memory.
+const MEMORY_TIME: Duration = Duration::from_secs(60);
 
 /// Documents together longer than this are encoded on a thread where that may take time.
 const ENCODE_ASIDE_BYTES: usize = match cfg!(feature = "simulation") {
@@ -61,6 +65,7 @@ pub struct Service<S> {
     sealer: Sealer,
     /// Places for reports that are being read.
     pub(super) reports: Arc<Semaphore>,
+    memory: Memory,
 }
 
 impl<S> Clone for Service<S> {
@@ -70,6 +75,7 @@ impl<S> Clone for Service<S> {
             settings: self.settings.clone(),
             sealer: self.sealer.clone(),
             reports: Arc::clone(&self.reports),
+            memory: self.memory.clone(),
         }
     }
 }
@@ -83,11 +89,17 @@ impl<S: Source> Service<S> {
             settings,
             sealer,
             reports: Arc::new(Semaphore::new(REPORTS_AT_ONCE)),
+            memory: Memory::new(ANSWER_BYTES),
         }
     }
 
     pub(super) fn source(&self) -> &S {
         &self.source
+    }
+
+    /// The memory of answers.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     pub(super) fn new_id(&self) -> Uuid {
@@ -102,24 +114,37 @@ impl<S: Source> Service<S> {
         (self.settings.clock)()
     }
 
-    /// The answer to one request as a whole envelope, or the fault.
+    /// The answer to one request as a whole envelope, with the memory that it has; or the fault.
     pub(super) async fn answer(
         &self,
         version: SoapVersion,
         request: Request,
-        address: Option<IpAddr>,
-    ) -> Result<String, Fault> {
+        caller: &Caller,
+    ) -> Result<(String, Held), Fault> {
         let operation = request.operation();
         let answer = if let Request::GetUpdateData(request) = request {
-            self.update_data(version, request).await
+            self.update_data(version, request, &caller.memory).await
         } else {
-            let response = self.small(request, address).await;
-            response.map(|response| response.encode(version))
+            self.other(version, request, caller).await
         };
         answer.map_err(|mut fault| {
             fault.method = method(operation);
             fault
         })
+    }
+
+    async fn other(
+        &self,
+        version: SoapVersion,
+        request: Request,
+        caller: &Caller,
+    ) -> Result<(String, Held), Fault> {
+        let response = self.small(request, caller.address).await?;
+        let bytes = answer_bytes(&response);
+        let held = room(&caller.memory, bytes * PACKING).await?;
+        let text = response.encode(version);
+        held.shrink(text.len() * PACKING);
+        Ok((text, held))
     }
 
     /// Every operation but `GetUpdateData`.
@@ -179,7 +204,8 @@ impl<S: Source> Service<S> {
                 if !(1..=MAX_DOWNLOAD_DIGESTS).contains(&request.file_digests.len()) {
                     return Err(invalid("fileDigestList"));
                 }
-                let done = self.source.download_files(&request.file_digests).await;
+                let done = self.source.download_files(address, &request.file_digests);
+                let done = done.await;
                 done.map(|()| Response::DownloadFiles)
                     .map_err(|e| fault_of(e, Operation::DownloadFiles))
             }
@@ -316,85 +342,53 @@ impl<S: Source> Service<S> {
         &self,
         version: SoapVersion,
         request: GetUpdateData,
-    ) -> Result<String, Fault> {
+        memory: &Memory,
+    ) -> Result<(String, Held), Fault> {
         self.check(request.cookie.as_ref(), self.now())?;
         self.check_number(&request.update_ids)?;
+        let ids = request.update_ids.as_slice();
+        let part = AnswerPart::of(ids, &self.source.document_bytes(ids));
+        let held = room(memory, part.bytes).await?;
         let mut answer = UpdateAnswer::default();
-        for ids in request.update_ids.chunks(READ_AT_ONCE) {
-            let found = self.source.updates(ids).await;
+        let mut read: HashMap<RevisionId, StoredUpdate> = HashMap::new();
+        for ids in ids[..part.updates].chunks(READ_AT_ONCE) {
+            let mut named = HashSet::new();
+            let is_new = |id: &RevisionId| !read.contains_key(id) && named.insert(*id);
+            let new: Vec<RevisionId> = ids.iter().copied().filter(is_new).collect();
+            let found = self.source.updates(&new).await;
             let found = found.map_err(|e| fault_of(e, Operation::GetUpdateData))?;
-            for (index, &id) in ids.iter().enumerate() {
-                let Some(Some(update)) = found.get(index) else {
+            let found = new.into_iter().zip(found);
+            read.extend(found.filter_map(|(id, update)| Some((id, update?))));
+            for id in ids {
+                let Some(update) = read.get(id) else {
                     tracing::debug!(%id, "asked for a revision that is not here");
                     return Err(Fault::new(ErrorCode::InternalServerError, ""));
                 };
-                answer.add(id, update.clone());
+                answer.add(*id, update.clone());
             }
             if answer.is_full() {
                 break;
             }
         }
-        if answer.document_bytes <= ENCODE_ASIDE_BYTES {
-            return Ok(answer.encode(version));
-        }
-        let encoded = tokio::task::spawn_blocking(move || answer.encode(version)).await;
-        encoded.map_err(|_| Fault::new(ErrorCode::InternalServerError, ""))
+        drop(read);
+        let text = if answer.document_bytes <= ENCODE_ASIDE_BYTES {
+            answer.encode(version)
+        } else {
+            let encoded = tokio::task::spawn_blocking(move || answer.encode(version)).await;
+            encoded.map_err(|_| Fault::new(ErrorCode::InternalServerError, ""))?
+        };
+        held.shrink(text.len() * PACKING);
+        Ok((text, held))
     }
 }
 
-/// The updates of one answer to `GetUpdateData`, in the order asked for.
-#[derive(Default)]
-struct UpdateAnswer {
-    updates: Vec<(RevisionId, StoredUpdate)>,
-    document_bytes: usize,
-    encoded_bytes: usize,
-}
+/// As often as once an answer may be in memory while it is packed.
+const PACKING: usize = 2;
 
-impl UpdateAnswer {
-    fn add(&mut self, id: RevisionId, update: StoredUpdate) {
-        let length = update.document.len();
-        self.document_bytes += length;
-        self.encoded_bytes += encoded_bytes(length);
-        self.updates.push((id, update));
-    }
-
-    /// Whether reading more updates would be in vain.
-    fn is_full(&self) -> bool {
-        self.encoded_bytes >= SHORT_ANSWER_BYTES
-    }
-
-    /// Writes updates until the answer is full; at least one.
-    fn encode(self, version: SoapVersion) -> String {
-        const ROOM_FOR_ONE_MORE: usize = 64 << 10;
-        let guess = self.encoded_bytes.min(SHORT_ANSWER_BYTES) + ROOM_FOR_ONE_MORE;
-        let mut writer = begin_update_data(version, guess);
-        let mut named: HashSet<&[u8]> = HashSet::new();
-        let mut urls: Vec<FileUrl> = vec![];
-        for (index, (id, update)) in self.updates.iter().enumerate() {
-            let before = writer.len();
-            write_update_item(&mut writer, *id, &update.document, &update.file_digests);
-            if index > 0 && writer.len() > SHORT_ANSWER_BYTES {
-                writer.buffer().truncate(before);
-                break;
-            }
-            for url in &update.file_urls {
-                if named.insert(&url.digest) {
-                    urls.push(url.clone());
-                }
-            }
-        }
-        end_update_data(writer, &urls)
-    }
-}
-
-/// About how many bytes of an answer a document of so many bytes takes.
-fn encoded_bytes(document: usize) -> usize {
-    const ITEM: usize = 250;
-    if document * 2 > PLAIN_BLOB_BYTES {
-        document * 2 / 3 * 4 + ITEM // UTF-16, in base64
-    } else {
-        document + ITEM
-    }
+/// The memory for so many bytes.
+async fn room(memory: &Memory, bytes: usize) -> Result<Held, Fault> {
+    let held = tokio::time::timeout(MEMORY_TIME, memory.take(bytes)).await;
+    held.map_err(|_| Fault::new(ErrorCode::ServerBusy, ""))
 }
 
 fn checked_filter(filter: Option<RevisionFilter>) -> Result<RevisionFilter, Fault> {

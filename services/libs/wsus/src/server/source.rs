@@ -39,7 +39,14 @@ pub trait Source: Send + Sync + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<RevisionList, SourceError>> + Send;
 
-    /// The revisions `ids`, in their order; `None` for one that the catalog does not hold.
+    /// Bytes of the documents of `ids`, in their order; 0 for one that the catalog does not hold. Where a source
+    /// knows that without reading them, no more of them are read than fit into an answer, and an answer waits until
+    /// there is memory for it.
+    fn document_bytes(&self, ids: &[RevisionId]) -> Vec<usize> {
+        vec![0; ids.len()]
+    }
+
+    /// The revisions `ids`, each named once, in their order; `None` for one that the catalog does not hold.
     fn updates(
         &self,
         ids: &[RevisionId],
@@ -69,10 +76,11 @@ pub trait Source: Send + Sync + 'static {
         async move { Ok(super::builtin_deployments(now)) }
     }
 
-    /// A downstream server asks that these files be fetched. Unless a source knows better, the wish is
-    /// accepted and nothing follows from it.
+    /// A downstream server that calls from `client` asks that these files be fetched. Unless a source knows better,
+    /// the wish is accepted and nothing follows from it.
     fn download_files(
         &self,
+        _client: Option<IpAddr>,
         _digests: &[Vec<u8>],
     ) -> impl Future<Output = Result<(), SourceError>> + Send {
         async { Ok(()) }

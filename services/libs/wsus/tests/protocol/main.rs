@@ -9,6 +9,8 @@ mod hostile;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod package;
 #[cfg(test)]
 mod packed;
