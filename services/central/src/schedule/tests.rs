@@ -164,14 +164,14 @@ async fn started(folder: &std::path::Path, clock: &Arc<StillClock>) -> (Schedule
         address: None,
         locale: None,
     };
-    let settings = InForce::load(
+    let settings = Box::pin(InForce::load(
         store.clone(),
         journal,
         ambient.clone(),
         Some(FirstSettings::Document(Box::new(settings))),
         Fixed::default(),
         register,
-    )
+    ))
     .await
     .unwrap();
     let handle = engine.handle();

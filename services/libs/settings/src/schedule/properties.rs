@@ -388,12 +388,14 @@ proptest! {
             prop_assert!(schedule.is_due(Some(last), Timestamp::MIN, at, seed));
             prop_assert!(!schedule.is_due(Some(last), Timestamp::MIN, later(at, -1), seed));
             // Missed, and looked at an hour later: it waits where a window is there then.
-            let look = later(at, 3600);
-            let closed = is_closed(&schedule.blackout, zone.to_datetime(look));
-            prop_assert_eq!(schedule.is_due(Some(last), Timestamp::MIN, look, seed), !closed);
-            let opens = schedule.opens(look);
-            prop_assert_eq!(opens > look, closed);
-            prop_assert!(schedule.is_due(Some(last), Timestamp::MIN, opens, seed));
+            if at < instant("9999-01-01T00:00:00Z") {
+                let look = later(at, 3600);
+                let closed = is_closed(&schedule.blackout, zone.to_datetime(look));
+                prop_assert_eq!(schedule.is_due(Some(last), Timestamp::MIN, look, seed), !closed);
+                let opens = schedule.opens(look);
+                prop_assert_eq!(opens > look, closed);
+                prop_assert!(schedule.is_due(Some(last), Timestamp::MIN, opens, seed));
+            }
             last = at;
         }
     }

@@ -1,6 +1,6 @@
-//! What is held up by a window in which nothing starts.
+//! Windows, and what is due while one is there.
 
-use super::*;
+use super::{instant, schedule};
 
 #[test]
 fn what_was_missed_waits_for_the_end_of_a_window_that_is_open_now() {
