@@ -26,12 +26,18 @@ use wsus::package::PackageInfo;
 /// Name under which is kept how far the last package went.
 const LAST: &str = "last-package";
 /// Changes that are read at a time, and their bytes.
-const PAGE: usize = 500;
+const PAGE: usize = match cfg!(feature = "simulation") {
+    true => 25,
+    false => 500,
+};
 const PAGE_BYTES: u64 = 8 << 20;
 /// Approvals that are read at a time.
 const RECORDS: u32 = 2000;
 /// Bytes of one message.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = match cfg!(feature = "simulation") {
+    true => 4 << 10,
+    false => 256 << 10,
+};
 /// Who takes nothing for so long is no longer waited for: nothing else is exported or imported meanwhile.
 const MOST_WAIT: Duration = Duration::from_secs(60);
 

@@ -30,7 +30,10 @@ pub const FOOTER: u64 = SIGNATURE_LEN as u64 + 8 + 8;
 /// Largest manifest, in bytes.
 pub const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// A block is ended when it has so many bytes, unpacked.
-pub const BLOCK_BYTES: usize = 4 << 20;
+pub const BLOCK_BYTES: usize = match cfg!(feature = "simulation") {
+    true => 16 << 10,
+    false => 4 << 20,
+};
 /// Longest key of an item.
 const MAX_KEY_BYTES: usize = 64;
 /// What precedes the parts of a change: whether it is a removal, and their lengths.

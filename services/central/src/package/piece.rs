@@ -6,7 +6,10 @@ use catalog::content::ContentId;
 use std::io::{self, Read, Write};
 
 /// Most bytes of one piece.
-pub const PIECE_BYTES: usize = 1 << 20;
+pub const PIECE_BYTES: usize = match cfg!(feature = "simulation") {
+    true => 16 << 10,
+    false => 1 << 20,
+};
 /// What precedes the bytes of a piece: SHA-1 and length of the file, place in it, length of the piece.
 const HEAD_BYTES: usize = 20 + 8 + 8 + 4;
 /// Largest block of pieces, unpacked: one that ends with a whole piece.

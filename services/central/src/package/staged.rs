@@ -60,7 +60,10 @@ impl Staged {
 }
 
 /// Changes that are looked at together.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = match cfg!(feature = "simulation") {
+    true => 25,
+    false => 500,
+};
 /// Their bytes, unless one alone has more.
 const BYTES_AT_ONCE: usize = 8 << 20;
 

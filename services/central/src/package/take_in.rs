@@ -25,7 +25,10 @@ const OF_WSUSUTIL: &str = "wsusutil";
 /// The same of packages of the hierarchy whose packages are taken.
 const OF_HIERARCHY: &str = "hierarchy";
 /// Headers that are read at a time.
-const PAGE: u32 = 1000;
+const PAGE: u32 = match cfg!(feature = "simulation") {
+    true => 25,
+    false => 1000,
+};
 /// Removals in one statement.
 const AT_ONCE: usize = 500;
 

@@ -14,6 +14,8 @@ const PATIENCE: u32 = 200;
 /// How a refusal begins that only says in which order packages come.
 const WRONG_ORDER: &str = "it is of the wrong order";
 const OLDER: &str = "it is older than what is here";
+/// What precedes in it how far they were taken in.
+const HELD: &str = "this site has that hierarchy up to position ";
 /// What no refusal says of a package that nobody altered.
 const SLANDER: [&str; 8] = [
     "altered",
@@ -83,6 +85,13 @@ impl Parcel {
             Verdict::Taken
         }
     }
+}
+
+/// How far a refusal says that packages were taken in.
+fn held_by(why: &str) -> Option<u64> {
+    let (_, behind) = why.rsplit_once(HELD)?;
+    let digits = behind.split(|char: char| !char.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }
 
 /// How often what happened to packages.
@@ -192,8 +201,8 @@ impl Carriage {
                 return false;
             }
         };
-        let named = |held: &u64| why.contains(&format!("up to position {held}"));
-        let fits = |held: &u64| parcel.verdict(*held) == verdict && named(held);
+        let named = held_by(why);
+        let fits = |held: &u64| parcel.verdict(*held) == verdict && named == Some(*held);
         let may_hold: BTreeSet<u64> = self.may_hold.iter().copied().filter(fits).collect();
         if may_hold.is_empty() {
             self.is_wrong(parcel, why);
