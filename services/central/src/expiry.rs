@@ -64,6 +64,9 @@ pub(crate) struct Pending {
     planned: Planned,
 }
 
+/// The way in which flags are planned: what another one made is planned anew.
+const WAY: u8 = 2;
+
 /// What the flags were planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Planned {
@@ -76,7 +79,8 @@ struct Planned {
 impl Planned {
     /// What identifies it: everything but the time.
     fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = self.positions.epoch.as_bytes().to_vec();
+        let mut bytes = vec![WAY];
+        bytes.extend(self.positions.epoch.as_bytes());
         bytes.extend(self.positions.generation.to_be_bytes());
         bytes.extend(self.positions.head.to_be_bytes());
         bytes.push(self.rules.feature_update_months);

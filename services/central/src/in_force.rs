@@ -357,6 +357,9 @@ impl InForce {
                 .check()
                 .map_err(|error| Error::Refused(error.to_string()))?;
         }
+        settings
+            .check_new_rules(&held.settings)
+            .map_err(|error| Error::Refused(error.to_string()))?;
         let changes = difference(&held.settings, &settings);
         let concerns_sites = |change: &Change| {
             let sections = ["languages.", "content.", "site."];

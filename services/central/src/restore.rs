@@ -54,6 +54,8 @@ pub async fn watch(site: Site, upstream: Arc<WsusUpstream>, stop: CancellationTo
                 if !state.running() && state.next_attempt.is_none() {
                     site.engine.request(Request {
                         full: true,
+                        // Nothing is decided here, and nothing reaches the sites below, until it is done.
+                        urgent: true,
                         ..Request::new(Trigger::Poll)
                     });
                 }

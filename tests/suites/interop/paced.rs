@@ -21,7 +21,7 @@ const REQUESTS: u32 = 20;
 /// Bytes of the file.
 const SIZE: usize = 500_000;
 /// Files that are sent to one client at the same time.
-const FILES_AT_ONCE: usize = 16;
+const FILES_AT_ONCE: usize = 32;
 /// Answers that are asked for after the file.
 const ANSWERS: usize = 20;
 

@@ -216,8 +216,10 @@ fn check_revision(id: RevisionId, change: &Change) -> Result<(), Error> {
         wsusutil::check_url(&location.mu_url)?;
         urls.insert(location.sha1, location.mu_url.clone());
     }
-    // Sites believe the header without reading the document.
-    match ingest::header(&text, &update, &urls) == header {
+    // Sites believe the header without reading the document. Older ones did not tell what is mandatory.
+    let mut made = ingest::header(&text, &update, &urls);
+    made.is_mandatory &= header.is_mandatory;
+    match made == header {
         true => Ok(()),
         false => Err(bad(&"its header is not that of its document")),
     }

@@ -169,6 +169,9 @@ async fn one(
         let why = format!("files of more than {MAX_FILE_BYTES} bytes are not taken in");
         return Err(io::Error::other(why).into());
     }
+    if let Some(why) = content.no_room_for(size) {
+        return Err(io::Error::other(why).into());
+    }
     if !dry_run {
         bring(content, path, &file).await?;
     }

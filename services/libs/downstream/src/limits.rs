@@ -23,8 +23,9 @@ const MOST_COST: Duration = Duration::from_secs(60);
 const TURN: Duration = Duration::from_secs(30);
 /// Of what all clients may have, how much one may: one part in so many. Of the requests at the same time one at least.
 const SHARE: u32 = 4;
-/// Files that are sent to one client at the same time: a quarter of those that are sent to all.
-pub const FILES_AT_ONCE_OF_ONE: usize = 16;
+/// Files that are sent to one client at the same time: half of those that are sent to all, and as many as another
+/// Headwater downloads at most.
+pub const FILES_AT_ONCE_OF_ONE: usize = 32;
 /// Files that all downstream servers together may wish for in [`WISHES_OF`].
 pub const MAX_WISHES: usize = 10_000;
 /// Bytes of these files, unless it is a single one.
@@ -241,6 +242,12 @@ impl Inner {
 }
 
 impl Client {
+    /// Whether something is on its way to it: of these there are no more than connections.
+    fn is_served(&self) -> bool {
+        // Who has a place, or waits for one, holds what it is counted by.
+        Arc::strong_count(&self.places) > 1 || Arc::strong_count(&self.files) > 1
+    }
+
     /// When it is as if it had never asked.
     fn until(&self) -> Instant {
         self.busy_until.max(self.sent_until)
@@ -365,7 +372,7 @@ impl Wishes {
 
 /// Forgets who has asked nothing for a while, which is like never having asked, or else the half that asked least.
 fn make_room(clients: &mut HashMap<IpAddr, Client>, now: Instant) {
-    clients.retain(|_, client| client.until() > now);
+    clients.retain(|_, client| client.until() > now || client.is_served());
     if clients.len() < MAX_CLIENTS {
         return;
     }
@@ -373,9 +380,9 @@ fn make_room(clients: &mut HashMap<IpAddr, Client>, now: Instant) {
     let middle = times.len() / 2;
     let (_, median, _) = times.select_nth_unstable(middle);
     let median = *median;
-    clients.retain(|_, client| client.until() > median);
+    clients.retain(|_, client| client.until() > median || client.is_served());
     if clients.len() >= MAX_CLIENTS {
-        clients.clear();
+        clients.retain(|_, client| client.is_served());
     }
 }
 

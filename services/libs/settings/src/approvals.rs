@@ -1,6 +1,6 @@
 //! What is approved and declined by itself when updates arrive.
 
-use crate::check::{Findings, MOST_CHOSEN};
+use crate::check::{CheckError, Findings, MOST_CHOSEN};
 use catalog::UpdateId;
 use catalog::approval::{self, AutomaticRules, TitlePattern};
 use catalog::well_known::{CRITICAL_UPDATES, SECURITY_UPDATES};
@@ -147,14 +147,6 @@ pub(crate) fn check(found: &mut Findings, approvals: &Approvals) {
                 format!("a rule names {MOST_CHOSEN} at most: name families, or nothing for all");
             found.unless(chosen.len() <= MOST_CHOSEN, of(field), why);
         }
-        let has_condition =
-            rule.title.is_some() || !rule.classifications.is_empty() || !rule.products.is_empty();
-        found.unless(
-            has_condition || rule.approval != RuleApproval::Install,
-            format!("approvals.rules.{name}"),
-            "it has no condition, and would approve every new update for install: name classifications, products \
-             or a title; the title * means all of them",
-        );
         if let Some(days) = rule.deadline_days {
             let why = format!("{days} days: use 0 to {MOST_DAYS}");
             found.unless(days <= MOST_DAYS, of("deadline-days"), why);
@@ -164,6 +156,30 @@ pub(crate) fn check(found: &mut Findings, approvals: &Approvals) {
                 "detection has no deadline: set approval to install, or take the deadline out",
             );
         }
+    }
+}
+
+impl crate::Settings {
+    /// Checks that no rule that the settings `before` do not have would approve every new update for install, because
+    /// nobody gave it a condition.
+    ///
+    /// # Errors
+    /// The rules that would.
+    pub fn check_new_rules(&self, before: &Self) -> Result<(), CheckError> {
+        let mut found = Findings::default();
+        for (name, rule) in &self.approvals.rules {
+            let is_new = before.approvals.rules.get(name) != Some(rule);
+            let has_condition = rule.title.is_some()
+                || !rule.classifications.is_empty()
+                || !rule.products.is_empty();
+            found.unless(
+                !is_new || has_condition || rule.approval != RuleApproval::Install,
+                format!("approvals.rules.{name}"),
+                "it has no condition, and would approve every new update for install: name classifications, \
+                 products or a title; the title * means all of them",
+            );
+        }
+        found.result()
     }
 }
 
@@ -198,11 +214,19 @@ mod tests {
 
     #[test]
     fn a_rule_without_a_condition_is_refused() {
-        refused(
-            &["approvals.rules.all.title="],
-            "approvals.rules.all: it has no condition",
+        let before = Settings::default();
+        let all = with(&["approvals.rules.all.title="]);
+        let why = all.check_new_rules(&before).unwrap_err().to_string();
+        assert!(
+            why.contains("approvals.rules.all: it has no condition"),
+            "{why}"
         );
-        assert_eq!(with(&["approvals.rules.all.title=*"]).check(), Ok(()));
+        // One that is there already stands in nobody's way.
+        assert_eq!(all.check_new_rules(&all), Ok(()));
+        let told = with(&["approvals.rules.all.title=*"]);
+        assert_eq!(told.check_new_rules(&before), Ok(()));
+        let detection = with(&["approvals.rules.all.approval=detection"]);
+        assert_eq!(detection.check_new_rules(&before), Ok(()));
     }
 
     #[test]

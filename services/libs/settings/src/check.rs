@@ -53,7 +53,7 @@ impl Findings {
         }
     }
 
-    fn result(self) -> Result<(), CheckError> {
+    pub(crate) fn result(self) -> Result<(), CheckError> {
         if self.0.is_empty() {
             Ok(())
         } else {

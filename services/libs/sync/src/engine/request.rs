@@ -29,6 +29,8 @@ pub struct Request {
     pub source: Source,
     /// Position to reach, where the parent named one.
     pub target: Option<u64>,
+    /// Whether it does not wait for the end of a window: without it nothing here goes on.
+    pub urgent: bool,
 }
 
 impl Request {
@@ -44,6 +46,7 @@ impl Request {
             alone: false,
             source: Source::Upstream,
             target: None,
+            urgent: false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Request {
                 false => Source::Upstream,
             },
             target: self.target.max(newer.target),
+            urgent: self.urgent || newer.urgent,
         }
     }
 }

@@ -66,7 +66,8 @@ impl<U: Upstream> Engine<U> {
         let (joined, given_up, taken) = {
             let mut pending = self.shared.pending();
             let given_up = std::mem::take(&mut pending.given_up);
-            let held = pending.next.and_then(|next| self.held(next.trigger));
+            let patient = pending.next.filter(|next| !next.urgent);
+            let held = patient.and_then(|next| self.held(next.trigger));
             let (joined, taken) = match (held, pending.next) {
                 (Some(alarm), _) => (Vec::new(), Taken::Held(alarm)),
                 (None, None) => (Vec::new(), Taken::Nothing),

@@ -113,3 +113,16 @@ async fn what_the_schedule_asked_for_during_a_run_does_not_begin_in_a_window() {
     let run = site.until(|state| state.completed == 2).await.run.unwrap();
     assert_eq!((run.id, run.trigger), (by_schedule, Trigger::Manual));
 }
+
+#[tokio::test]
+async fn what_everything_else_waits_for_begins_in_a_window_too() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let site = fixture_closed(in_two_hours(), directory, 9, 0).await;
+    let request = Request::new(Trigger::Poll);
+    site.engine.request(request);
+    site.engine.request(Request {
+        urgent: true,
+        ..request
+    });
+    site.until(|state| state.completed == 1).await;
+}

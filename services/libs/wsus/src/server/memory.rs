@@ -48,12 +48,17 @@ impl Memory {
         self.levels.iter().map(of).max().unwrap_or(0)
     }
 
-    /// Waits for the bytes of an answer. One that has more than there are takes all of them.
+    /// Waits for the bytes of an answer. One that has more than there are takes all that are there for its client, and
+    /// half of what is there for all: others who take their time must not keep it from coming.
     pub(super) async fn take(&self, bytes: usize) -> Held {
         let mut permits = Vec::new();
         if bytes > SMALL {
-            for level in &*self.levels {
-                let units = u32::try_from(bytes.div_ceil(UNIT).min(level.most));
+            for (place, level) in self.levels.iter().enumerate() {
+                let most = match place {
+                    0 => level.most,
+                    _ => level.most.div_ceil(2),
+                };
+                let units = u32::try_from(bytes.div_ceil(UNIT).min(most));
                 let units = units.unwrap_or(u32::MAX);
                 let permit = Arc::clone(&level.units).acquire_many_owned(units).await;
                 permits.extend(permit);
@@ -133,6 +138,17 @@ mod tests {
         assert_eq!(memory.held(), BYTES, "it still is");
         large.clone().shrink(10);
         assert_eq!(memory.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_its_time_keeps_no_large_answer_from_others() {
+        let memory = Memory::new(BYTES);
+        let (slow, other) = (memory.share(BYTES / 4), memory.share(BYTES / 4));
+        let held = slow.take(BYTES / 4).await;
+        let large = tokio::time::timeout(Duration::from_secs(1), other.take(BYTES * 10));
+        let large = large.await.expect("it comes");
+        assert_eq!(memory.held(), BYTES / 4 * 3);
+        drop((held, large));
     }
 
     #[tokio::test(start_paused = true)]
