@@ -186,7 +186,7 @@ impl Engine {
             return Ok(POLL);
         }
         let mut looked = false;
-        self.no_room = None;
+        let had_no_room = self.no_room.take().is_some();
         while self.under_way.len() < parallel {
             let Some(row) = self.queue.pop_front() else {
                 if looked {
@@ -228,8 +228,13 @@ impl Engine {
             self.flights
                 .spawn(async move { (id, flight.fetch(row).await) });
         }
-        Ok(match self.no_room {
-            Some(_) => LOOK_FOR_ROOM,
+        Ok(match &self.no_room {
+            Some(why) => {
+                if !had_no_room {
+                    tracing::warn!(%why, "content waits");
+                }
+                LOOK_FOR_ROOM
+            }
             None => POLL,
         })
     }

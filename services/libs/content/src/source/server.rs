@@ -11,6 +11,7 @@ use super::{Memory, Pieces, Source, SourceError};
 use catalog::content::ContentFile;
 use futures::future::BoxFuture;
 use http::StatusCode;
+use link::settings::wsus::content_port;
 use orders::Orders;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -232,11 +233,7 @@ fn roots(given: &str) -> Result<Vec<Url>, HttpSourceError> {
     match url.scheme() {
         "http" => Ok(vec![root]),
         "https" => {
-            let below = if port == 443 {
-                80
-            } else {
-                port.saturating_sub(1)
-            };
+            let below = content_port(port);
             let mut plain = root.clone();
             let set = plain.set_scheme("http").is_ok() && plain.set_port(Some(below)).is_ok();
             match set && below > 0 {

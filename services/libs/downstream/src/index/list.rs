@@ -10,9 +10,9 @@ impl Index {
     /// The revisions that `selection` asks for, of what changed after `since` where its anchor counts, with all
     /// that they bundle and the updates that they require, in an order in which they can be imported.
     ///
-    /// Of every update that is selected the newest revision is listed, and the one that is approved. What needs something that is not here is
-    /// left out, and so is what a server of `protocol` cannot have. Categories and detectoids come with the
-    /// configuration, as they do from every server, and are not repeated with the updates.
+    /// Of every update that is selected the newest revision is listed, and the one that is approved. What needs
+    /// something that is not here is left out, and so is what a server of `protocol` cannot have. Categories and
+    /// detectoids come with the configuration, as they do from every server, and are not repeated with the updates.
     pub fn list(
         &self,
         selection: &Selection,
