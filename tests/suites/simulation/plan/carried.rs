@@ -63,8 +63,8 @@ impl Planning {
         self.work.push((at, Work::Person(sync)));
     }
 
-    /// Changes, and packages of them in some order.
-    fn round(&mut self, at: Duration) {
+    /// Changes, and packages of them in some order. When the last of it begins.
+    fn round(&mut self, at: Duration) -> Duration {
         self.change(at);
         let later = at + seconds(&mut self.random, 3..8);
         let latest = later + Duration::from_secs(8);
@@ -94,6 +94,7 @@ impl Planning {
                 self.import(latest, again);
             }
         }
+        latest
     }
 }
 
@@ -114,11 +115,13 @@ pub(super) fn carried(seed: u64, central: PointId) -> Option<Carried> {
     let package = planning.export(first, Since::Beginning);
     planning.import(first, package);
     let rounds = planning.random.random_range(2..5);
+    let mut done = first;
     for round in 0..rounds {
         let length = (FAULTS_UNTIL - 35) / rounds;
         let begin = 20 + round * length;
         let at = seconds(&mut planning.random, begin..begin + length);
-        planning.round(at);
+        // One after the other: packages are counted in the order in which they are made.
+        done = planning.round(at.max(done));
     }
     let Planning {
         mut random,
