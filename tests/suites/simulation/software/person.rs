@@ -281,9 +281,10 @@ async fn fulfil(shared: &Shared, host: &Host, central: PointId, wish: Wish) -> a
                 force: true,
             };
             match client.switch_source(request).await {
-                // It was removed for good.
+                // It was removed, or nobody invited it yet.
                 Err(status)
-                    if status.code() == tonic::Code::FailedPrecondition && shared.is_gone(to) => {}
+                    if status.code() == tonic::Code::FailedPrecondition
+                        && shared.place(to).is_none() => {}
                 answer => {
                     answer?;
                     shared.board().switch(to);
