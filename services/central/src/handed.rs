@@ -142,6 +142,9 @@ impl WsusUpstream {
                 ));
                 result = Err(failure);
             }
+            if matches!(outcome, Ok(Outcome::Updates(_))) {
+                self.await_licence_terms(run).await;
+            }
             // Whoever waited may be gone.
             let _ = done.send(outcome);
         }

@@ -9,7 +9,7 @@ use content::plan::Planner;
 use content::source::{
     FileServer, HttpSource, HttpSourceError, Order, OrderError, ServerSource, Source,
 };
-use journal::StatusId;
+use journal::{Journal, StatusId};
 use settings::document::{Proxy, ProxyUse};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use store::Error;
 use sync::upstream::{Failure, RunHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// How long a synchronization waits for texts of licence terms.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -100,17 +101,22 @@ impl WsusUpstream {
         let Some(files) = self.files.get() else {
             return;
         };
-        match self.licence_terms(files, run).await {
-            Ok(0) => {}
-            Ok(updates) => {
-                let inserts = vec![updates.to_string()];
-                let id = StatusId::LicenseTermsPending;
-                run.journal().record(id, Some(run.id()), inserts).await;
-            }
-            Err(error) => {
-                tracing::error!(%error, "which licence terms are missing could not be found out");
-            }
-        }
+        let missing = self.licence_terms(files, run).await;
+        tell_of_licence_terms(run.journal(), run.id(), missing).await;
+    }
+
+    /// Says as message 6708 of how many updates texts of licence terms are missing after a package was taken in, with
+    /// what it had of them. How many they are.
+    pub(crate) async fn lacks_licence_terms(&self, journal: &Journal, run: Uuid) -> u64 {
+        let Some(files) = self.files.get() else {
+            return 0;
+        };
+        let missing = async {
+            files.planner.settle().await?;
+            Ok(self.store.read().await?.missing_licence_terms().await?)
+        };
+        let missing = missing.await.map(|missing| missing.updates);
+        tell_of_licence_terms(journal, run, missing).await
     }
 
     /// Updates of which texts are missing still.
@@ -249,6 +255,23 @@ impl WsusUpstream {
                 () = tokio::time::sleep(LOOK_AT_PROXY) => {}
                 () = stop.cancelled() => return,
             }
+        }
+    }
+}
+
+/// Says of how many updates texts are missing, where that is so. How many they are.
+async fn tell_of_licence_terms(journal: &Journal, run: Uuid, missing: Result<u64, Error>) -> u64 {
+    match missing {
+        Ok(0) => 0,
+        Ok(updates) => {
+            let inserts = vec![updates.to_string()];
+            let id = StatusId::LicenseTermsPending;
+            journal.record(id, Some(run), inserts).await;
+            updates
+        }
+        Err(error) => {
+            tracing::error!(%error, "which licence terms are missing could not be found out");
+            0
         }
     }
 }

@@ -71,8 +71,27 @@ async fn files_cross_the_air_gap_and_go_down_to_the_sites() {
         "{dry}"
     );
     holds(&b, CENTRAL, &[]).await;
+    // Texts that it brings and that are left are missing; this ends as 6708 and is no failure.
+    let without = [
+        "import",
+        &first,
+        "--key",
+        key,
+        "--without-content",
+        "--json",
+    ];
+    let left = b.run(&without).json();
+    assert!(
+        left["remarks"].to_string().contains("of 1 updates"),
+        "{left}"
+    );
+    b.message(CENTRAL, 6708, &["1 updates"]).await;
     let report = b.run(&["import", &first, "--key", key, "--json"]).json();
     assert_eq!(report["files_taken"], 3, "{report}");
+    assert!(
+        !report["remarks"].to_string().contains("license"),
+        "{report}"
+    );
     holds(&b, CENTRAL, &TERMS).await;
     holds(&b, "PR1", &TERMS).await;
     for name in ["one.hwpkg", "none.hwpkg"] {

@@ -2,7 +2,6 @@
 
 use super::event::as_mail;
 use super::notify::TIMEOUT;
-use super::webhook::with_causes;
 use jiff::Timestamp;
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Message};
@@ -12,6 +11,7 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 use settings::document::{Mail, MailEncryption};
 use std::time::{Duration, SystemTime};
+use sync::upstream::with_causes;
 use uuid::Uuid;
 
 /// Longest answer of a server that is told, in characters.

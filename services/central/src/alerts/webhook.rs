@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::OnceLock;
+use sync::upstream::with_causes;
 use uuid::Uuid;
 
 /// UNIX time, in seconds, of this attempt.
@@ -88,18 +89,6 @@ impl Webhooks {
             false => format!("HTTP {status}"),
         })
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -348,6 +348,13 @@ impl Packages {
                 .await?;
             self.tell_of_files(&name, run, &mut report).await;
         }
+        let updates = upstream.lacks_licence_terms(self.journal(), run).await;
+        if updates > 0 {
+            report.remarks.push(format!(
+                "The texts of the license terms of {updates} updates are not here yet: take in a package with them \
+                 (export --licence-terms), or let them be fetched"
+            ));
+        }
         Ok(report)
     }
 

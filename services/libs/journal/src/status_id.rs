@@ -137,7 +137,7 @@ catalogue! {
     /// ISTR0 number of updates.
     LicenseTermsPending = 6708 Warning "license terms pending", "synchronization finished, but the license terms of {0} updates could not be fetched yet",
         "Files of licence terms could not be fetched: the source of content was not reached, or does not have them.",
-        "Nothing at once: the next run fetches them. If it stays, check that the source may be reached for content.";
+        "Nothing at once: the next run fetches them. If it stays, check that the source may be reached for content; without a source, take in a package that carries them.";
     /// ISTR0 address, ISTR1 reason.
     JoinRefused = 9001 Warning "join refused", "a site that tried to join from {0} was refused: {1}",
         "The token was used before, has expired, was revoked, or is for another site or parent; or the top-level site could not be asked.",
