@@ -10,7 +10,8 @@ use link::{Admission, Site};
 use register::Register;
 pub(crate) use register::source;
 use register::source::Rows;
-pub use register::{MAX_SITES, MAX_TOKEN_VALIDITY, Removed, Switched};
+pub use register::source::Switch;
+pub use register::{MAX_SITES, MAX_TOKEN_VALIDITY, Removed};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +101,7 @@ impl CentralAdmission {
     ///
     /// # Errors
     /// When there is no such point.
-    pub async fn switch(&self, to: PointId, by: &str) -> Result<Option<Switched>, Status> {
+    pub async fn switch(&self, to: PointId, by: &str) -> Result<Option<Switch>, Status> {
         self.register.switch(to, by).await
     }
 

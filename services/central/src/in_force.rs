@@ -418,6 +418,13 @@ impl InForce {
             });
         }
         tx.add_settings(&row).await?;
+        let inserts = vec![
+            outcome.version.to_string(),
+            who.to_owned(),
+            in_words(&outcome.changes),
+        ];
+        let message = vec![(StatusId::SettingsChanged, inserts)];
+        let recorded = self.journal.record_within(&mut tx, message).await?;
         match decisions {
             Some(decisions) => {
                 decisions::put(&mut tx, vec![item(content)], self.ambient.now()).await?;
@@ -427,14 +434,7 @@ impl InForce {
         }
         self.tell(settings);
         self.tell_roll_out(roll_out);
-        let inserts = vec![
-            outcome.version.to_string(),
-            who.to_owned(),
-            in_words(&outcome.changes),
-        ];
-        self.journal
-            .record(StatusId::SettingsChanged, None, inserts)
-            .await;
+        self.journal.tell(recorded);
         Ok(outcome)
     }
 }

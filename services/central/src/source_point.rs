@@ -3,7 +3,7 @@
 
 pub mod plan;
 
-use crate::admission::{CentralAdmission, Switched, source};
+use crate::admission::{CentralAdmission, Switch, source};
 use crate::in_force::InForce;
 use catalog::{PointId, SiteCode};
 use journal::StatusId;
@@ -125,7 +125,7 @@ impl SourcePoints {
     }
 
     /// Tells everybody concerned.
-    pub fn tell(&self, switched: &Switched) {
+    pub fn tell(&self, switched: &Switch) {
         let here = self.site.code;
         let moved = self.admission.moved(&switched.rows);
         self.children.tell_moved(here, &moved);

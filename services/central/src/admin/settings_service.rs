@@ -260,14 +260,15 @@ impl SettingsService for Admin {
             let stored = async {
                 let mut tx = site.store.begin().await?;
                 tx.put_secret(&name, sealed.as_deref()).await?;
-                tx.commit().await
+                let done = if given_up { "given up" } else { "set" };
+                let inserts = vec![name, done.to_owned(), caller.name];
+                let message = vec![(StatusId::SecretChanged, inserts)];
+                let recorded = site.journal.record_within(&mut tx, message).await?;
+                tx.commit().await?;
+                Ok(recorded)
             };
-            stored.await.map_err(internal)?;
-            let done = if given_up { "given up" } else { "set" };
-            let inserts = vec![name, done.to_owned(), caller.name];
-            site.journal
-                .record(StatusId::SecretChanged, None, inserts)
-                .await;
+            let recorded = stored.await.map_err(internal)?;
+            site.journal.tell(recorded);
             Ok(())
         };
         self.admission.to_the_end(keep).await?;

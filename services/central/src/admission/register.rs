@@ -78,20 +78,10 @@ fn is_live(row: &SiteRow) -> bool {
     row.removed.is_none()
 }
 
-/// A change of a site's source that took place, as it is to be told.
-pub struct Switched {
-    /// The source before.
-    pub from: PointId,
-    /// The source from now on.
-    pub to: PointId,
-    /// Where everybody concerned belongs now, in the order in which they are told.
-    pub rows: Vec<SiteRow>,
-}
-
 /// What went with a site.
 pub struct Removed {
     /// The source that was switched before.
-    pub switched: Option<Switched>,
+    pub switched: Option<Switch>,
     /// The site itself, if it had joined, and those below it.
     pub sites: Vec<PointId>,
     /// Whether the site has no software update point left.
@@ -212,17 +202,6 @@ impl Register {
             used: None,
             key_hash: None,
         };
-        let stored = async {
-            if let Ok(before) = now.checked_sub(EXPIRED_TOKENS_KEPT) {
-                tx.prune_join_tokens(before).await?;
-            }
-            // Else the older one could take the site to where nobody wants it any more.
-            tx.remove_join_tokens_elsewhere(site, kind, parent).await?;
-            tx.put_join_token(&row).await?;
-            tx.commit().await
-        };
-        stored.await.map_err(internal)?;
-        drop(turn);
         let inserts = vec![
             site.to_string(),
             kind.to_string(),
@@ -230,14 +209,26 @@ impl Register {
             expires.to_string(),
             by.to_owned(),
         ];
-        self.journal
-            .record(StatusId::JoinTokenCreated, None, inserts)
-            .await;
+        let stored = async {
+            if let Ok(before) = now.checked_sub(EXPIRED_TOKENS_KEPT) {
+                tx.prune_join_tokens(before).await?;
+            }
+            // Else the older one could take the site to where nobody wants it any more.
+            tx.remove_join_tokens_elsewhere(site, kind, parent).await?;
+            tx.put_join_token(&row).await?;
+            let message = vec![(StatusId::JoinTokenCreated, inserts)];
+            let recorded = self.journal.record_within(&mut tx, message).await?;
+            tx.commit().await?;
+            Ok(recorded)
+        };
+        let recorded = stored.await.map_err(internal)?;
+        drop(turn);
+        self.journal.tell(recorded);
         Ok(token)
     }
 
     /// Makes `to` the source of its site. None when it is.
-    pub(super) async fn switch(&self, to: PointId, by: &str) -> Result<Option<Switched>, Status> {
+    pub(super) async fn switch(&self, to: PointId, by: &str) -> Result<Option<Switch>, Status> {
         let turn = self.turn().await?;
         let switch = source::switch(&self.sites(), to);
         let Some(switch) = switch.map_err(Status::failed_precondition)? else {
@@ -248,31 +239,25 @@ impl Register {
             for row in &switch.rows {
                 tx.put_site(row).await?;
             }
-            tx.commit().await
+            let message = vec![switch.message(by)];
+            let recorded = self.journal.record_within(&mut tx, message).await?;
+            tx.commit().await?;
+            Ok(recorded)
         };
-        if let Err(error) = written.await {
-            return Err(self.in_doubt(error).await);
-        }
+        let recorded = match written.await {
+            Ok(recorded) => recorded,
+            Err(error) => return Err(self.in_doubt(error).await),
+        };
         self.took(&switch.rows);
         drop(turn);
-        Ok(Some(self.switched(switch, by).await))
+        self.journal.tell(recorded);
+        Ok(Some(switch))
     }
 
     /// Takes over what was written.
     fn took(&self, rows: &[SiteRow]) {
         let rows = rows.iter().cloned();
         self.sites().extend(rows.map(|row| (row.code, row)));
-    }
-
-    async fn switched(&self, switch: Switch, by: &str) -> Switched {
-        let Switch { from, to, rows } = switch;
-        let inserts = [to.site().to_string(), to.to_string(), from.to_string()];
-        let mut inserts = inserts.to_vec();
-        inserts.push(by.to_owned());
-        self.journal
-            .record(StatusId::SourceSwitched, None, inserts)
-            .await;
-        Switched { from, to, rows }
     }
 
     pub(super) async fn remove(
@@ -297,13 +282,25 @@ impl Register {
                 tx.put_site(row).await?;
                 join_tokens += tx.remove_join_tokens(row.code).await?;
             }
+            let mut messages: Vec<_> = switch.iter().map(|switch| switch.message(by)).collect();
+            let gone = |row: &SiteRow| {
+                let inserts = vec![row.code.to_string(), by.to_owned()];
+                (StatusId::SiteRemoved, inserts)
+            };
+            messages.extend(removed.iter().map(gone));
+            if removed.is_empty() && join_tokens > 0 {
+                let inserts = vec![site.to_string(), join_tokens.to_string(), by.to_owned()];
+                messages.push((StatusId::JoinTokensRevoked, inserts));
+            }
+            let recorded = self.journal.record_within(&mut tx, messages).await?;
             tx.commit().await?;
-            Ok(join_tokens)
+            Ok((join_tokens, recorded))
         };
-        let join_tokens = match written.await {
-            Ok(join_tokens) => join_tokens,
+        let (join_tokens, recorded) = match written.await {
+            Ok(written) => written,
             Err(error) => return Err(self.in_doubt(error).await),
         };
+        self.journal.tell(recorded);
         if removed.is_empty() && join_tokens == 0 {
             return Err(Status::not_found(format!(
                 "there is no site {site} below this one, and no join token for it"
@@ -313,25 +310,9 @@ impl Register {
         self.took(&removed);
         let left = source::points(&self.sites(), site.site()).count();
         drop(turn);
-        let switched = match switch {
-            Some(switch) => Some(self.switched(switch, by).await),
-            None => None,
-        };
         let codes: Vec<PointId> = removed.iter().map(|row| row.code).collect();
-        for code in &codes {
-            let inserts = vec![code.to_string(), by.to_owned()];
-            self.journal
-                .record(StatusId::SiteRemoved, None, inserts)
-                .await;
-        }
-        if codes.is_empty() {
-            let inserts = vec![site.to_string(), join_tokens.to_string(), by.to_owned()];
-            self.journal
-                .record(StatusId::JoinTokensRevoked, None, inserts)
-                .await;
-        }
         Ok(Removed {
-            switched,
+            switched: switch,
             disabled: !codes.is_empty() && left == 0,
             sites: codes,
             join_tokens,
@@ -382,24 +363,26 @@ impl Register {
             };
             row.used = Some(now);
             row.key_hash = Some(key_hash.to_vec());
-            let stored = async {
-                tx.put_join_token(&row).await?;
-                tx.put_site(&site).await?;
-                tx.commit().await
-            };
-            if let Err(error) = stored.await {
-                return Err(self.in_doubt(error).await);
-            }
-            self.sites().insert(site.code, site);
-            drop(turn);
             let inserts = vec![
                 row.site.to_string(),
                 row.kind.to_string(),
                 parent.to_string(),
             ];
-            self.journal
-                .record(StatusId::SiteJoined, None, inserts)
-                .await;
+            let stored = async {
+                tx.put_join_token(&row).await?;
+                tx.put_site(&site).await?;
+                let message = vec![(StatusId::SiteJoined, inserts)];
+                let recorded = self.journal.record_within(&mut tx, message).await?;
+                tx.commit().await?;
+                Ok(recorded)
+            };
+            let recorded = match stored.await {
+                Ok(recorded) => recorded,
+                Err(error) => return Err(self.in_doubt(error).await),
+            };
+            self.sites().insert(site.code, site);
+            drop(turn);
+            self.journal.tell(recorded);
         }
         Ok(JoinResponse {
             certificate_chain,

@@ -85,11 +85,12 @@ impl Decisions {
             });
         }
         put(&mut tx, changes, now).await?;
+        let messages = messages(who, &verdicts);
+        let recorded = self.journal().record_within(&mut tx, messages).await?;
         // A newer revision of one of them may wait in the log.
         upstream.look_again_at_arrivals();
         let committed = self.finish(tx).await?;
-        let messages = messages(who, &verdicts);
-        self.journal().record_all(None, messages).await;
+        self.journal().tell(recorded);
         Ok(Decided {
             verdicts,
             committed: Some(committed),

@@ -3,6 +3,7 @@
 
 use catalog::{PointId, SiteCode};
 use jiff::Timestamp;
+use journal::StatusId;
 use std::collections::{BTreeMap, BTreeSet};
 use store::authority::SiteRow;
 
@@ -64,6 +65,17 @@ pub struct Switch {
     /// The rows that change: those that were below the old source first, then the new source, and the old one
     /// last. Told in this order, each is still reached.
     pub rows: Vec<SiteRow>,
+}
+
+impl Switch {
+    /// The status message of it, whoever asked for it.
+    pub(super) fn message(&self, by: &str) -> (StatusId, Vec<String>) {
+        let Self { from, to, rows: _ } = self;
+        let inserts = [to.site().to_string(), to.to_string(), from.to_string()];
+        let mut inserts = inserts.to_vec();
+        inserts.push(by.to_owned());
+        (StatusId::SourceSwitched, inserts)
+    }
 }
 
 /// What changes when `to` becomes the source of its site; nothing if it is.
