@@ -97,6 +97,11 @@ pub const NOW_AND_THEN: &[Check] = &[
         "who lives from packages has the catalog of the last one, and nothing else",
         packages::catalogs_are_one,
     ),
+    check(
+        9,
+        "who changed the settings is told, of every change once",
+        changes_are_told,
+    ),
 ];
 
 /// Before these hold, a run has not come to rest.
@@ -448,8 +453,27 @@ fn messages_arrived(world: &mut World, _: &Sites) -> Outcome {
     Ok(())
 }
 
+/// Whatever is in force, the journal says who made it.
+fn changes_are_told(world: &mut World, sites: &Sites) -> Outcome {
+    let tops = [Some(world.plan.central), world.plan.island];
+    for top in tops.into_iter().flatten() {
+        if !sites.contains_key(&top) {
+            continue;
+        }
+        let directory = world.shared.directory(top);
+        let changes = world.databases.settings_changes(&directory);
+        let (made, told) = world.runtime.block_on(changes);
+        if made != told {
+            return Err(format!(
+                "{top} has the versions {made:?}, told are {told:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A time of the schedule that was missed is made up for, so it takes no longer than coming to rest.
-fn schedule_was_kept(world: &mut World, sites: &Sites) -> Outcome {
+pub fn schedule_was_kept(world: &mut World, sites: &Sites) -> Outcome {
     let Some(at) = world.shared.scheduled() else {
         return Ok(());
     };

@@ -289,6 +289,19 @@ impl Databases {
         newest.try_into().unwrap()
     }
 
+    /// The versions of the settings that were made here, and those of which the journal says who made them.
+    pub async fn settings_changes(&mut self, directory: &Path) -> (Vec<i64>, Vec<i64>) {
+        let Some(database) = self.open(directory).await else {
+            return (Vec::new(), Vec::new());
+        };
+        let made = sqlx::query_scalar("select version from settings_version order by version");
+        let made = made.fetch_all(&mut *database).await.unwrap();
+        let told = "select cast(inserts ->> 0 as integer) as version from status_message \
+                    where status_id = ? order by version";
+        let told = sqlx::query_scalar(told).bind(StatusId::SettingsChanged.number());
+        (made, told.fetch_all(database).await.unwrap())
+    }
+
     /// Version of the settings in the verified catalog; the error says why they cannot be read.
     pub async fn rolled_out(&mut self, directory: &Path) -> Result<u64, String> {
         let Some(Snapshot { verified, .. }) = self.snapshot(directory).await else {

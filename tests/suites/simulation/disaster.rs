@@ -3,7 +3,7 @@
 
 use crate::plan::{Plan, Work};
 use crate::run;
-use crate::software::{Wish, host_of};
+use crate::software::{Errand, Since, Wish, host_of};
 use crate::world::World;
 use catalog::PointId;
 use rand::rngs::StdRng;
@@ -34,6 +34,8 @@ fn calm(seed: u64, random: &mut StdRng) -> Result<World, String> {
     let shape = Plan::new(seed);
     let mut plan = Plan::quiet(shape.sites.clone(), Duration::from_secs(30 * 24 * 3600));
     plan.seed = seed;
+    plan.island = shape.island;
+    plan.pace = plan.pace.with_files(shape.pace.files);
     plan.updates = shape.updates;
     plan.latency = shape.latency;
     let mut world = World::new(plan);
@@ -72,9 +74,26 @@ pub fn strike(disaster: Disaster, seed: u64) -> Result<(), String> {
     ended.map_err(|why| run::told(&mut world, &format!("{disaster:?}: {why}")))
 }
 
+/// Where another hierarchy lives from packages, it gets one.
+fn carry(world: &mut World, since: Since) -> Result<(), String> {
+    if world.plan.island.is_none() {
+        return Ok(());
+    }
+    let package = world.shared.packages();
+    world.work(Work::Courier(Errand::Export {
+        since,
+        approvals: true,
+        content: world.plan.pace.files,
+    }));
+    world.work(Work::Courier(Errand::Import { package }));
+    run::come_to_rest(world)
+}
+
 fn restored(world: &mut World, random: &mut StdRng) -> Result<(), String> {
+    carry(world, Since::Beginning)?;
     world.back_up_central();
     changes(world, random)?;
+    carry(world, Since::Last)?;
     let central = host_of(world.plan.central);
     world.cut_power(&central);
     world.restore_central();
@@ -87,7 +106,11 @@ fn restored(world: &mut World, random: &mut StdRng) -> Result<(), String> {
     run::expect_a_run(world);
     world.work(Work::Person(Wish::Sync { full: false }));
     run::come_to_rest(world)?;
-    changes(world, random)
+    world.shared.another_era();
+    // After what was carried last nothing can begin any more: the courier is told to carry everything.
+    carry(world, Since::Last)?;
+    changes(world, random)?;
+    run::carry_all(world)
 }
 
 fn damaged(world: &mut World, random: &mut StdRng, disaster: Disaster) -> Result<(), String> {
@@ -102,7 +125,8 @@ fn damaged(world: &mut World, random: &mut StdRng, disaster: Disaster) -> Result
         Disaster::Restored | Disaster::Damaged => Wish::Verify { site },
     }));
     run::come_to_rest(world)?;
-    changes(world, random)
+    changes(world, random)?;
+    run::carry_all(world)
 }
 
 pub fn damage(world: &mut World, site: PointId, sql: &'static str) {

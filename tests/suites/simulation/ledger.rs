@@ -42,6 +42,8 @@ pub struct Ledger {
     pub created: BTreeMap<UpdateId, Timestamp>,
     /// Whether the central site's database was put back from an older copy.
     pub restored: bool,
+    /// The epoch whose end was lost with that.
+    pub lost: Option<Uuid>,
     /// Whether rows of a site were altered, and not repaired since.
     pub damaged: bool,
     /// Whether sites compared, so that items may lie at other places than at the central site.
@@ -53,7 +55,7 @@ pub struct Ledger {
     /// The same of a hierarchy that lives from packages.
     pub island: Option<(StatementPublicKey, HierarchyId)>,
     /// How far that one was with packages when it was last looked at.
-    pub imported: u64,
+    pub imported: (Uuid, u64),
     /// Whether all that the central site has was carried there, and nothing changed since.
     pub carried: bool,
     /// Runs that the central site had completed when the last one was asked for.
@@ -134,6 +136,7 @@ impl Ledger {
         self.restored = true;
         self.compared = true;
         self.seen.remove(&central);
+        self.lost = Some(self.read_to.0);
         self.read_to = Default::default();
     }
 

@@ -160,10 +160,28 @@ fn in_peace(world: &mut World) -> Result<(), String> {
     world.heal();
     let sites = check::sites(world);
     check::all(world, &sites, check::NOW_AND_THEN)?;
+    await_the_schedule(world)?;
     expect_a_run(world);
     world.work(Work::Publish(5));
     world.work(Work::Person(Wish::Sync { full: false }));
     come_to_rest(world)
+}
+
+/// Where there is a schedule, it has started its run before a person asks for one: else nobody would miss it.
+fn await_the_schedule(world: &mut World) -> Result<(), String> {
+    let deadline = world.elapsed() + PEACE;
+    loop {
+        let sites = check::sites(world);
+        match check::schedule_was_kept(world, &sites) {
+            Ok(()) => return Ok(()),
+            Err(why) if world.elapsed() >= deadline => return Err(why),
+            Err(_) => {}
+        }
+        let next = world.elapsed() + LOOK_FOR_REST;
+        while world.elapsed() < next {
+            step(world)?;
+        }
+    }
 }
 
 /// Carries all that there is to the hierarchy that lives from packages.

@@ -14,6 +14,8 @@ const PATIENCE: u32 = 200;
 /// How a refusal begins that only says in which order packages come.
 const WRONG_ORDER: &str = "it is of the wrong order";
 const OLDER: &str = "it is older than what is here";
+/// What a refusal says where no package is known after which another one could begin.
+const EVERYTHING: &str = "export everything (without --since)";
 /// What precedes in it how far they were taken in.
 const HELD: &str = "this site has that hierarchy up to position ";
 /// What no refusal says of a package that nobody altered.
@@ -64,6 +66,8 @@ struct Parcel {
     report: ExportReport,
     approvals: bool,
     content: bool,
+    /// How often the hierarchy that made it had begun anew.
+    era: u32,
 }
 
 /// What is to become of a package.
@@ -75,9 +79,11 @@ enum Verdict {
 }
 
 impl Parcel {
-    /// At a hierarchy that has the catalog of the other one up to a position; 0 is nothing.
-    fn verdict(&self, held: u64) -> Verdict {
-        if self.report.position < held {
+    /// At a hierarchy that has the catalog of the other one up to a position of an era; 0 is nothing.
+    fn verdict(&self, era: u32, held: u64) -> Verdict {
+        if self.era != era && self.report.base == 0 {
+            Verdict::Taken
+        } else if self.report.position < held {
             Verdict::Older
         } else if self.report.base > held {
             Verdict::WrongOrder
@@ -119,6 +125,10 @@ pub struct Carriage {
     taken: BTreeSet<usize>,
     /// How far the other hierarchy has the catalog: one of these, for an answer may have been lost. 0 is nothing.
     may_hold: BTreeSet<u64>,
+    /// The era of these positions.
+    era: u32,
+    /// How often the hierarchy that packages come from began anew.
+    begun: u32,
     tally: Tally,
     /// The first answer that cannot be right.
     wrong: Option<String>,
@@ -131,6 +141,8 @@ impl Default for Carriage {
             parcels: Vec::new(),
             taken: BTreeSet::new(),
             may_hold: BTreeSet::from([0]),
+            era: 0,
+            begun: 0,
             tally: Tally::default(),
             wrong: None,
         }
@@ -153,7 +165,7 @@ impl Carriage {
     /// A package may be taken in from now on.
     fn begins(&mut self, parcel: &Parcel) {
         let mut held = self.may_hold.iter();
-        if held.any(|held| parcel.verdict(*held) == Verdict::Taken) {
+        if held.any(|held| parcel.verdict(self.era, *held) == Verdict::Taken) {
             self.may_hold.insert(parcel.report.position);
         }
         self.tally.broken += 1;
@@ -180,6 +192,7 @@ impl Carriage {
             self.is_wrong(parcel, &format!("of {made:?} was taken {report:?}"));
         }
         self.may_hold = BTreeSet::from([made.position]);
+        self.era = parcel.era;
         if report.files_refused == 0 {
             self.taken.insert(number);
         }
@@ -202,7 +215,8 @@ impl Carriage {
             }
         };
         let named = held_by(why);
-        let fits = |held: &u64| parcel.verdict(*held) == verdict && named == Some(*held);
+        let era = self.era;
+        let fits = |held: &u64| parcel.verdict(era, *held) == verdict && named == Some(*held);
         let may_hold: BTreeSet<u64> = self.may_hold.iter().copied().filter(fits).collect();
         if may_hold.is_empty() {
             self.is_wrong(parcel, why);
@@ -241,6 +255,11 @@ impl Shared {
         self.board().carriage.wrong.clone()
     }
 
+    /// The hierarchy that packages come from begins anew: its positions mean something else from now on.
+    pub fn another_era(&self) {
+        self.board().carriage.begun += 1;
+    }
+
     /// What happened to packages.
     pub fn tally(&self) -> Tally {
         self.board().carriage.tally
@@ -270,7 +289,16 @@ pub async fn courier(shared: Shared, from: PointId, to: PointId) -> turmoil::Res
                 shared.board().carriage.errands.pop_front();
                 continue;
             }
-            Ok(Err(error)) => host.note(format!("could not do {errand:?}: {error:#}")),
+            Ok(Err(error)) => {
+                let why = format!("{error:#}");
+                host.note(format!("could not do {errand:?}: {why}"));
+                let mut board = shared.board();
+                if let Some(Errand::Export { since, .. }) = board.carriage.errands.front_mut()
+                    && why.contains(EVERYTHING)
+                {
+                    *since = Since::Beginning;
+                }
+            }
             Err(_) => host.note(format!("did not get an answer to {errand:?}")),
         }
         sleep(START_AGAIN).await;
@@ -305,11 +333,13 @@ async fn export(
                 let range = format!("after {} up to {}", report.base, report.position);
                 let carriage = &mut shared.board().carriage;
                 carriage.tally.made += 1;
+                let era = carriage.begun;
                 carriage.parcels.push(Arc::new(Parcel {
                     bytes,
                     report,
                     approvals,
                     content,
+                    era,
                 }));
                 return Ok(range);
             }
