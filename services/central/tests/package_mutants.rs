@@ -139,6 +139,7 @@ fn put_together(parts: &[Part], carried: Carried) -> Vec<u8> {
         base: 0,
         position: 9,
         statement: hex(&statement.to_bytes()),
+        earlier: vec![],
         contents: Contents {
             files: Some(carried),
             ..Contents::default()

@@ -34,6 +34,14 @@ async fn files_cross_the_air_gap_and_go_down_to_the_sites() {
 
     let terms = export(&a, &path("terms.hwpkg"), &["--licence-terms"]);
     assert_eq!(terms["files"], 3, "{terms}");
+    // A look at what would be in one is no package, and none begins after it.
+    let look = export(&a, &path("look.hwpkg"), &["--content", "--dry-run"]);
+    assert_eq!(
+        (&look["files"], &look["file_bytes"], &look["revisions"]),
+        (&terms["files"], &terms["file_bytes"], &terms["revisions"]),
+        "{look}"
+    );
+    assert!(!path("look.hwpkg").exists());
     // Whoever has the texts has no other file yet: the package after it begins with all.
     let one = export(&a, &path("one.hwpkg"), &["--since", "last", "--content"]);
     assert_eq!(

@@ -107,7 +107,7 @@ fn restored(world: &mut World, random: &mut StdRng) -> Result<(), String> {
     world.work(Work::Person(Wish::Sync { full: false }));
     run::come_to_rest(world)?;
     world.shared.another_era();
-    // After what was carried last nothing can begin any more: the courier is told to carry everything.
+    // Nothing can follow what was carried last any more: the courier is told to carry everything.
     carry(world, Since::Last)?;
     changes(world, random)?;
     run::carry_all(world)

@@ -75,6 +75,7 @@ fn told(error: Error) -> Status {
         | Error::WrongOrder { .. }
         | Error::Older { .. }
         | Error::OtherEpoch { .. }
+        | Error::OtherHistory { .. }
         | Error::RowsLost
         | Error::BelowFloor { .. }
         | Error::Beyond { .. }
@@ -206,6 +207,7 @@ fn export_wanted(request: ExportPackageRequest) -> Result<ExportWanted, Status> 
             (false, true) => Some(FilesKind::LicenceTerms),
             (false, false) => None,
         },
+        dry_run: request.dry_run,
     })
 }
 

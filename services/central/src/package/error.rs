@@ -119,6 +119,16 @@ pub enum Error {
         /// Of the package before.
         held: Uuid,
     },
+    /// The log of the other hierarchy is not the one that the package before was made from.
+    #[error(
+        "it does not follow the package that was taken in here last (up to position {held}): its hierarchy does not \
+         know that one any more, as if its database had been put back from a backup. Import one with everything \
+         (headwater export without --since)"
+    )]
+    OtherHistory {
+        /// What is here.
+        held: u64,
+    },
     /// Rows of this site's catalog were lost.
     #[error(
         "rows of this site's catalog were lost: import a package with everything (headwater export without \

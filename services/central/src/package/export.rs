@@ -4,7 +4,7 @@
 use super::export_files::{Choice, Left};
 use super::format::Change;
 use super::import::Packages;
-use super::manifest::{Carried, FilesKind};
+use super::manifest::{Carried, FilesKind, MAX_EARLIER};
 use super::write::Writer;
 use super::{Error, wsusutil};
 use catalog::UpdateId;
@@ -17,7 +17,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 use store::ChangeRow;
-use tokio::sync::mpsc::Sender;
+use store::packages::PackageMark;
+use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::timeout;
 use trust::SignedStatement;
 use uuid::Uuid;
@@ -65,6 +66,8 @@ pub struct Wanted {
     pub settings: bool,
     /// Which update files are in it.
     pub files: Option<FilesKind>,
+    /// Whether only what would be in it is told.
+    pub dry_run: bool,
 }
 
 /// What was exported.
@@ -111,6 +114,19 @@ struct Last {
     /// Which files were in it, and when it was begun.
     #[serde(default)]
     files: Option<(FilesKind, Timestamp)>,
+    /// It, and those before it in this epoch: the newest last, [`MAX_EARLIER`] of them.
+    #[serde(default)]
+    made: Vec<PackageMark>,
+}
+
+impl Last {
+    /// All of them, and one that was made now.
+    fn and(mut made: Vec<PackageMark>, mark: PackageMark) -> Vec<PackageMark> {
+        made.retain(|other| *other != mark);
+        made.push(mark);
+        made.drain(..made.len().saturating_sub(MAX_EARLIER));
+        made
+    }
 }
 
 /// What is done while files are written.
@@ -177,13 +193,11 @@ impl Packages {
         pieces: &Sender<Result<Piece, Error>>,
     ) -> Result<(), Error> {
         let _turn = self.take_turn()?;
-        let (exported, last) = match wanted.wsusutil {
-            true => (self.export_wsusutil(wanted, pieces).await?, None),
-            false => {
-                let (exported, last) = self.export_own(wanted, pieces).await?;
-                (exported, Some(last))
-            }
-        };
+        if wanted.dry_run {
+            let exported = self.look(wanted, pieces).await?;
+            return send(pieces, Piece::Done(exported)).await;
+        }
+        let (exported, last) = self.make(wanted, pieces).await?;
         all_taken(pieces).await?;
         // The next package begins after this one only where somebody has this one.
         if let Some(last) = last {
@@ -207,6 +221,43 @@ impl Packages {
             .record(StatusId::PackageExported, None, inserts)
             .await;
         send(pieces, Piece::Done(exported)).await
+    }
+
+    async fn make(
+        &self,
+        wanted: Wanted,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<(Exported, Option<Last>), Error> {
+        if wanted.wsusutil {
+            return Ok((self.export_wsusutil(wanted, pieces).await?, None));
+        }
+        let (exported, last) = self.export_own(wanted, pieces).await?;
+        Ok((exported, Some(last)))
+    }
+
+    /// What an export would have in it. Its bytes go nowhere; who waits sees how far it is.
+    async fn look(
+        &self,
+        wanted: Wanted,
+        pieces: &Sender<Result<Piece, Error>>,
+    ) -> Result<Exported, Error> {
+        let (sender, mut made) = channel(1);
+        let making = async {
+            let exported = self.make(wanted, &sender).await;
+            drop(sender);
+            exported
+        };
+        let telling = async {
+            while let Some(piece) = made.recv().await {
+                let is_told = matches!(piece, Ok(Piece::Progress(..)));
+                if is_told && pieces.send(piece).await.is_err() {
+                    // Nobody waits any more, and nothing more is made.
+                    made.close();
+                }
+            }
+        };
+        let (exported, ()) = tokio::join!(making, telling);
+        Ok(exported?.0)
     }
 
     async fn export_wsusutil(
@@ -309,6 +360,9 @@ impl Packages {
             None => Writer::begin(),
             Some(kind) => Writer::begin_with(kind),
         };
+        let made = self.last().await?.map(|last| last.made);
+        let made = made.unwrap_or_default();
+        writer.comes_after(made.clone());
         let mut updates = HashSet::new();
         send_data(pieces, &begin).await?;
         let mut at = base;
@@ -375,7 +429,10 @@ impl Packages {
                 planner.settle().await?;
             }
             let choice = self.choice(kind, base, updates).await?;
-            left = self.push_files(&mut writer, &choice, pieces).await?;
+            left = match wanted.dry_run {
+                true => self.count_files(&mut writer, &choice).await?,
+                false => self.push_files(&mut writer, &choice, pieces).await?,
+            };
         }
         let authority = &upstream.publisher.authority;
         let site = upstream.site.to_string();
@@ -383,6 +440,10 @@ impl Packages {
         let end = writer.finish(authority, &site, base, &statement, now)?;
         send_data(pieces, &end).await?;
         let stated = statement.claimed();
+        let mark = PackageMark {
+            position: stated.position,
+            issued: stated.issued,
+        };
         let last = Last {
             epoch: stated.epoch,
             position: stated.position,
@@ -391,6 +452,7 @@ impl Packages {
                 .files
                 .filter(|_| left.passed_over == 0)
                 .map(|kind| (kind, begun)),
+            made: Last::and(made, mark),
         };
         let contents = writer.contents();
         let exported = Exported {

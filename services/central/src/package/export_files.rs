@@ -71,19 +71,8 @@ impl Packages {
             return Ok(Left::default());
         };
         let (chosen, absent) = self.choose(choice).await?;
+        let total = bytes_of(&chosen, writer)?;
         let mut passed_over = 0;
-        let total: u64 = chosen.iter().map(|(_, size)| size).sum();
-        if chosen.len() as u64 > MAX_FILES {
-            return Err(Error::TooManyFiles { most: MAX_FILES });
-        }
-        // What is compressed already stays as large.
-        let size = writer.bytes().saturating_add(total);
-        if size > MAX_PACKAGE_BYTES {
-            return Err(Error::TooLarge {
-                size,
-                most: MAX_PACKAGE_BYTES,
-            });
-        }
         let mut done = 0;
         for (id, size) in chosen {
             let progress = Sent::Progress(PIECE_OF_PROGRESS, done, total);
@@ -102,6 +91,24 @@ impl Packages {
         Ok(Left {
             absent: absent + passed_over,
             passed_over,
+        })
+    }
+
+    /// Counts the files that were chosen, as if they were written. What is needed and not in it.
+    pub(super) async fn count_files(
+        &self,
+        writer: &mut Writer,
+        choice: &Choice,
+    ) -> Result<Left, Error> {
+        if self.content().is_none() {
+            return Ok(Left::default());
+        }
+        let (chosen, absent) = self.choose(choice).await?;
+        let total = bytes_of(&chosen, writer)?;
+        writer.count_files(chosen.len() as u64, total);
+        Ok(Left {
+            absent,
+            passed_over: 0,
         })
     }
 
@@ -129,6 +136,26 @@ impl Packages {
             FilesKind::LicenceTerms => read.missing_licence_terms().await?.files,
         };
         Ok((chosen, absent))
+    }
+}
+
+/// Bytes of the files that were chosen.
+///
+/// # Errors
+/// When there is no room for them in a package.
+fn bytes_of(chosen: &[(ContentId, u64)], writer: &Writer) -> Result<u64, Error> {
+    if chosen.len() as u64 > MAX_FILES {
+        return Err(Error::TooManyFiles { most: MAX_FILES });
+    }
+    let total = chosen.iter().map(|(_, size)| size).sum();
+    // What is compressed already stays as large.
+    let size = writer.bytes().saturating_add(total);
+    match size > MAX_PACKAGE_BYTES {
+        true => Err(Error::TooLarge {
+            size,
+            most: MAX_PACKAGE_BYTES,
+        }),
+        false => Ok(total),
     }
 }
 

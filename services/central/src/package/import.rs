@@ -16,6 +16,7 @@ use settings::roll_out::RollOut;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use store::packages::PackageSource;
 use sync::EngineHandle;
 use sync::upstream::with_causes;
 use tokio::sync::{Mutex, MutexGuard};
@@ -249,6 +250,8 @@ impl Packages {
             without_content,
             dry_run,
         } = order;
+        let who_made = |source: &PackageSource| (source.hierarchy, source.key);
+        let made_before = before.as_ref().map(who_made);
         let shown = Arc::clone(&progress);
         let (spool, own, now) = (self.spool.clone(), self.hierarchy(), upstream.ambient.now());
         let checked: Checked = blocking(move || {
@@ -299,11 +302,8 @@ impl Packages {
                 files = Some((carried, shelf));
             }
         }
-        let new_source = checked.source.filter(|source| {
-            before.is_none_or(|before| {
-                (before.hierarchy, before.key) != (source.hierarchy, source.key)
-            })
-        });
+        let made = checked.source.as_ref().map(who_made);
+        let new_source = made.filter(|made| made_before.as_ref() != Some(made));
         let mut taking = Taking {
             staged: checked.staged,
             source: checked.source,
@@ -332,9 +332,9 @@ impl Packages {
         self.journal()
             .record(StatusId::PackageImported, Some(run), inserts)
             .await;
-        if let Some(source) = new_source {
-            let key = StatementPublicKey(source.key).to_string();
-            let inserts = vec![source.hierarchy.to_string(), key, who.to_owned()];
+        if let Some((hierarchy, key)) = new_source {
+            let key = StatementPublicKey(key).to_string();
+            let inserts = vec![hierarchy.to_string(), key, who.to_owned()];
             self.journal()
                 .record(StatusId::PackageSourceTaken, Some(run), inserts)
                 .await;

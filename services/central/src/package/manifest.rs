@@ -5,10 +5,13 @@ use super::format::{MAX_BLOCK_BYTES, MAX_MANIFEST_BYTES};
 use super::piece::{MAX_FILES, MAX_PIECES_BYTES};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use store::packages::PackageMark;
 use trust::package::SIGNATURE_LEN;
 use trust::{HierarchyId, SignedStatement, Statement, StatementPublicKey};
 use uuid::Uuid;
 
+/// Most packages that one names as made before it. Whoever took in an older one last needs one with everything.
+pub const MAX_EARLIER: usize = 200;
 /// Most blocks of a package.
 const MAX_BLOCKS: usize = 500_000;
 /// Digits of a SHA-1.
@@ -36,6 +39,10 @@ pub struct Manifest {
     pub position: u64,
     /// The signed statement of that position, in hexadecimal.
     pub statement: String,
+    /// The packages of that history that were made before it, the newest last: whoever took one in that is none of
+    /// these holds another history.
+    #[serde(default)]
+    pub earlier: Vec<PackageMark>,
     /// What is in it.
     pub contents: Contents,
     /// Its blocks, in their order.
@@ -158,7 +165,10 @@ impl Manifest {
         if manifest.to_bytes()? != bytes {
             return Err(altered("its manifest is not in the one form that it has"));
         }
-        if manifest.site.len() > MAX_SITE || manifest.blocks.len() > MAX_BLOCKS {
+        let is_long = manifest.site.len() > MAX_SITE
+            || manifest.blocks.len() > MAX_BLOCKS
+            || manifest.earlier.len() > MAX_EARLIER;
+        if is_long {
             return Err(altered("its manifest is longer than any can be"));
         }
         let statement = manifest.statement(&key)?;
@@ -244,6 +254,14 @@ pub(super) mod tests {
         Authority::create(hierarchy, Timestamp::UNIX_EPOCH, &mut random).unwrap()
     }
 
+    /// The package up to a position, all of which were signed at the same time.
+    pub fn mark(position: u64) -> PackageMark {
+        PackageMark {
+            position,
+            issued: Timestamp::UNIX_EPOCH,
+        }
+    }
+
     pub fn manifest(authority: &Authority, base: u64, position: u64) -> Manifest {
         let epoch = Uuid::from_u128(77);
         let statement = authority.sign(Statement {
@@ -264,6 +282,7 @@ pub(super) mod tests {
             base,
             position,
             statement: to_hex(&statement.to_bytes()),
+            earlier: (1..position).map(mark).collect(),
             contents: Contents::default(),
             blocks: vec![],
         }

@@ -50,6 +50,7 @@ pub fn judge(
         position: manifest.position,
         issued: statement.issued,
         imported: now,
+        earlier: manifest.earlier.clone(),
     };
     if manifest.hierarchy == own {
         return Err(Error::Own);
@@ -96,7 +97,15 @@ pub fn judge(
             }),
         };
     }
-    if manifest.position < held.position {
+    let mark = source.mark();
+    let is_of_one_history = mark == held.mark()
+        || source.earlier.contains(&held.mark())
+        || held.earlier.contains(&mark);
+    if !is_of_one_history && manifest.is_full() && statement.issued > held.issued {
+        // Whatever was there before, it takes the place of all.
+        return Ok(source);
+    }
+    if manifest.position < held.position || (manifest.is_full() && !is_of_one_history) {
         return Err(Error::Older {
             offered: manifest.position,
             held: held.position,
@@ -108,12 +117,18 @@ pub fn judge(
             held: held.position,
         });
     }
-    Ok(source)
+    // What it does not tell of may be another thing here than where it was made.
+    match is_of_one_history {
+        true => Ok(source),
+        false => Err(Error::OtherHistory {
+            held: held.position,
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::{authority, manifest};
+    use super::super::manifest::tests::{authority, manifest, mark};
     use super::*;
 
     const OWN: Uuid = Uuid::from_u128(0xB);
@@ -202,7 +217,7 @@ mod tests {
         // The same hierarchy with another key is another one.
         let forged = PackageSource {
             key: [9; 32],
-            ..held
+            ..held.clone()
         };
         refused((1, 0, 9), Some(&forged), TRUST, "another hierarchy");
     }
@@ -214,7 +229,7 @@ mod tests {
             epoch: Uuid::from_u128(3),
             issued: "1969-01-01T00:00:00Z".parse().unwrap(),
             position: 100,
-            ..held
+            ..held.clone()
         };
         refused((1, 2, 5), Some(&before), TRUST, "history anew");
         assert_eq!(offer((1, 0, 5), Some(&before), STRICT).unwrap().position, 5);
@@ -223,6 +238,42 @@ mod tests {
             ..before
         };
         refused((1, 0, 5), Some(&later), TRUST, "older");
+    }
+
+    #[test]
+    fn what_was_taken_of_a_history_that_was_lost_is_noticed() {
+        let held = offer((1, 0, 5), None, TRUST).unwrap();
+        let signed_at = |issued: &str| PackageSource {
+            issued: issued.parse().unwrap(),
+            earlier: vec![],
+            ..held.clone()
+        };
+        // The package that was taken in last is none that the other hierarchy knows.
+        let lost = signed_at("1969-01-01T00:00:00Z");
+        refused(
+            (1, 3, 9),
+            Some(&lost),
+            STRICT,
+            "does not know that one any more",
+        );
+        refused(
+            (1, 5, 9),
+            Some(&lost),
+            TRUST,
+            "does not know that one any more",
+        );
+        refused((1, 6, 9), Some(&lost), TRUST, "wrong order");
+        // One with everything is newer, however far it goes.
+        assert_eq!(offer((1, 0, 9), Some(&lost), STRICT).unwrap().position, 9);
+        assert_eq!(offer((1, 0, 4), Some(&lost), STRICT).unwrap().position, 4);
+        let newer = signed_at("1971-01-01T00:00:00Z");
+        refused((1, 0, 9), Some(&newer), TRUST, "older");
+        // What the one that was taken in last tells of may come once more.
+        let knows = PackageSource {
+            earlier: vec![mark(5)],
+            ..newer
+        };
+        assert_eq!(offer((1, 3, 5), Some(&knows), STRICT).unwrap().position, 5);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::manifest::{Block, BlockKind, Carried, Contents, FilesKind, Manifest, 
 use super::piece::{MAX_FILES, Piece};
 use catalog::item::ItemKey;
 use jiff::Timestamp;
+use store::packages::PackageMark;
 use trust::{Authority, SignedStatement};
 
 /// How strongly blocks are compressed. Documents in them are so already.
@@ -20,6 +21,8 @@ pub struct Writer {
     file: Option<String>,
     blocks: Vec<Block>,
     contents: Contents,
+    /// The packages that were made before it.
+    earlier: Vec<PackageMark>,
     bytes: u64,
 }
 
@@ -31,6 +34,7 @@ impl Writer {
             file: None,
             blocks: Vec::new(),
             contents: Contents::default(),
+            earlier: Vec::new(),
             bytes: MAGIC.len() as u64,
         };
         (writer, MAGIC.to_vec())
@@ -50,6 +54,11 @@ impl Writer {
     /// Notes that approvals are in it, if only none.
     pub fn with_approvals(&mut self) {
         self.contents.approvals.get_or_insert(0);
+    }
+
+    /// Notes which packages were made before it, the newest last.
+    pub fn comes_after(&mut self, earlier: Vec<PackageMark>) {
+        self.earlier = earlier;
     }
 
     /// What is in it so far.
@@ -107,6 +116,15 @@ impl Writer {
         Ok(ended)
     }
 
+    /// Counts update files that are not written, as large as they are: what is compressed already stays so.
+    pub fn count_files(&mut self, files: u64, bytes: u64) {
+        if let Some(carried) = &mut self.contents.files {
+            carried.files += files;
+            carried.bytes += bytes;
+            self.bytes += bytes;
+        }
+    }
+
     fn end_block(&mut self) -> Result<Vec<u8>, Error> {
         let file = self.file.take();
         let (kind, level) = match file {
@@ -152,6 +170,7 @@ impl Writer {
             base,
             position: stated.position,
             statement: to_hex(&statement.to_bytes()),
+            earlier: std::mem::take(&mut self.earlier),
             contents: self.contents,
             blocks: std::mem::take(&mut self.blocks),
         };

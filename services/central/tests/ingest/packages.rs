@@ -33,6 +33,7 @@ pub const EVERYTHING: ExportWanted = ExportWanted {
     approvals: false,
     settings: false,
     files: None,
+    dry_run: false,
 };
 pub const CAB: ExportWanted = ExportWanted {
     wsusutil: true,

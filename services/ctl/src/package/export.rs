@@ -49,6 +49,9 @@ pub struct Command {
     /// With the texts of licence terms, and without other files; only in a .hwpkg
     #[arg(long)]
     licence_terms: bool,
+    /// Only say what would be in it, and how large it would be
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
@@ -110,10 +113,15 @@ pub async fn execute(command: Command) -> anyhow::Result<ExitCode> {
     steps.end();
     match result {
         Ok(report) => {
-            for line in lines(&report, path) {
+            let told = Told {
+                report: &report,
+                path,
+                dry_run: command.dry_run,
+            };
+            for line in told.lines() {
                 steps.note(&line);
             }
-            show(&console, &report, path)?;
+            told.show(&console)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
@@ -141,10 +149,23 @@ async fn export(command: &Command, steps: &mut Steps) -> anyhow::Result<ExportRe
         settings: command.settings,
         content: command.content,
         licence_terms: command.licence_terms,
+        dry_run: command.dry_run,
     };
     let told = |status| explain(status, &client.server, "exporting");
     let answers = client.packages().export_package(request).await;
     let mut answers = answers.map_err(told)?.into_inner();
+    if command.dry_run {
+        while let Some(answer) = answers.message().await.map_err(told)? {
+            match answer.message {
+                Some(Message::Progress(progress)) => {
+                    steps.at(&harmless(&progress.step), progress.done, progress.total);
+                }
+                Some(Message::Report(report)) => return Ok(report),
+                Some(Message::Data(_)) | None => {}
+            }
+        }
+        bail!("{} ended the export without a word", client.server)
+    }
     // Under another name until all of it is there, so that half a package is none.
     let folder = path
         .parent()
@@ -177,67 +198,83 @@ async fn export(command: &Command, steps: &mut Steps) -> anyhow::Result<ExportRe
     bail!("{} ended the export without a word", client.server)
 }
 
-fn show(console: &Console, report: &ExportReport, path: &Path) -> anyhow::Result<()> {
-    if console.json {
-        return console.json_line(&as_json(report, path));
-    }
-    for line in lines(report, path) {
-        console.line(line)?;
-    }
-    Ok(())
+/// What is told of an export.
+struct Told<'a> {
+    report: &'a ExportReport,
+    path: &'a Path,
+    dry_run: bool,
 }
 
-fn as_json(report: &ExportReport, path: &Path) -> Value {
-    json!({
-        "file": path.display().to_string(), "bytes": report.bytes,
-        "revisions": report.revisions, "removals": report.removals,
-        "approvals": report.approvals, "settings": report.settings,
-        "files": report.files, "file_bytes": report.file_bytes, "files_absent": report.files_absent,
-        "base": report.base, "position": report.position,
-        "key": Some(report.key.as_str()).filter(|key| !key.is_empty()),
-    })
-}
-
-fn lines(report: &ExportReport, path: &Path) -> Vec<String> {
-    let extent = match report.base {
-        0 => format!("everything up to position {}", report.position),
-        base => format!(
-            "what changed after position {base} up to {}",
-            report.position
-        ),
-    };
-    let mut lines = vec![
-        format!("Exported {extent} to {}", path.display()),
-        format!(
-            "  {} revisions, {} removals, {} approvals{}; {} bytes",
-            count(report.revisions),
-            count(report.removals),
-            count(report.approvals),
-            if report.settings { ", settings" } else { "" },
-            count(report.bytes),
-        ),
-    ];
-    if report.files + report.files_absent > 0 {
-        let mut line = format!(
-            "  {} update files with {} bytes",
-            count(report.files),
-            count(report.file_bytes)
-        );
-        if report.files_absent > 0 {
-            line += &format!(
-                "; {} that are needed are not here, and not in it (headwater content list)",
-                count(report.files_absent)
-            );
+impl Told<'_> {
+    fn show(&self, console: &Console) -> anyhow::Result<()> {
+        if console.json {
+            return console.json_line(&self.as_json());
         }
-        lines.push(line);
+        for line in self.lines() {
+            console.line(line)?;
+        }
+        Ok(())
     }
-    match report.key.as_str() {
-        "" => lines.push(
-            "It is not signed: who imports it has to trust the way that it takes.".to_owned(),
-        ),
-        key => lines.push(format!("Signed with the key {}", harmless(key))),
+
+    fn as_json(&self) -> Value {
+        let report = self.report;
+        json!({
+            "file": self.path.display().to_string(), "dry_run": self.dry_run, "bytes": report.bytes,
+            "revisions": report.revisions, "removals": report.removals,
+            "approvals": report.approvals, "settings": report.settings,
+            "files": report.files, "file_bytes": report.file_bytes, "files_absent": report.files_absent,
+            "base": report.base, "position": report.position,
+            "key": Some(report.key.as_str()).filter(|key| !key.is_empty()),
+        })
     }
-    lines
+
+    fn lines(&self) -> Vec<String> {
+        let (report, path) = (self.report, self.path);
+        let extent = match report.base {
+            0 => format!("everything up to position {}", report.position),
+            base => format!(
+                "what changed after position {base} up to {}",
+                report.position
+            ),
+        };
+        let (done, about) = match self.dry_run {
+            true => ("Would export", "about "),
+            false => ("Exported", ""),
+        };
+        let mut lines = vec![
+            format!("{done} {extent} to {}", path.display()),
+            format!(
+                "  {} revisions, {} removals, {} approvals{}; {about}{} bytes",
+                count(report.revisions),
+                count(report.removals),
+                count(report.approvals),
+                if report.settings { ", settings" } else { "" },
+                count(report.bytes),
+            ),
+        ];
+        if report.files + report.files_absent > 0 {
+            let mut line = format!(
+                "  {} update files with {} bytes",
+                count(report.files),
+                count(report.file_bytes)
+            );
+            if report.files_absent > 0 {
+                line += &format!(
+                    "; {} that are needed are not here, and not in it (headwater content list)",
+                    count(report.files_absent)
+                );
+            }
+            lines.push(line);
+        }
+        match report.key.as_str() {
+            _ if self.dry_run => lines.push("Nothing was written.".to_owned()),
+            "" => lines.push(
+                "It is not signed: who imports it has to trust the way that it takes.".to_owned(),
+            ),
+            key => lines.push(format!("Signed with the key {}", harmless(key))),
+        }
+        lines
+    }
 }
 
 #[cfg(test)]
@@ -280,21 +317,36 @@ mod tests {
             key: "ab".into(),
             ..ExportReport::default()
         };
-        let told = lines(&report, Path::new("a.hwpkg")).join("\n");
+        let path = Path::new("a.hwpkg");
+        let told = |report: &ExportReport, dry_run| {
+            let told = Told {
+                report,
+                path,
+                dry_run,
+            };
+            (told.lines().join("\n"), told.as_json())
+        };
+        let (text, _) = told(&report, false);
         assert!(
-            told.contains("after position 5 up to 9") && told.contains("the key ab"),
-            "{told}"
+            text.contains("after position 5 up to 9") && text.contains("the key ab"),
+            "{text}"
         );
+        let (text, json) = told(&report, true);
+        assert!(
+            text.starts_with("Would export") && text.ends_with("Nothing was written."),
+            "{text}"
+        );
+        assert_eq!(json["dry_run"], true);
         let unsigned = ExportReport {
             key: String::new(),
             base: 0,
             ..report
         };
-        let told = lines(&unsigned, Path::new("a.cab")).join("\n");
+        let (text, json) = told(&unsigned, false);
         assert!(
-            told.contains("everything") && told.contains("not signed"),
-            "{told}"
+            text.contains("everything") && text.contains("not signed"),
+            "{text}"
         );
-        assert_eq!(as_json(&unsigned, Path::new("a.cab"))["key"], Value::Null);
+        assert_eq!(json["key"], Value::Null);
     }
 }

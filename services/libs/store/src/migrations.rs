@@ -34,6 +34,7 @@ const SQLITE: &[Step] = steps! { "sqlite":
     14 "needed content" "0014_needed_content.sql",
     15 "person certificates" "0015_person_certificates.sql",
     16 "creation dates" "0016_creation_dates.sql",
+    17 "package history" "0017_package_history.sql",
 };
 
 const POSTGRES: &[Step] = steps! { "postgres":
@@ -52,6 +53,7 @@ const POSTGRES: &[Step] = steps! { "postgres":
     14 "needed content" "0014_needed_content.sql",
     15 "person certificates" "0015_person_certificates.sql",
     16 "creation dates" "0016_creation_dates.sql",
+    17 "package history" "0017_package_history.sql",
 };
 
 /// Brings a SQLite database to this version's schema.

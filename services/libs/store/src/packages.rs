@@ -9,14 +9,25 @@ use crate::{Read, Tx};
 use catalog::UpdateId;
 use catalog::item::ItemKey;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// Updates that one statement asks for.
 const AT_ONCE: usize = 200;
 
+/// What tells a package of a hierarchy from others that were made in the same history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PackageMark {
+    /// How far it goes.
+    pub position: u64,
+    /// When that was signed.
+    pub issued: Timestamp,
+}
+
 /// The hierarchy whose packages a top-level site takes, and how far it has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageSource {
     /// The hierarchy.
     pub hierarchy: Uuid,
@@ -30,6 +41,18 @@ pub struct PackageSource {
     pub issued: Timestamp,
     /// When it was imported here.
     pub imported: Timestamp,
+    /// The packages of the same history that were made before the one that was taken in last.
+    pub earlier: Vec<PackageMark>,
+}
+
+impl PackageSource {
+    /// The package that was taken in last.
+    pub fn mark(&self) -> PackageMark {
+        PackageMark {
+            position: self.position,
+            issued: self.issued,
+        }
+    }
 }
 
 fn id_of(update: UpdateId) -> Value {
@@ -117,6 +140,7 @@ impl Tx<'_> {
         self.connection()
             .execute("delete from package_source", vec![])
             .await?;
+        let earlier = serde_json::to_string(&source.earlier).map_err(corrupt)?;
         let values = [
             source.hierarchy.as_bytes().to_vec().into(),
             source.key.to_vec().into(),
@@ -124,11 +148,12 @@ impl Tx<'_> {
             int(source.position),
             source.issued.as_microsecond().into(),
             source.imported.as_millisecond().into(),
+            earlier.into(),
         ];
         self.connection()
             .insert(
                 "insert into package_source \
-                 (hierarchy, signing_key, epoch, position, issued, imported)",
+                 (hierarchy, signing_key, epoch, position, issued, imported, earlier)",
                 vec![values],
                 "",
             )
@@ -142,7 +167,7 @@ async fn package_source(
 ) -> Result<Option<PackageSource>, Error> {
     let row = connection
         .fetch_optional(
-            "select hierarchy, signing_key, epoch, position, issued, imported from package_source",
+            "select hierarchy, signing_key, epoch, position, issued, imported, earlier from package_source",
             vec![],
         )
         .await?;
@@ -159,6 +184,7 @@ async fn package_source(
         position: row.count(3)?,
         issued: Timestamp::from_microsecond(row.int(4)?).map_err(corrupt)?,
         imported: Timestamp::from_millisecond(row.int(5)?).map_err(corrupt)?,
+        earlier: serde_json::from_str(&row.text(6)?).map_err(corrupt)?,
     }))
 }
 

@@ -19,7 +19,7 @@ const EVERYTHING: &str = "export everything (without --since)";
 /// What precedes in it how far they were taken in.
 const HELD: &str = "this site has that hierarchy up to position ";
 /// What no refusal says of a package that nobody altered.
-const SLANDER: [&str; 8] = [
+const SLANDER: [&str; 7] = [
     "altered",
     "cut off",
     "of another hierarchy",
@@ -27,8 +27,9 @@ const SLANDER: [&str; 8] = [
     "by this hierarchy itself",
     "cannot be used",
     "what no catalog has",
-    "began its history anew",
 ];
+/// What refusals say of packages of a history that began anew, or lost its end.
+const ANEW: [&str; 2] = ["began its history anew", "does not know that one any more"];
 
 /// After what a package begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +77,18 @@ enum Verdict {
     Taken,
     WrongOrder,
     Older,
+    /// It goes on in a history that the other hierarchy does not have.
+    Anew,
 }
 
 impl Parcel {
     /// At a hierarchy that has the catalog of the other one up to a position of an era; 0 is nothing.
     fn verdict(&self, era: u32, held: u64) -> Verdict {
-        if self.era != era && self.report.base == 0 {
-            Verdict::Taken
+        if self.era != era {
+            match self.report.base {
+                0 => Verdict::Taken,
+                _ => Verdict::Anew,
+            }
         } else if self.report.position < held {
             Verdict::Older
         } else if self.report.base > held {
@@ -204,10 +210,12 @@ impl Carriage {
 
     /// Whether it was refused for its order.
     fn was_refused(&mut self, parcel: &Parcel, why: &str) -> bool {
-        let verdict = match (why.contains(WRONG_ORDER), why.contains(OLDER)) {
-            (true, _) => Verdict::WrongOrder,
-            (false, true) => Verdict::Older,
-            (false, false) => {
+        let is_anew = ANEW.iter().any(|anew| why.contains(anew));
+        let verdict = match (why.contains(WRONG_ORDER), why.contains(OLDER), is_anew) {
+            (true, _, _) => Verdict::WrongOrder,
+            (false, true, _) => Verdict::Older,
+            (false, false, true) => Verdict::Anew,
+            (false, false, false) => {
                 if SLANDER.iter().any(|slander| why.contains(slander)) {
                     self.is_wrong(parcel, why);
                 }
@@ -216,7 +224,10 @@ impl Carriage {
         };
         let named = held_by(why);
         let era = self.era;
-        let fits = |held: &u64| parcel.verdict(era, *held) == verdict && named == Some(*held);
+        let fits = |held: &u64| {
+            let is_named = named == Some(*held) || verdict == Verdict::Anew;
+            parcel.verdict(era, *held) == verdict && is_named
+        };
         let may_hold: BTreeSet<u64> = self.may_hold.iter().copied().filter(fits).collect();
         if may_hold.is_empty() {
             self.is_wrong(parcel, why);
@@ -225,6 +236,17 @@ impl Carriage {
         }
         self.tally.broken -= 1;
         self.tally.refused += 1;
+        if verdict == Verdict::Anew {
+            // It says what to bring.
+            let export = Errand::Export {
+                since: Since::Beginning,
+                approvals: parcel.approvals,
+                content: parcel.content,
+            };
+            let package = self.parcels.len();
+            let import = Errand::Import { package };
+            self.errands.extend([export, import]);
+        }
         true
     }
 }

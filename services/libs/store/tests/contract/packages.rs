@@ -5,7 +5,7 @@ use catalog::UpdateId;
 use catalog::item::{ItemKey, approval_keys};
 use std::collections::{HashMap, HashSet};
 use store::NewItem;
-use store::packages::PackageSource;
+use store::packages::{PackageMark, PackageSource};
 use uuid::Uuid;
 
 fn update(number: u128) -> UpdateId {
@@ -20,6 +20,12 @@ fn source(number: u128, position: u64) -> PackageSource {
         position,
         issued: time(3),
         imported: time(4),
+        earlier: (1..position)
+            .map(|position| PackageMark {
+                position,
+                issued: time(2),
+            })
+            .collect(),
     }
 }
 
@@ -32,7 +38,7 @@ pub async fn one_hierarchy_is_the_source_of_packages(place: &Place) {
     for expected in [source(1, 5), source(1, 9), source(2, 3)] {
         let mut tx = store.begin().await.unwrap();
         tx.put_package_source(&expected).await.unwrap();
-        assert_eq!(tx.package_source().await.unwrap(), Some(expected));
+        assert_eq!(tx.package_source().await.unwrap(), Some(expected.clone()));
         tx.commit().await.unwrap();
         let held = store.read().await.unwrap().package_source().await.unwrap();
         assert_eq!(held, Some(expected));
