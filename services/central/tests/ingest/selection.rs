@@ -10,7 +10,7 @@ use catalog::{RevisionId, UpdateId};
 use settings::document::Products;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use testkit::shared_data;
 use upstream::generator::{Generator, GeneratorSettings};
 use upstream::{ServedCatalog, load};
 use wsus::message::RevisionFilter;
@@ -372,26 +372,11 @@ async fn a_preview_tells_what_a_changed_choice_would_do_and_changes_nothing() {
     site.end().await;
 }
 
-/// The recorded data of real servers, or `None` with a visible word where it is not at hand.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find the recorded data by this variable alone"
-)]
-fn shared_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("HEADWATER_SHARED_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {} is not there", folder.display());
-    None
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_choice_in_the_genuine_tree_of_categories_selects_as_its_documents_say() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     // The genuine categories and detectoids, and generated updates, which name real products.
     let folder = tempfile::tempdir().unwrap();
     let put = |id: RevisionId, text: &str| {

@@ -1,27 +1,10 @@
 use super::*;
 use crate::generator::Generator;
 use jiff::Timestamp;
-use std::path::PathBuf;
+use testkit::shared_data;
 use wsus::message::RevisionFilter;
 use wsus::server::Session;
 use wsus::server::Source;
-
-/// The recorded data of real servers, or `None` with a visible word where it is not at hand.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find the recorded data by this variable alone"
-)]
-fn shared_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("HEADWATER_SHARED_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {} is not there", folder.display());
-    None
-}
 
 fn now() -> Timestamp {
     "2026-03-01T00:00:00Z".parse().unwrap()
@@ -41,7 +24,9 @@ async fn listed(catalog: &ServedCatalog, get_config: bool) -> Vec<RevisionId> {
 
 #[tokio::test]
 async fn the_genuine_export_is_served_byte_for_byte() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     let path = data.join("wsusutil/export-2024-06-19.cab");
     let catalog = package(&path).unwrap();
     assert_eq!(catalog.len(), 4125);
@@ -69,7 +54,9 @@ async fn the_genuine_export_is_served_byte_for_byte() {
 
 #[tokio::test]
 async fn the_recorded_documents_are_served_from_their_folder() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     let catalog = directory(&data.join("captures/updates")).unwrap();
     assert_eq!(catalog.len(), 5);
     assert_eq!(listed(&catalog, true).await.len(), 3);

@@ -2,29 +2,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
-
-/// The recorded data of real servers, or `None` with a visible word where it is not at hand.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find the recorded data by this variable alone"
-)]
-fn shared_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("HEADWATER_SHARED_DATA").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../../../shared/data"
-            ))
-        },
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: {} is not there", folder.display());
-    None
-}
+use testkit::shared_data;
 
 const HEAD: &str = concat!(
     r#"<u:Update xmlns:u="http://schemas.microsoft.com/msus/2002/12/Update">"#,
@@ -318,7 +296,9 @@ fn depth_lists_and_texts_are_bounded() {
 
 #[test]
 fn the_recorded_documents_are_read() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     let mut read = 0;
     for entry in std::fs::read_dir(data.join("captures/updates")).unwrap() {
         let path = entry.unwrap().path();
@@ -336,7 +316,9 @@ fn the_recorded_documents_are_read() {
 
 #[test]
 fn every_document_of_the_genuine_export_is_read() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     let package = std::fs::File::open(data.join("wsusutil/export-2024-06-19.cab")).unwrap();
     let mut cabinet = cab::Cabinet::new(package).unwrap();
     let mut text = String::new();

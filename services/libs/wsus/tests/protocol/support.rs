@@ -3,10 +3,10 @@
 use catalog::{RevisionId, UpdateId};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+pub use testkit::shared_data::folder as shared_data;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use wsus::anchor::Anchor;
@@ -17,23 +17,6 @@ use wsus::server::{
     DownstreamServer, ServerIdentity, ServerSettings, Service, Session, Source, SourceError,
     StoredUpdate,
 };
-
-/// The recorded data, where it is present; says so where not.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find the recorded data through the environment"
-)]
-pub fn shared_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("HEADWATER_SHARED_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data"),
-        PathBuf::from,
-    );
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    eprintln!("skipped: there is no recorded data at {}", folder.display());
-    None
-}
 
 pub fn id(number: u128) -> RevisionId {
     RevisionId::new(UpdateId::from_u128(number), 200)
