@@ -1,5 +1,6 @@
 //! Examples, each with the times that a person would expect.
 
+mod day_by_day;
 mod windows;
 
 use super::*;
