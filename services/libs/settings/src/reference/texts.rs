@@ -1,4 +1,37 @@
-//! What the reference says besides the table.
+//! What the reference says besides the tables.
+
+/// How it begins, until the first row.
+pub(super) const HEAD: &str = "\
+# Settings of a hierarchy
+
+All are made at the top-level site, with `headwater settings set NAME=VALUE` or `headwater settings import FILE`, and travel to \
+every site with the catalog, signed like it, except for what is the top-level site's alone. Every site below it is a replica: \
+`headwater settings show` answers there too, and a change is refused with the site at which to make it. So a setting is set at one \
+place; what the column *set at* adds is for which other sites it acts. Where the process of the top-level site was started with \
+`upstream`, that decides `source.*` but for `reporting-events`. The same names serve TOML, JSON, the command line and the RPC. This \
+page is printed by `headwater settings reference`.
+
+| setting | meaning | default | values | set at | WSUS or Configuration Manager |
+|---|---|---|---|---|---|
+";
+
+/// What stands before the table of secrets.
+pub(super) const SECRETS_HEAD: &str = "
+## Secrets
+
+A secret is no setting: it is kept sealed at the top-level site, in no version and no file of them, and never
+shown; `headwater settings show` says whether it is set. The command in the table asks for it, or reads one line of standard
+input; with `--clear` it is given up.
+
+| secret | meaning | set with | WSUS or Configuration Manager |
+|---|---|---|---|
+";
+
+/// What stands behind it.
+pub(super) const SECRETS_END: &str = "
+A certificate authority is no secret: `source.ca-pem` is the text of a PEM file,
+`headwater settings set source.ca-pem=\"$(cat ca.pem)\"`.
+";
 
 /// What the sections `supersedence` and `cleanup` do.
 pub(super) const CLEANUP: &str = r#"
@@ -89,10 +122,34 @@ when = { weekly = { weekdays = ["monday", "friday"], at = "04:15", every-weeks =
 when = { monthly-by-date = { day = 0, at = "03:00", every-months = 1 } }           # 0: the last day
 when = { monthly-by-weekday = { week = "second", weekday = "tuesday", offset-days = 1, at = "03:00" } }
 when = { cron = "0 3 8-14 * TUE" }                                                 # minute hour day month weekday
+when = { cron = "0 0 3 14 JUL ? 2027" }                                            # second in front, year at the end: once
 
 [[schedule.blackout]]
 weekdays = ["saturday"]     # on which the window begins; none: every day
 from = "22:00"
 to = "04:00"                # not after "from": of the next day
 ```
+
+On the command line a form is one value, `headwater settings set schedule.when='{"weekly":{"weekdays":["monday"]}}'`, or single
+fields of it, `headwater settings set schedule.when.monthly-by-weekday.offset-days=1`; what is not named has its default.
+
+| field | meaning | default | values |
+|---|---|---|---|
+"#;
+
+/// What WSUS and Configuration Manager let one choose, and nothing here answers to.
+pub(super) const ABSENT: &str = r#"
+## Choices of WSUS and Configuration Manager that have no setting here, and why
+
+| choice | here |
+|---|---|
+| This server is a replica of the upstream server | no choice: every Headwater site below another is a replica. Who wants to decide for themselves runs a second hierarchy, whose source is `[wsus] listen` of a site of the first, see [downstream.md](downstream.md) |
+| Several software update points at the top-level site | one only: it alone writes and signs the catalog, and two would be two catalogs. When its machine is lost, it is restored from a backup, and every site compares itself with what is there then. Every other site may have several |
+| Ports, Require SSL, connection type of a software update point | belong to one process, not to the hierarchy: `[wsus] listen`, `listen-tls`, `certificate-file`, `key-file` and `allow` in its settings file; clients on the internet or the intranet do not come here, only servers do |
+| Maximum run time | Headwater installs nothing on clients; who deploys the updates sets it there |
+| Third-party updates, and their signing certificate | none: updates come from the source or from imported packages, with the categories that they name, and are handed on as they are, signatures included |
+| Surface drivers and firmware | no switch of their own: they are updates like others. Choose the classification Drivers and the products |
+| WSUS maintenance: add non-clustered indexes | none: the database has the indexes that it needs from the beginning |
+| Schedule with a recurrence of none (once) | `headwater sync start` now; at a time, a cron expression with a year |
+| Deadline of an automatic approval with a time of day | whole days after the approval: `approvals.rules.<name>.deadline-days`. An approval by hand takes any time |
 "#;
