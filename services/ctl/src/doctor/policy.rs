@@ -242,6 +242,75 @@ mod tests {
         }
     }
 
+    /// What is common to both files, as Microsoft documents it: the policies below WindowsUpdate.
+    const WINDOWS_UPDATE: &str = r#"Windows Registry Editor Version 5.00
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate]
+"WUServer"="https://wsus.example:8531"
+"WUStatusServer"="https://wsus.example:8531"
+"AcceptTrustedPublisherCerts"=dword:00000001
+"SetPolicyDrivenUpdateSourceForFeatureUpdates"=dword:00000001
+"SetPolicyDrivenUpdateSourceForQualityUpdates"=dword:00000001
+"SetPolicyDrivenUpdateSourceForDriverUpdates"=dword:00000001
+"SetPolicyDrivenUpdateSourceForOtherUpdates"=dword:00000001
+"DisableWindowsUpdateAccess"=dword:00000000
+
+[HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate\AU]
+"UseWUServer"=dword:00000001
+"UseUpdateClassPolicySource"=dword:00000001
+"#;
+
+    #[test]
+    fn the_registry_files_are_these() {
+        for (by, automatic_updates) in [
+            // Configure Automatic Updates: disabled.
+            (
+                InstalledBy::ConfigurationManager,
+                "\"NoAutoUpdate\"=dword:00000001\n",
+            ),
+            // Enabled, with option 4: auto download and schedule the install.
+            (
+                InstalledBy::Windows,
+                "\"NoAutoUpdate\"=dword:00000000\n\"AUOptions\"=dword:00000004\n",
+            ),
+        ] {
+            let expected = format!("{WINDOWS_UPDATE}{automatic_updates}").replace('\n', "\r\n");
+            assert_eq!(registry::file(&of_clients(SERVER, by)), expected);
+        }
+    }
+
+    #[test]
+    fn each_value_stands_under_the_name_of_its_group_policy() {
+        const SOURCES: &str = "Specify source service for specific classes of Windows Updates";
+        const LOCATION: &str = "Specify intranet Microsoft update service location";
+        const SIGNED: &str =
+            "Allow signed updates from an intranet Microsoft update service location";
+        let policies = of_clients(SERVER, InstalledBy::Windows);
+        let told: Vec<(&str, String)> = policies
+            .iter()
+            .map(|policy| (policy.policy, policy.short_name()))
+            .collect();
+        let expected = [
+            (LOCATION, "WUServer"),
+            (LOCATION, "WUStatusServer"),
+            (LOCATION, r"AU\UseWUServer"),
+            (SIGNED, "AcceptTrustedPublisherCerts"),
+            (SOURCES, "SetPolicyDrivenUpdateSourceForFeatureUpdates"),
+            (SOURCES, "SetPolicyDrivenUpdateSourceForQualityUpdates"),
+            (SOURCES, "SetPolicyDrivenUpdateSourceForDriverUpdates"),
+            (SOURCES, "SetPolicyDrivenUpdateSourceForOtherUpdates"),
+            (SOURCES, r"AU\UseUpdateClassPolicySource"),
+            ("Configure Automatic Updates", r"AU\NoAutoUpdate"),
+            ("Configure Automatic Updates", r"AU\AUOptions"),
+            (
+                "Remove access to use all Windows Update features",
+                "DisableWindowsUpdateAccess",
+            ),
+        ]
+        .map(|(policy, name)| (policy, name.to_owned()));
+        assert_eq!(told, expected);
+    }
+
     #[test]
     fn a_client_that_took_our_file_over_is_good() {
         for by in [InstalledBy::ConfigurationManager, InstalledBy::Windows] {
