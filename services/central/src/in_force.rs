@@ -421,7 +421,7 @@ impl InForce {
         let inserts = vec![
             outcome.version.to_string(),
             who.to_owned(),
-            in_words(&outcome.changes),
+            in_words(&outcome.changes, outcome.version),
         ];
         let message = vec![(StatusId::SettingsChanged, inserts)];
         let recorded = self.journal.record_within(&mut tx, message).await?;
@@ -454,23 +454,73 @@ fn item(content: Vec<u8>) -> ItemChange {
 /// Longest form of one change in a status message, in characters: a list or a certificate may be long.
 const MOST_CHANGE: usize = 200;
 
-/// The changes in one text that fits into a status message.
-fn in_words(changes: &[Change]) -> String {
+/// The changes of a version in one text that fits into a status message. Where it is cut it says what shows all.
+fn in_words(changes: &[Change], version: u64) -> String {
+    let shows_all = format!(
+        "; headwater settings diff {} {version} shows all",
+        version.saturating_sub(1)
+    );
     let mut text = String::new();
+    let mut is_cut = false;
     for (number, change) in changes.iter().enumerate() {
         let whole = change.to_string();
         let mut change: String = whole.chars().take(MOST_CHANGE).collect();
         if change.len() < whole.len() {
             change.push('…');
+            is_cut = true;
         }
-        if text.len() + change.len() + 40 > MAX_INSERT {
+        if text.len() + change.len() + 40 + shows_all.len() > MAX_INSERT {
             text.push_str(&format!(" and {} more", changes.len() - number));
-            return text;
+            is_cut = true;
+            break;
         }
         if number > 0 {
             text.push_str("; ");
         }
         text.push_str(&change);
     }
+    if is_cut {
+        text.push_str(&shows_all);
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: &str, new: &str) -> Change {
+        Change {
+            name: name.to_owned(),
+            old: None,
+            new: Some(new.into()),
+        }
+    }
+
+    #[test]
+    fn a_message_that_does_not_tell_all_of_a_change_says_what_does() {
+        let short = [change("proxy.host", "a"), change("proxy.user", "b")];
+        assert_eq!(in_words(&short, 7), "proxy.host: - → a; proxy.user: - → b");
+
+        let long = [
+            change("source.ca-pem", &"x".repeat(900)),
+            change("proxy.user", "b"),
+        ];
+        let cut = format!("source.ca-pem: - → {}…", "x".repeat(181));
+        assert_eq!(
+            in_words(&long, 7),
+            format!("{cut}; proxy.user: - → b; headwater settings diff 6 7 shows all")
+        );
+
+        // Letters of several bytes, as many changes as there can be.
+        let many = vec![change("site.SE1.update-files", &"ä".repeat(300)); 500];
+        let told = in_words(&many, u64::MAX);
+        assert!(told.len() <= MAX_INSERT, "{}", told.len());
+        let end = format!(
+            " more; headwater settings diff {} {} shows all",
+            u64::MAX - 1,
+            u64::MAX
+        );
+        assert!(told.ends_with(&end), "{told}");
+    }
 }

@@ -98,7 +98,10 @@ Examples:
   headwater settings set products.classifications+=Drivers
   headwater settings set proxy.host=proxy.example.org proxy.port=3128 --dry-run
   headwater settings set languages.update-files=de,fr site.SE1.update-files=fr
-  headwater settings set approvals.rules.office.title='*Office*' approvals.rules.office.deadline-days=7
+  headwater settings set schedule.when='{\"daily\":{\"first\":\"03:00\",\"times\":4}}'
+  headwater settings set schedule.when.monthly-by-weekday.offset-days=1
+  headwater settings set approvals.rules.office.title='*Office*' \\
+      approvals.rules.office.approval=install approvals.rules.office.deadline-days=7
   headwater settings set proxy.host=          # an optional setting is given up with nothing")]
     Set {
         /// What to change; all of it happens, or nothing
@@ -492,4 +495,24 @@ fn password(of: PasswordOf) -> anyhow::Result<String> {
         bail!("the password is empty: give it up with --clear");
     }
     Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PasswordOf;
+    use clap::ValueEnum as _;
+    use settings::reference::SECRETS;
+
+    #[test]
+    fn the_reference_says_how_each_secret_is_set() {
+        let words = PasswordOf::value_variants().iter().map(|of| {
+            let word = of.to_possible_value().unwrap();
+            (of.secret(), word.get_name().to_owned())
+        });
+        let mut words: Vec<_> = words.collect();
+        let mut told = SECRETS.map(|secret| (secret.name, secret.word.to_owned()));
+        words.sort();
+        told.sort();
+        assert_eq!(words, told);
+    }
 }

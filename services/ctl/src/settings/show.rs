@@ -9,6 +9,7 @@ use owo_colors::OwoColorize as _;
 use serde_json::{Value, json};
 use settings::Settings;
 use settings::change::plain;
+use settings::reference::SECRETS;
 use std::collections::BTreeMap;
 use wire::text::harmless;
 use wire::v1::{CategoryEntry, Choice, GetSettingsResponse, SettingsVersion};
@@ -54,14 +55,19 @@ pub(super) fn show(
         })
         .filter(|(held, value)| begins(held) && (!changed || defaults.get(held) != Some(value)))
         .collect();
-    if listed.is_empty() {
+    let secrets = SECRETS.iter().filter(|secret| {
+        begins(secret.name) && !changed && document.get(secret.section()).is_some()
+    });
+    let secrets: Vec<_> = secrets.collect();
+    if listed.is_empty() && secrets.is_empty() {
         if let Some(name) = name.filter(|_| !changed) {
             anyhow::bail!("there is no setting {}", harmless(name));
         }
         return console.line("All settings are the defaults.");
     }
-    let width = listed.keys().map(|name| name.chars().count()).max();
-    let width = width.unwrap_or(0);
+    let names = listed.keys().map(String::as_str);
+    let names = names.chain(secrets.iter().map(|secret| secret.name));
+    let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
     for (held, value) in &listed {
         let by_process = answer.fixed.contains(held);
         let is_default = defaults.get(held) == Some(value);
@@ -80,12 +86,10 @@ pub(super) fn show(
             console.line(line)?;
         }
     }
-    for (secret, section) in [("proxy.password", "proxy"), ("source.password", "source")] {
-        if begins(secret) && !changed && document.get(section).is_some() {
-            let set = answer.secrets.iter().any(|held| held == secret);
-            let set = if set { "set (sealed)" } else { "not set" };
-            console.line(format!("{secret:width$}  {set}"))?;
-        }
+    for secret in secrets {
+        let set = answer.secrets.iter().any(|held| held == secret.name);
+        let set = if set { "set (sealed)" } else { "not set" };
+        console.line(format!("{:width$}  {set}", secret.name))?;
     }
     let stands = match answer.version {
         0 => "These are the defaults; nobody changed anything yet.".to_owned(),

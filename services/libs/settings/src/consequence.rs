@@ -11,9 +11,14 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
     };
     let mut told = Vec::new();
     if changed("source.action") || changed("source.url") {
+        let url_alone = !changed("source.action");
         told.push(match settings.source.action {
             SynchronizeAction::DoNotSynchronize => {
                 "The top-level site is disconnected: the catalog is kept, and grows by imported packages only."
+            }
+            SynchronizeAction::MicrosoftUpdate if url_alone => {
+                "The address is not used while source.action is microsoft-update; source.action=upstream-server \
+                 uses it."
             }
             SynchronizeAction::MicrosoftUpdate | SynchronizeAction::UpstreamServer => {
                 "The catalog is kept. The next synchronization asks the new source for everything and removes \
@@ -117,4 +122,51 @@ pub fn of(changes: &[Change], settings: &Settings) -> Vec<String> {
         );
     }
     told.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Assignment, difference};
+
+    /// What is told when settings that stood like this are changed like that.
+    #[track_caller]
+    fn check(held: &[&str], changes: &[&str], expected: &[&str]) {
+        let with = |settings: &Settings, texts: &[&str]| {
+            let assignments: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            settings.with(&assignments as &[Assignment]).unwrap()
+        };
+        let old = with(&Settings::default(), held);
+        let new = with(&old, changes);
+        assert_eq!(of(&difference(&old, &new), &new), expected);
+    }
+
+    #[test]
+    fn a_changed_source_says_what_becomes_of_the_catalog() {
+        const KEPT: &str = "The catalog is kept. The next synchronization asks the new source for everything and \
+                            removes nothing; full ones after that remove what the new source does not have, if \
+                            that is little.";
+        const DISCONNECTED: &str = "The top-level site is disconnected: the catalog is kept, and grows by imported \
+                                    packages only.";
+        const NOT_USED: &str = "The address is not used while source.action is microsoft-update; \
+                                source.action=upstream-server uses it.";
+        let (a, b) = ("source.url=http://a:8530", "source.url=http://b:8530");
+        let (upstream, microsoft) = (
+            "source.action=upstream-server",
+            "source.action=microsoft-update",
+        );
+        check(&[], &[upstream, a], &[KEPT]);
+        check(&[upstream, a], &[b], &[KEPT]);
+        check(&[upstream, a], &[microsoft], &[KEPT]);
+        check(&[upstream, a], &[microsoft, b], &[KEPT]);
+        check(&[microsoft], &[a], &[NOT_USED]);
+        check(&[microsoft, a], &["source.url="], &[NOT_USED]);
+        check(
+            &[upstream, a],
+            &["source.action=do-not-synchronize"],
+            &[DISCONNECTED],
+        );
+        check(&[], &[a], &[DISCONNECTED]);
+        check(&[upstream, a], &["source.parallel-requests=2"], &[]);
+    }
 }
