@@ -18,6 +18,8 @@ mod away;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod choosing;
+#[cfg(test)]
 mod cleanup;
 #[cfg(test)]
 mod collector;
