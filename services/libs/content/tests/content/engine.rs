@@ -5,7 +5,7 @@ use super::support::{Site, at, update};
 use bytes::Bytes;
 use content::files::Verdict;
 use content::source::HttpSource;
-use content::{CHUNK, ContentFile, Limits, Window};
+use content::{CHUNK, ContentFile, Limits, Removal, Window};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -197,8 +197,9 @@ async fn a_file_is_not_removed_while_it_is_fetched_or_needed() {
         tx.unwant_content(&[file.sha1]).await.unwrap();
         tx.commit().await.unwrap();
     };
+    let remove = || async { site.content.remove(file).await.unwrap() };
     unwant().await;
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::Busy);
     drop(gate);
     testkit::until("it is there", testkit::patience::LONG, || async {
         let there = site.row(file).await.present_since.is_some();
@@ -207,12 +208,12 @@ async fn a_file_is_not_removed_while_it_is_fetched_or_needed() {
     .await;
     assert_eq!(site.row(file).await.state, ContentState::Unneeded);
     site.want(&descriptions(&files)).await;
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::NotUnneeded);
     assert_eq!(site.row(file).await.state, ContentState::Present);
     unwant().await;
-    assert!(site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::Removed);
     assert!(!site.path(file).exists());
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::NotUnneeded);
 }
 
 #[tokio::test(flavor = "multi_thread")]
