@@ -11,8 +11,10 @@
 //! | anchor, an id without delta | of those, everything of that id, whatever the anchor |
 //! | anchor in the future | nothing changed after it, so nothing |
 //!
-//! The counter of an anchor is ignored: its time decides. Languages do not select: which revisions a
-//! language asks for is not specified, and leaving one out that a server needs breaks its import.
+//! The counter of an anchor is ignored here: its time decides. A source may know more: the crate `downstream` notes the
+//! anchors that it hands out, and answers one of another server or of another history from the beginning
+//! (`since` in its `source.rs`). Languages do not select: which revisions a language asks for is not specified, and
+//! leaving one out that a server needs breaks its import.
 
 use crate::anchor::{Anchor, ParseAnchorError};
 use crate::message::{IdAndDelta, RevisionFilter};
