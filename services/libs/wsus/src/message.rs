@@ -367,4 +367,6 @@ pub struct Pong {
     pub services_time: Timestamp,
     /// Name of the service.
     pub services_name: String,
+    /// Whether the request came over HTTPS.
+    pub is_https: bool,
 }

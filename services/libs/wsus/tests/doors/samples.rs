@@ -173,6 +173,7 @@ pub fn answers() -> Vec<Response> {
             success: true,
             services_time: time,
             services_name: "Server".into(),
+            is_https: true,
         }),
     ]
 }
