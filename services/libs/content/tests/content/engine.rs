@@ -217,6 +217,45 @@ async fn a_file_is_not_removed_while_it_is_fetched_or_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_files_come_at_a_bounded_rate_the_state_and_the_log_say_when_they_are_there() {
+    const RATE: u64 = 200_000;
+    let origin = Origin::start().await;
+    let files = some(&origin, &[2_000_000; 6]);
+    let site = Site::top().await;
+    site.content.set_limits(Limits {
+        bytes_per_second: Some(RATE),
+        ..Limits::default()
+    });
+    site.begin();
+    site.want(&descriptions(&files)).await;
+    let about = |rate: u64| (RATE / 2..=RATE * 2).contains(&rate);
+    let is_told = |state: &link::content::ContentState| {
+        state.done_at.is_some() && about(state.bytes_per_second)
+    };
+    let state = site.until("under way at that rate", is_told).await;
+    let left = state.done_at.unwrap().duration_since(site.now()).as_secs();
+    let expected = i64::try_from(state.bytes_to_go / state.bytes_per_second).unwrap();
+    assert!((left - expected).abs() <= 1, "{left} seconds: {state:?}");
+    assert!(state.bytes_to_go < all_bytes(&files), "{state:?}");
+    // A line of the log says it every half minute.
+    let line = testkit::until("the log says it", testkit::patience::LONG, || async {
+        let log = site.log();
+        let found = log.lines().find(|line| line.contains("bytes to go"));
+        found.map(str::to_owned).ok_or(log)
+    });
+    let line = line.await;
+    let (before, rest) = line.split_once(" bytes to go, ").unwrap();
+    assert!(
+        before.contains("sync: SMS synchronizing content, "),
+        "{line}"
+    );
+    let (rate, left) = rest.split_once(" bytes/s, about ").unwrap();
+    assert!(about(rate.parse().unwrap()), "{line}");
+    let is_soon = left.starts_with("0d00h00m") && !left.starts_with("0d00h00m00s");
+    assert!(is_soon, "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_asked_for_goes_first() {
     let origin = Origin::start().await;
     let files = some(&origin, &[1_000_000; 12]);
