@@ -113,7 +113,7 @@ impl WsusUpstream {
         };
         let missing = async {
             files.planner.settle().await?;
-            Ok(self.store.read().await?.missing_licence_terms().await?)
+            self.store.read().await?.missing_licence_terms().await
         };
         let missing = missing.await.map(|missing| missing.updates);
         tell_of_licence_terms(journal, run, missing).await
