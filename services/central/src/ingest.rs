@@ -403,7 +403,8 @@ impl Ingest<'_> {
             );
             return Ok(None);
         };
-        let entries = filter.categories.iter().chain(&filter.classifications);
+        let entries = [&filter.categories, &filter.classifications];
+        let entries = entries.into_iter().flatten().flatten();
         let new = entries.filter(|entry| !entry.delta).count();
         if covered.is_some() && (new > 0 || filter.anchor.is_none()) {
             self.run.line(match filter.anchor {

@@ -364,6 +364,70 @@ async fn files_come_at_once_or_never_where_that_is_chosen() {
     holds(&hierarchy, "SE1", &full).await;
 }
 
+/// Waits until a site's report is as it should be.
+async fn reports(
+    hierarchy: &Hierarchy,
+    site: &str,
+    what: &str,
+    is: impl Fn(&wire::v1::SiteReport) -> bool,
+) {
+    until(what, LONG, || async {
+        let report = hierarchy.site(site).await?;
+        is(&report)
+            .then_some(())
+            .ok_or_else(|| format!("{report:?}"))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_site_follows_a_window_and_a_rate_as_they_are_set() {
+    // 50,000 bytes a second.
+    const RATE: &str = "site.PR1.content.maximum-transfer-rate=400";
+    let (hierarchy, _) = three_tiers(&[
+        "content.download=never",
+        "content.licence-terms=false",
+        "languages.update-files=de",
+        "schedule.time-zone=UTC",
+    ])
+    .await;
+    hierarchy.synchronize().await;
+    // It opens in more than an hour.
+    let now = daemon::Clock::now(&daemon::SystemClock).to_zoned(jiff::tz::TimeZone::UTC);
+    let from = format!(
+        "site.PR1.content.window-from={:02}:00",
+        (now.hour() + 2) % 24
+    );
+    let closed = format!("site.PR1.content.window-to={:02}:00", (now.hour() + 3) % 24);
+    hierarchy
+        .run(&["settings", "set", &from, &closed, RATE])
+        .good();
+    hierarchy
+        .run(&["settings", "set", "content.download=immediate"])
+        .good();
+    let full = ["other.cab", "neutral.cab", "german.cab"];
+    holds(&hierarchy, CENTRAL, &full).await;
+    reports(&hierarchy, "PR1", "PR1 waits for its window", |report| {
+        let waits = "outside the time for it; the next begins at ";
+        report.content_files_to_go == 3 && report.content_waits.starts_with(waits)
+    })
+    .await;
+    assert_eq!(held(&hierarchy, "PR1"), BTreeSet::new());
+    // Open around the clock, its files come no faster than they may.
+    let open = from.replace("window-from", "window-to");
+    hierarchy.run(&["settings", "set", &open]).good();
+    reports(&hierarchy, "PR1", "PR1 is on its way, slowly", |report| {
+        let slowly = (1..=100_000).contains(&report.content_bytes_per_second);
+        slowly && report.content_done_at.is_some() && report.content_waits.is_empty()
+    })
+    .await;
+    let unbounded = RATE.replace("=400", "=0");
+    hierarchy.run(&["settings", "set", &unbounded]).good();
+    for site in ["PR1", "SE1"] {
+        holds(&hierarchy, site, &full).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn licence_terms_that_do_not_come_end_a_run_with_a_warning() {
     let (hierarchy, content) = three_tiers(&["languages.update-files=de"]).await;

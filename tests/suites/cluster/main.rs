@@ -61,6 +61,7 @@ mod roll_out;
 mod runs;
 #[cfg(test)]
 mod settings;
+mod single_updates;
 #[cfg(test)]
 mod stand_alone;
 #[cfg(test)]

@@ -107,6 +107,48 @@ async fn held(hierarchy: &Hierarchy, site: &str) -> Held {
     held
 }
 
+/// What the central site of a hierarchy served to WSUS servers, as its metrics say.
+#[derive(Debug, Clone, Copy)]
+struct Served {
+    /// Requests for documents.
+    documents: u64,
+    /// Bytes of all answers.
+    bytes: u64,
+}
+
+impl Served {
+    async fn by(hierarchy: &Hierarchy) -> Self {
+        let client = reqwest::Client::builder().danger_accept_invalid_certs(true);
+        let client = client.no_proxy().build().unwrap();
+        let url = format!("{}/metrics", hierarchy.url(CENTRAL));
+        let answer = client.get(url).send().await.unwrap();
+        let text = answer.error_for_status().unwrap().text().await.unwrap();
+        let sum = |name: &str, label: &str| {
+            let samples = text
+                .lines()
+                .filter(|line| line.starts_with(name) && line.contains(label));
+            let values = samples.map(|line| line.rsplit_once(' ').unwrap().1);
+            values.map(|value| value.parse::<u64>().unwrap()).sum()
+        };
+        const REQUESTS: &str = "headwater_wsus_server_requests_total{";
+        Self {
+            documents: sum(REQUESTS, "operation=\"GetUpdateData\""),
+            bytes: sum("headwater_wsus_server_sent_bytes_total", ""),
+        }
+    }
+}
+
+impl std::ops::Sub for Served {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            documents: self.documents - before.documents,
+            bytes: self.bytes - before.bytes,
+        }
+    }
+}
+
 /// A hierarchy that synchronizes from `url` and has chosen.
 async fn second(url: &str, chosen: &Chosen) -> Hierarchy {
     let mut hierarchy = Hierarchy::new();
@@ -174,6 +216,7 @@ async fn a_second_hierarchy_holds_what_it_chose_of_the_first_and_follows_it() {
     let url = format!("http://{}", address(first.process("PR1")).await);
     let mut at_agent = second(&url, &chosen).await;
     let full = follow(&mut first, CENTRAL, &at_central).await;
+    let after_full = Served::by(&first).await;
     follow(&mut first, "PR1", &at_agent).await;
     assert!(full.items >= expected_first.len() as u64);
 
@@ -181,10 +224,18 @@ async fn a_second_hierarchy_holds_what_it_chose_of_the_first_and_follows_it() {
     first.evolve().await;
     first.synchronize().await;
     follow(&mut first, CENTRAL, &at_central).await;
+    let after_delta = Served::by(&first).await;
     let delta = follow(&mut first, "PR1", &at_agent).await;
-    // Nothing new: nothing changes.
+    // Nothing new: nothing changes, and no document is asked for.
     let same = follow(&mut first, "PR1", &at_agent).await;
     assert_eq!(same.verified_position, delta.verified_position);
+    follow(&mut first, CENTRAL, &at_central).await;
+    let after_same = Served::by(&first).await;
+    let (delta, same) = (after_delta - after_full, after_same - after_delta);
+    eprintln!("{after_full:?} at first, then {delta:?}, then {same:?}");
+    assert!(delta.documents > 0 && delta.documents * 2 <= after_full.documents);
+    assert!(delta.bytes * 2 <= after_full.bytes);
+    assert_eq!(same.documents, 0);
 
     for hierarchy in [&mut first, &mut at_central, &mut at_agent] {
         hierarchy.stop_all().await;

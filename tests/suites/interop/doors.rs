@@ -9,7 +9,9 @@ use testkit::hierarchy::CENTRAL;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wsus::anchor::Anchor;
 use wsus::fault::{ErrorCode, Fault};
-use wsus::message::{Cookie, DownloadFiles, GetDeployments, GetUpdateData, Operation, Request};
+use wsus::message::{
+    Cookie, DownloadFiles, GetDeployments, GetUpdateData, Operation, Request, Response,
+};
 use wsus::server::MAX_REQUEST_BYTES;
 
 const SYNC: &str = "/ServerSyncWebService/ServerSyncWebService.asmx";
@@ -280,6 +282,8 @@ async fn over_https_and_packed_the_answers_are_the_same() {
     let packed = server.list(&cookie, everything(true, None)).await.unwrap();
     assert_eq!(plain, packed);
     assert!(plain.revisions.len() > 100);
+    let pong = server.ask(Request::Ping { level: 1 }).await.unwrap();
+    assert!(matches!(pong, Response::Pong(pong) if pong.is_https));
     // That it was packed indeed.
     server.http = client().no_gzip().build().unwrap();
     let config = Request::GetConfigData(wsus::message::GetConfigData {

@@ -190,7 +190,7 @@ pub fn everything(get_config: bool, anchor: Option<&str>) -> RevisionFilter {
 pub fn chosen(products: &[UpdateId], classifications: &[UpdateId]) -> RevisionFilter {
     let entries = |ids: &[UpdateId]| {
         let entry = |&id| IdAndDelta { id, delta: false };
-        ids.iter().map(entry).collect()
+        Some(ids.iter().map(entry).collect())
     };
     RevisionFilter {
         categories: entries(products),

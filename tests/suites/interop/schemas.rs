@@ -10,9 +10,9 @@ use std::process::{Command, Stdio};
 use testkit::hierarchy::CENTRAL;
 use testkit::{Hierarchy, shared_data, skip};
 use wsus::message::{
-    DownloadFiles, GetAuthorizationCookie, GetConfigData, GetCookie, GetDeployments,
+    DownloadFiles, FileUrl, GetAuthorizationCookie, GetConfigData, GetCookie, GetDeployments,
     GetRelatedRevisions, GetRevisionIdList, GetUpdateData, LanguageAndDelta, Operation, Request,
-    Response, SoapVersion,
+    Response, SoapVersion, UpdateData,
 };
 
 /// Interpreters that may have what the validation needs.
@@ -144,6 +144,15 @@ async fn every_message_of_ours_is_valid_by_the_official_schemas() {
         messages.push(("ServerReporting.wsdl", text));
         messages.push(("ServerReporting.wsdl", answer));
     }
+    // A file without a known address.
+    let unknown = Response::UpdateData(UpdateData {
+        file_urls: vec![FileUrl {
+            digest: vec![7; 20],
+            ..FileUrl::default()
+        }],
+        ..UpdateData::default()
+    });
+    messages.push(("ServerSync.wsdl", unknown.encode(SoapVersion::V11)));
     shown(&hierarchy);
     let found = problems(python, &data.join("wsdl"), &messages);
     assert_eq!(found.len(), messages.len());

@@ -109,8 +109,8 @@ impl Choice {
             anchor: covered
                 .filter(|_| !anew)
                 .map(|covered| covered.anchor.clone()),
-            categories,
-            classifications,
+            categories: Some(categories),
+            classifications: Some(classifications),
             ..RevisionFilter::default()
         })
     }
@@ -176,7 +176,8 @@ mod tests {
     }
 
     /// The filter's anchor, and both lists with whether only changes are asked for.
-    type Asked = (bool, Vec<(u128, bool)>, Vec<(u128, bool)>);
+    type Asked = (bool, Listed, Listed);
+    type Listed = Option<Vec<(u128, bool)>>;
 
     #[track_caller]
     fn check(now: &Choice, before: Option<Choice>, expected: Option<Asked>) {
@@ -184,11 +185,9 @@ mod tests {
             anchor: "1,2026-01-02 00:00:00.000".into(),
             choice,
         });
-        let list = |list: Vec<IdAndDelta>| -> Vec<(u128, bool)> {
-            let entries = list.into_iter();
-            entries
-                .map(|entry| (entry.id.0.as_u128(), entry.delta))
-                .collect()
+        let list = |list: Option<Vec<IdAndDelta>>| -> Option<Vec<(u128, bool)>> {
+            let pair = |entry: IdAndDelta| (entry.id.0.as_u128(), entry.delta);
+            Some(list?.into_iter().map(pair).collect())
         };
         let asked = now.filter(covered.as_ref()).map(|filter| {
             assert!(!filter.get_config && filter.languages.is_empty());
@@ -204,8 +203,12 @@ mod tests {
 
     #[test]
     fn both_lists_are_sent_or_neither_or_nothing_is_asked() {
-        check(&Choice::Everything, None, Some((false, vec![], vec![])));
-        let both = Some((false, vec![(1, false), (2, false)], vec![(9, false)]));
+        check(&Choice::Everything, None, Some((false, None, None)));
+        let both = Some((
+            false,
+            Some(vec![(1, false), (2, false)]),
+            Some(vec![(9, false)]),
+        ));
         check(&choice(&[1, 2], &[9]), None, both);
         check(&choice(&[1], &[]), None, None);
         check(&choice(&[], &[9]), Some(Choice::Everything), None);
@@ -217,9 +220,9 @@ mod tests {
         check(
             &Choice::Everything,
             everything.clone(),
-            Some((true, vec![], vec![])),
+            Some((true, None, None)),
         );
-        let changes = Some((true, vec![(1, true)], vec![(9, true)]));
+        let changes = Some((true, Some(vec![(1, true)]), Some(vec![(9, true)])));
         check(&choice(&[1], &[9]), everything, changes.clone());
         check(&choice(&[1], &[9]), Some(choice(&[1, 2], &[8, 9])), changes);
     }
@@ -227,14 +230,14 @@ mod tests {
     #[test]
     fn what_an_anchor_does_not_cover_is_asked_for_whole() {
         let some = Some(choice(&[1], &[9]));
-        check(
-            &Choice::Everything,
-            some.clone(),
-            Some((false, vec![], vec![])),
-        );
-        let added = Some((true, vec![(1, true), (2, false)], vec![(9, true)]));
+        check(&Choice::Everything, some.clone(), Some((false, None, None)));
+        let added = Some((
+            true,
+            Some(vec![(1, true), (2, false)]),
+            Some(vec![(9, true)]),
+        ));
         check(&choice(&[1, 2], &[9]), some.clone(), added);
-        let other = Some((false, vec![(2, false)], vec![(9, false)]));
+        let other = Some((false, Some(vec![(2, false)]), Some(vec![(9, false)])));
         check(&choice(&[2], &[9]), some, other);
     }
 

@@ -99,8 +99,8 @@ impl Source for Moody {
         }
         let mut filter = filter.clone();
         if self.moods.lock().unwrap().lists_everything {
-            filter.categories.clear();
-            filter.classifications.clear();
+            filter.categories = None;
+            filter.classifications = None;
         }
         let mut list = self.catalog.revisions(session, &filter, now).await?;
         let mut moods = self.moods.lock().unwrap();

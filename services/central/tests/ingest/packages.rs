@@ -496,3 +496,42 @@ async fn single_updates_come_with_what_they_need_and_stay() {
         site.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_another_one_requires_comes_with_it_whatever_is_chosen() {
+    // The first requires the second, that the third, and the third one that the source does not have.
+    let ids = [1, 2, 3, 4].map(catalog::UpdateId::from_u128);
+    let folder = tempfile::tempdir().unwrap();
+    for pair in ids.windows(2) {
+        let (id, requires) = (pair[0], pair[1]);
+        let text = format!(
+            r#"<Update xmlns="http://schemas.microsoft.com/msus/2002/12/Update"><UpdateIdentity UpdateID="{id}" RevisionNumber="203"/><Properties UpdateType="Software" CreationDate="2026-01-01T00:00:00Z" DefaultPropertiesLanguage="en" ExplicitlyDeployable="true"></Properties><LocalizedPropertiesCollection><LocalizedProperties><Language>en</Language><Title>Update</Title></LocalizedProperties></LocalizedPropertiesCollection><Relationships><Prerequisites><UpdateIdentity UpdateID="{requires}"/></Prerequisites></Relationships></Update>"#
+        );
+        std::fs::write(folder.path().join(format!("{id}.xml")), text).unwrap();
+    }
+    let nothing = Products {
+        everything: false,
+        products: [].into(),
+        classifications: [].into(),
+    };
+    let site = choosing(load::directory(folder.path()).unwrap(), nothing).await;
+    let desk = desk(&site).await;
+    let wanted = vec![UpdateWanted {
+        id: ids[0],
+        revision: None,
+    }];
+    let (_, imported) = desk.packages.import_updates(wanted).await.unwrap();
+    let found = RevisionId::new(ids[0], 203);
+    assert_eq!(imported.updates[0].found, Some((found, false)));
+    assert_eq!(imported.received, 3, "{imported:?}");
+    let held: Vec<RevisionId> = site.held().await.into_keys().collect();
+    let expected = ids[..3].iter().map(|id| RevisionId::new(*id, 203));
+    assert_eq!(held, expected.collect::<Vec<_>>());
+    let log = site.journal.tail(100).unwrap().join("\n");
+    let told = format!("{}, which is required, could not be had", ids[3]);
+    assert!(log.contains(&told), "{log}");
+    // What came with it stays with it.
+    site.complete(true).await;
+    assert_eq!(site.held().await.len(), 3);
+    site.end().await;
+}

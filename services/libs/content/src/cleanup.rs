@@ -3,7 +3,7 @@
 //! Who brings a file holds its claim, and so does who removes it: a file on its way is passed over. First the row
 //! goes, then the file: what is killed in between leaves a file that costs room and that nobody believes to be there.
 
-use crate::Content;
+use crate::{Content, Removal};
 use daemon::Ambient;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -116,14 +116,16 @@ pub async fn clean(
         for unneeded in new {
             any = true;
             match remove(store, content, &unneeded.sha1).await? {
-                true => {
+                Removal::Removed => {
                     outcome.removed.files += 1;
                     outcome.removed.bytes += unneeded.bytes;
                 }
-                false => {
+                Removal::Busy => {
                     skipped += 1;
                     outcome.busy += 1;
                 }
+                // It is not listed any more.
+                Removal::NotUnneeded => {}
             }
         }
         if !any {
@@ -143,12 +145,10 @@ fn rest(all: ContentSum, part: ContentSum) -> ContentSum {
     }
 }
 
-/// Removes one file; whether nobody was at work on it.
-async fn remove(store: &Store, content: &Content, sha1: &[u8; 20]) -> Result<bool, CleanError> {
+async fn remove(store: &Store, content: &Content, sha1: &[u8; 20]) -> Result<Removal, CleanError> {
     let row = store.read().await?.content(sha1).await?;
     let Some(row) = row.filter(|row| row.state == ContentState::Unneeded) else {
-        // It is needed again since it was listed, or gone.
-        return Ok(true);
+        return Ok(Removal::NotUnneeded);
     };
     let removed = content.remove(&row.file).await;
     removed.map_err(|source| CleanError::Files {

@@ -29,7 +29,7 @@ pub use catalog::content::{ContentFile, ContentId};
 pub use files::{ContentStore, Files};
 pub use hold::Hold;
 pub use limits::{Limits, Patience, Window};
-pub use plane::{Content, Error, Parts};
+pub use plane::{Content, Error, Parts, Removal};
 pub use router::router;
 pub use wish::Wishes;
 

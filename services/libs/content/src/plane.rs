@@ -36,6 +36,17 @@ pub struct Parts {
     pub sources: Vec<Arc<dyn Source>>,
 }
 
+/// What became of a file that was to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// It stays, because something is at work on it.
+    Busy,
+    /// It stays because it is needed again, or was gone before.
+    NotUnneeded,
+}
+
 /// The content of a site. Cheap to clone.
 #[derive(Clone)]
 pub struct Content {
@@ -296,27 +307,26 @@ impl Content {
         Ok(())
     }
 
-    /// Removes a file that nothing needs, from the table and from the store. Whether it did: not while it is
-    /// being fetched, or needed again.
+    /// Removes a file that nothing needs, from the table and from the store.
     ///
     /// # Errors
     /// When the database or the store fails.
-    pub async fn remove(&self, file: &ContentFile) -> Result<bool, Error> {
+    pub async fn remove(&self, file: &ContentFile) -> Result<Removal, Error> {
         let id = file.id();
         let files = self.files();
         let Some(claim) = files.claim(id) else {
-            return Ok(false);
+            return Ok(Removal::Busy);
         };
         let mut tx = self.store().begin().await?;
         if !tx.forget_content(&file.sha1).await? {
-            return Ok(false);
+            return Ok(Removal::NotUnneeded);
         }
         tx.commit().await?;
         self.inner.chunks.forget(id);
         let failed = |source| Error::Files { id, source };
         files.remove_partial(&claim).await.map_err(failed)?;
         files.remove(&claim, file).await.map_err(failed)?;
-        Ok(true)
+        Ok(Removal::Removed)
     }
 
     /// Looks through a file that the table says is there. What is missing or not what the catalog says is put

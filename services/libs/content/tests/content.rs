@@ -6,6 +6,7 @@ mod content {
     mod bucket;
     mod bucket_server;
     mod chain;
+    mod cleanup;
     mod engine;
     mod faults;
     mod files;

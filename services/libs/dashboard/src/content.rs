@@ -55,14 +55,18 @@ mod tests {
             content_files_to_go: 2,
             content_bytes_to_go: 3 << 20,
             content_bytes_per_second: 1 << 20,
+            content_done_at: Some(prost_types::Timestamp {
+                seconds: 4 * 60,
+                nanos: 0,
+            }),
             content_failing: 1,
             content_waits: "outside the time for it".into(),
             ..SiteReport::default()
         };
         assert_eq!(
             sentence(&site, now).unwrap(),
-            "1 file, 1.0 MB here; 2 files, 3.0 MB to come at 1.0 MB a second; 1 did not come at the last \
-             attempt; waiting: outside the time for it"
+            "1 file, 1.0 MB here; 2 files, 3.0 MB to come at 1.0 MB a second, done in 4 min; 1 did not come at \
+             the last attempt; waiting: outside the time for it"
         );
     }
 }

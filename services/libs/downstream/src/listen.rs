@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wsus::server::OverHttps;
 
 /// Connections at a time, on each port.
 const MAX_CONNECTIONS: usize = 1024;
@@ -221,10 +222,10 @@ async fn talk(
     watcher: Watcher,
 ) {
     let Some(tls) = tls else {
-        return connection(stream, peer, served, watcher).await;
+        return connection(stream, None, peer, served, watcher).await;
     };
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection(stream, peer, served, watcher).await,
+        Ok(Ok(stream)) => connection(stream, Some(OverHttps), peer, served, watcher).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake did not succeed"),
         Err(_) => tracing::debug!(%peer, "a handshake took too long"),
     }
@@ -232,11 +233,15 @@ async fn talk(
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    https: Option<OverHttps>,
     peer: SocketAddr,
     served: Served,
     watcher: Watcher,
 ) {
-    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(https) = https {
+            request.extensions_mut().insert(https);
+        }
         let served = served.clone();
         async move {
             let answer = served.answer(peer.ip(), request.map(Body::new)).await;

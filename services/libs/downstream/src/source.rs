@@ -1,19 +1,20 @@
 //! The verified catalog of the site, as the server of MS-WSUSSS asks for it.
 
 use crate::allow::Admission;
-use crate::index::{Delta, Index, NamedFile, Since};
+use crate::index::{Delta, Entry, Index, NamedFile, Since};
 use crate::limits::Wishes;
 use arc_swap::ArcSwapOption;
-use catalog::header::RevisionHeader;
+use catalog::header::{FileLocation, RevisionHeader};
 use catalog::{RevisionId, codec};
 use jiff::Timestamp;
 use link::Site;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use store::query::RevisionRow;
 use uuid::Uuid;
 use wsus::anchor::Anchor;
-use wsus::message::{ConfigData, Deployments, FileUrl, RevisionFilter, RevisionList};
+use wsus::message::{ConfigData, Deployments, FileUrl, Language, RevisionFilter, RevisionList};
 use wsus::selection::Selection;
 use wsus::server::{
     DeploymentAnchors, DownstreamServer, ServerIdentity, ServerReport, ServerSettings, Session,
@@ -131,18 +132,47 @@ fn unpack(index: &Index, row: RevisionRow) -> Result<Option<StoredUpdate>, Sourc
     };
     let header = RevisionHeader::from_bytes(&row.header).map_err(|error| unreadable(&error))?;
     let document = codec::decompress(&row.document).map_err(|error| unreadable(&error))?;
-    let locations = header.file_locations.into_iter();
     Ok(Some(StoredUpdate {
         document: Arc::from(document),
         file_digests: entry.files.iter().map(|file| file.sha1).collect(),
-        file_urls: locations
-            .map(|file| FileUrl {
-                digest: file.sha1.to_vec(),
-                mu_url: Some(file.mu_url),
-                uss_url: None,
-            })
-            .collect(),
+        file_urls: file_urls(entry, header.file_locations),
     }))
+}
+
+/// Where the files of a revision are at Microsoft Update, its licence texts among them. There are servers that refuse
+/// an answer which leaves out a file that the document names: one without a known address has its digest alone.
+fn file_urls(entry: &Entry, locations: Vec<FileLocation>) -> Vec<FileUrl> {
+    let mut named: HashSet<[u8; 20]> = locations.iter().map(|file| file.sha1).collect();
+    let known = locations.into_iter().map(|file| FileUrl {
+        digest: file.sha1.to_vec(),
+        mu_url: Some(file.mu_url),
+        uss_url: None,
+    });
+    let mut urls: Vec<FileUrl> = known.collect();
+    let files = entry.files.iter().chain(&entry.licences);
+    let rest = files.filter(|file| named.insert(file.sha1));
+    urls.extend(rest.map(|file| FileUrl {
+        digest: file.sha1.to_vec(),
+        ..FileUrl::default()
+    }));
+    urls
+}
+
+/// What a site says of itself: whether it has the files of updates, or downstream servers fetch them from Microsoft
+/// Update. What they wish for is fetched whatever the settings say about downloads, express installation files like
+/// any other, and Microsoft Update has both kinds, so those are always offered.
+fn config(anchor: Anchor, has_content: bool, languages: Vec<Language>) -> ConfigData {
+    ConfigData {
+        catalog_only_sync: !has_content,
+        lazy_sync: true,
+        server_hosts_psf_files: true,
+        max_updates_per_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
+        max_updates_per_decryption_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
+        new_config_anchor: anchor.to_string(),
+        protocol_version: Some(wsus::client::PROTOCOL_VERSION.to_owned()),
+        languages,
+        ..ConfigData::default()
+    }
 }
 
 /// The identifier of the catalog in which anchors are given out: those of another history mean nothing here.
@@ -178,19 +208,7 @@ impl wsus::server::Source for Source {
             Some(_) => Vec::new(),
             None => wsus::language::all(),
         };
-        // What is wished for is fetched whatever the setting content.download says, so that changes nothing here.
-        let has_content = self.wanted.is_some();
-        Ok(ConfigData {
-            catalog_only_sync: !has_content,
-            lazy_sync: true,
-            server_hosts_psf_files: !has_content,
-            max_updates_per_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
-            max_updates_per_decryption_request: ServerSettings::MAX_UPDATES_PER_REQUEST,
-            new_config_anchor: anchor(&index).to_string(),
-            protocol_version: Some(wsus::client::PROTOCOL_VERSION.to_owned()),
-            languages,
-            ..ConfigData::default()
-        })
+        Ok(config(anchor(&index), self.wanted.is_some(), languages))
     }
 
     async fn revisions(
@@ -324,5 +342,52 @@ mod tests {
         assert_eq!(catalog_of(server, Some(epoch), other), served);
         assert_ne!(catalog_of(server, None, other), served);
         assert_ne!(catalog_of(other, None, epoch), served);
+    }
+
+    #[test]
+    fn express_files_are_offered_by_a_site_with_files_and_by_one_without() {
+        let anchor = Anchor::new(7, Timestamp::UNIX_EPOCH);
+        let [with, without] = [true, false].map(|content| config(anchor, content, vec![]));
+        assert!(!with.catalog_only_sync && with.lazy_sync && with.server_hosts_psf_files);
+        assert!(without.catalog_only_sync && without.server_hosts_psf_files);
+    }
+
+    #[test]
+    fn every_file_of_a_revision_is_named_once_with_its_address_or_without() {
+        let location = |number: u8| FileLocation {
+            sha1: [number; 20],
+            mu_url: format!("http://download.example/{number}"),
+        };
+        let file = |number: u8| NamedFile {
+            sha1: [number; 20],
+            bytes: 10,
+        };
+        let entry = Entry {
+            id: RevisionId::new(catalog::UpdateId::from_u128(1), 1),
+            position: 1,
+            is_config: false,
+            category: None,
+            categories: Box::new([]),
+            prerequisites: Box::new([]),
+            bundled: Box::new([]),
+            files: [1, 2, 3, 2].map(file).into(),
+            licences: [8, 9].map(file).into(),
+            document_bytes: 0,
+            protocol: None,
+        };
+        let urls = file_urls(&entry, [1, 3, 9].map(location).into());
+        let urls = urls
+            .iter()
+            .map(|url| (url.digest[0], url.mu_url.as_deref()));
+        assert_eq!(
+            urls.collect::<Vec<_>>(),
+            [
+                (1, Some("http://download.example/1")),
+                (3, Some("http://download.example/3")),
+                (9, Some("http://download.example/9")),
+                (2, None),
+                (8, None),
+            ]
+        );
     }
 }

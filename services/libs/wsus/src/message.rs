@@ -215,10 +215,10 @@ pub struct RevisionFilter {
     pub anchor: Option<String>,
     /// True: categories, classifications and detectoids. False: updates.
     pub get_config: bool,
-    /// Categories an update must be in one of.
-    pub categories: Vec<IdAndDelta>,
-    /// Classifications an update must have one of.
-    pub classifications: Vec<IdAndDelta>,
+    /// Categories an update must be in one of. An empty list is not an absent one: no update is in any of it.
+    pub categories: Option<Vec<IdAndDelta>>,
+    /// Classifications an update must have one of, in the same way.
+    pub classifications: Option<Vec<IdAndDelta>>,
     /// Languages; the specification does not say how they select, so best left empty.
     pub languages: Vec<LanguageAndDelta>,
 }
@@ -367,4 +367,6 @@ pub struct Pong {
     pub services_time: Timestamp,
     /// Name of the service.
     pub services_name: String,
+    /// Whether the request came over HTTPS.
+    pub is_https: bool,
 }

@@ -5,14 +5,16 @@
 //! |---|---|
 //! | `GetConfig` true | categories, classifications and detectoids changed since the anchor; lists ignored |
 //! | neither list | every update changed since the anchor |
-//! | only one of the lists | nothing |
+//! | only one of the lists, or an empty one | nothing |
 //! | both lists | updates in at least one listed category and of at least one listed classification |
 //! | anchor, all ids with delta | of those, only what changed after the anchor's time |
 //! | anchor, an id without delta | of those, everything of that id, whatever the anchor |
 //! | anchor in the future | nothing changed after it, so nothing |
 //!
-//! The counter of an anchor is ignored: its time decides. Languages do not select: which revisions a
-//! language asks for is not specified, and leaving one out that a server needs breaks its import.
+//! The counter of an anchor is ignored here: its time decides. A source may know more: the crate `downstream` notes the
+//! anchors that it hands out, and answers one of another server or of another history from the beginning
+//! (`since` in its `source.rs`). Languages do not select: which revisions a language asks for is not specified, and
+//! leaving one out that a server needs breaks its import.
 
 use crate::anchor::{Anchor, ParseAnchorError};
 use crate::message::{IdAndDelta, RevisionFilter};
@@ -74,16 +76,17 @@ impl Selection {
         let kind = if filter.get_config {
             Kind::Config
         } else {
-            match (
-                filter.categories.is_empty(),
-                filter.classifications.is_empty(),
-            ) {
-                (true, true) => Kind::AllUpdates,
-                (true, false) | (false, true) => Kind::Nothing,
-                (false, false) => Kind::Updates {
-                    categories: index(&filter.categories),
-                    classifications: index(&filter.classifications),
-                },
+            match (&filter.categories, &filter.classifications) {
+                (None, None) => Kind::AllUpdates,
+                (Some(categories), Some(classifications))
+                    if !categories.is_empty() && !classifications.is_empty() =>
+                {
+                    Kind::Updates {
+                        categories: index(categories),
+                        classifications: index(classifications),
+                    }
+                }
+                (Some(_), Some(_) | None) | (None, Some(_)) => Kind::Nothing,
             }
         };
         Ok(Self { after, kind })
@@ -244,19 +247,22 @@ mod tests {
         }
     }
 
+    /// A list of a filter: ids, and whether only changes of them are asked for.
+    type Listed<'a> = Option<&'a [(UpdateId, bool)]>;
+
     #[track_caller]
     fn check(
         anchor: Option<&str>,
         get_config: bool,
-        categories: &[(UpdateId, bool)],
-        classifications: &[(UpdateId, bool)],
+        categories: Listed<'_>,
+        classifications: Listed<'_>,
         [old_update, new_update, old_config, new_config]: [bool; 4],
     ) {
         let filter = RevisionFilter {
             anchor: anchor.map(Into::into),
             get_config,
-            categories: ids(categories),
-            classifications: ids(classifications),
+            categories: categories.map(ids),
+            classifications: classifications.map(ids),
             languages: vec![],
         };
         let applies = |candidate| filter_applies(&filter, &candidate).unwrap();
@@ -271,24 +277,48 @@ mod tests {
     #[test]
     fn get_config_ignores_the_lists() {
         let lists: [(UpdateId, bool); 1] = [(OTHER_PRODUCT, true)];
-        check(None, true, &[], &[], [false, false, true, true]);
-        check(None, true, &lists, &lists, [false, false, true, true]);
-        check(Some(ANCHOR), true, &lists, &[], [false, false, false, true]);
+        check(None, true, None, None, [false, false, true, true]);
+        check(
+            None,
+            true,
+            Some(&lists),
+            Some(&lists),
+            [false, false, true, true],
+        );
+        check(
+            Some(ANCHOR),
+            true,
+            Some(&lists),
+            None,
+            [false, false, false, true],
+        );
     }
 
     #[test]
     fn neither_list_selects_every_update() {
-        check(None, false, &[], &[], [true, true, false, false]);
-        check(Some(ANCHOR), false, &[], &[], [false, true, false, false]);
+        check(None, false, None, None, [true, true, false, false]);
+        check(Some(ANCHOR), false, None, None, [false, true, false, false]);
     }
 
     #[test]
-    fn one_list_alone_selects_nothing() {
+    fn one_list_alone_or_an_empty_one_selects_nothing() {
         for delta in [false, true] {
-            check(None, false, &[(PRODUCT, delta)], &[], NOTHING);
-            check(None, false, &[], &[(SECURITY, delta)], NOTHING);
-            check(Some(ANCHOR), false, &[(PRODUCT, delta)], &[], NOTHING);
-            check(Some(ANCHOR), false, &[], &[(SECURITY, delta)], NOTHING);
+            let (product, security) = ([(PRODUCT, delta)], [(SECURITY, delta)]);
+            let (absent, empty): (Listed<'_>, Listed<'_>) = (None, Some(&[]));
+            let (product, security): (Listed<'_>, Listed<'_>) = (Some(&product), Some(&security));
+            for (categories, classifications) in [
+                (product, absent),
+                (absent, security),
+                (product, empty),
+                (empty, security),
+                (empty, absent),
+                (absent, empty),
+                (empty, empty),
+            ] {
+                for anchor in [None, Some(ANCHOR)] {
+                    check(anchor, false, categories, classifications, NOTHING);
+                }
+            }
         }
     }
 
@@ -297,11 +327,23 @@ mod tests {
         let both = [true, true, false, false];
         for delta in [false, true] {
             let (product, security) = ([(PRODUCT, delta)], [(SECURITY, delta)]);
-            check(None, false, &product, &security, both);
-            check(None, false, &[(OTHER_PRODUCT, delta)], &security, NOTHING);
-            check(None, false, &product, &[(DRIVERS, delta)], NOTHING);
+            check(None, false, Some(&product), Some(&security), both);
+            check(
+                None,
+                false,
+                Some(&[(OTHER_PRODUCT, delta)]),
+                Some(&security),
+                NOTHING,
+            );
+            check(
+                None,
+                false,
+                Some(&product),
+                Some(&[(DRIVERS, delta)]),
+                NOTHING,
+            );
             let more = [(OTHER_PRODUCT, delta), (PRODUCT, delta)];
-            check(None, false, &more, &security, both);
+            check(None, false, Some(&more), Some(&security), both);
         }
     }
 
@@ -311,8 +353,8 @@ mod tests {
         check(
             Some(ANCHOR),
             false,
-            &[(PRODUCT, true)],
-            &[(SECURITY, true)],
+            Some(&[(PRODUCT, true)]),
+            Some(&[(SECURITY, true)]),
             changes,
         );
     }
@@ -323,32 +365,38 @@ mod tests {
         check(
             Some(ANCHOR),
             false,
-            &[(PRODUCT, false)],
-            &[(SECURITY, true)],
+            Some(&[(PRODUCT, false)]),
+            Some(&[(SECURITY, true)]),
             all,
         );
         check(
             Some(ANCHOR),
             false,
-            &[(PRODUCT, true)],
-            &[(SECURITY, false)],
+            Some(&[(PRODUCT, true)]),
+            Some(&[(SECURITY, false)]),
             all,
         );
         let mixed = [(PRODUCT, true), (OTHER_PRODUCT, false)];
         let changes = [false, true, false, false];
-        check(Some(ANCHOR), false, &mixed, &[(SECURITY, true)], changes);
+        check(
+            Some(ANCHOR),
+            false,
+            Some(&mixed),
+            Some(&[(SECURITY, true)]),
+            changes,
+        );
     }
 
     #[test]
     fn an_anchor_in_the_future_selects_nothing() {
         let future = Some("1,2030-01-01 00:00:00.000");
-        check(future, false, &[], &[], NOTHING);
-        check(future, true, &[], &[], NOTHING);
+        check(future, false, None, None, NOTHING);
+        check(future, true, None, None, NOTHING);
         check(
             future,
             false,
-            &[(PRODUCT, true)],
-            &[(SECURITY, true)],
+            Some(&[(PRODUCT, true)]),
+            Some(&[(SECURITY, true)]),
             NOTHING,
         );
     }
@@ -356,7 +404,7 @@ mod tests {
     #[test]
     fn only_the_time_of_an_anchor_decides() {
         let far = Some("999999,2026-01-02 00:00:00.000");
-        check(far, false, &[], &[], [false, true, false, false]);
+        check(far, false, None, None, [false, true, false, false]);
     }
 
     #[test]
@@ -372,7 +420,13 @@ mod tests {
     fn an_id_listed_twice_is_taken_without_delta() {
         let twice = [(PRODUCT, false), (PRODUCT, true)];
         let all = [true, true, false, false];
-        check(Some(ANCHOR), false, &twice, &[(SECURITY, true)], all);
+        check(
+            Some(ANCHOR),
+            false,
+            Some(&twice),
+            Some(&[(SECURITY, true)]),
+            all,
+        );
     }
 
     #[test]

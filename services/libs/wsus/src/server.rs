@@ -8,7 +8,7 @@ mod reporting;
 mod service;
 mod source;
 
-pub use self::http::{Handled, MAX_REQUEST_BYTES, PeerAddress, serves};
+pub use self::http::{Handled, MAX_REQUEST_BYTES, OverHttps, PeerAddress, serves};
 pub use memory::{Held, Memory};
 pub use reporting::{MAX_ROLLUP_BYTES, MAX_SERVERS, SUMMARY, ServerReport};
 pub use service::{ANSWER_BYTES, Service};

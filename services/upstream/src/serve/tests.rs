@@ -146,7 +146,7 @@ async fn a_chosen_product_and_classification_arrive_complete() {
     check(generated(3000), |_, client| async move {
         let mut downstream = Downstream::default();
         downstream.synchronize(&client, &config()).await;
-        let whole = |id| vec![IdAndDelta { id, delta: false }];
+        let whole = |id| Some(vec![IdAndDelta { id, delta: false }]);
         let filter = RevisionFilter {
             categories: whole(well_known::PRODUCTS[0].id),
             classifications: whole(well_known::SECURITY_UPDATES.id),

@@ -32,8 +32,8 @@ fn filter(categories: &[(UpdateId, bool)], classifications: &[(UpdateId, bool)])
             .collect()
     };
     RevisionFilter {
-        categories: ids(categories),
-        classifications: ids(classifications),
+        categories: Some(ids(categories)),
+        classifications: Some(ids(classifications)),
         ..RevisionFilter::default()
     }
 }

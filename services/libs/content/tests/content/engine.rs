@@ -5,7 +5,7 @@ use super::support::{Site, at, update};
 use bytes::Bytes;
 use content::files::Verdict;
 use content::source::HttpSource;
-use content::{CHUNK, ContentFile, Limits, Window};
+use content::{CHUNK, ContentFile, Limits, Removal, Window};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -197,8 +197,9 @@ async fn a_file_is_not_removed_while_it_is_fetched_or_needed() {
         tx.unwant_content(&[file.sha1]).await.unwrap();
         tx.commit().await.unwrap();
     };
+    let remove = || async { site.content.remove(file).await.unwrap() };
     unwant().await;
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::Busy);
     drop(gate);
     testkit::until("it is there", testkit::patience::LONG, || async {
         let there = site.row(file).await.present_since.is_some();
@@ -207,12 +208,51 @@ async fn a_file_is_not_removed_while_it_is_fetched_or_needed() {
     .await;
     assert_eq!(site.row(file).await.state, ContentState::Unneeded);
     site.want(&descriptions(&files)).await;
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::NotUnneeded);
     assert_eq!(site.row(file).await.state, ContentState::Present);
     unwant().await;
-    assert!(site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::Removed);
     assert!(!site.path(file).exists());
-    assert!(!site.content.remove(file).await.unwrap());
+    assert_eq!(remove().await, Removal::NotUnneeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_files_come_at_a_bounded_rate_the_state_and_the_log_say_when_they_are_there() {
+    const RATE: u64 = 200_000;
+    let origin = Origin::start().await;
+    let files = some(&origin, &[2_000_000; 6]);
+    let site = Site::top().await;
+    site.content.set_limits(Limits {
+        bytes_per_second: Some(RATE),
+        ..Limits::default()
+    });
+    site.begin();
+    site.want(&descriptions(&files)).await;
+    let about = |rate: u64| (RATE / 2..=RATE * 2).contains(&rate);
+    let is_told = |state: &link::content::ContentState| {
+        state.done_at.is_some() && about(state.bytes_per_second)
+    };
+    let state = site.until("under way at that rate", is_told).await;
+    let left = state.done_at.unwrap().duration_since(site.now()).as_secs();
+    let expected = i64::try_from(state.bytes_to_go / state.bytes_per_second).unwrap();
+    assert!((left - expected).abs() <= 1, "{left} seconds: {state:?}");
+    assert!(state.bytes_to_go < all_bytes(&files), "{state:?}");
+    // A line of the log says it every half minute.
+    let line = testkit::until("the log says it", testkit::patience::LONG, || async {
+        let log = site.log();
+        let found = log.lines().find(|line| line.contains("bytes to go"));
+        found.map(str::to_owned).ok_or(log)
+    });
+    let line = line.await;
+    let (before, rest) = line.split_once(" bytes to go, ").unwrap();
+    assert!(
+        before.contains("sync: SMS synchronizing content, "),
+        "{line}"
+    );
+    let (rate, left) = rest.split_once(" bytes/s, about ").unwrap();
+    assert!(about(rate.parse().unwrap()), "{line}");
+    let is_soon = left.starts_with("0d00h00m") && !left.starts_with("0d00h00m00s");
+    assert!(is_soon, "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,8 @@ async fn a_name_is_found_in_any_case_and_only_in_its_folder() {
         served.get(&served.path(), &[]).await.status(),
         StatusCode::OK
     );
-    assert!(served.site.content.remove(&served.file).await.unwrap());
+    let removed = served.site.content.remove(&served.file).await;
+    assert_eq!(removed.unwrap(), content::Removal::Removed);
     assert_eq!(
         served.get(&served.path(), &[]).await.status(),
         StatusCode::NOT_FOUND

@@ -111,11 +111,8 @@ fn filter(products: &[(u128, bool)], anchor: bool) -> RevisionFilter {
     RevisionFilter {
         anchor: anchor.then(|| "1,2026-01-01 00:00:00.000".to_owned()),
         get_config: false,
-        categories: ids(products),
-        classifications: match products {
-            [] => vec![],
-            _ => ids(&[(SECURITY, anchor)]),
-        },
+        categories: (!products.is_empty()).then(|| ids(products)),
+        classifications: (!products.is_empty()).then(|| ids(&[(SECURITY, anchor)])),
         languages: vec![],
     }
 }
@@ -147,11 +144,13 @@ fn a_list_holds_what_the_filter_selects() {
     // A family stands for its products.
     let family = filter(&[(FAMILY, false)], false);
     check(&index, &family, Since::Beginning, &[10, 11]);
-    let no_classification = RevisionFilter {
-        classifications: vec![],
-        ..one
-    };
-    check(&index, &no_classification, Since::Beginning, &[]);
+    for none in [None, Some(vec![])] {
+        let no_classification = RevisionFilter {
+            classifications: none,
+            ..one.clone()
+        };
+        check(&index, &no_classification, Since::Beginning, &[]);
+    }
 }
 
 #[test]

@@ -289,8 +289,8 @@ fn write_filter(w: &mut XmlWriter, filter: &RevisionFilter) {
     w.optional_text("Anchor", filter.anchor.as_deref());
     w.value("GetConfig", filter.get_config);
     w.value("Get63LanguageOnly", false);
-    write_ids(w, "Categories", &filter.categories);
-    write_ids(w, "Classifications", &filter.classifications);
+    write_ids(w, "Categories", filter.categories.as_deref());
+    write_ids(w, "Classifications", filter.classifications.as_deref());
     if !filter.languages.is_empty() {
         w.element("Languages", |w| {
             for language in &filter.languages {
@@ -315,10 +315,8 @@ fn read_driver_query(r: &mut XmlReader<'_>) -> Result<DriverQuery> {
     Ok(query)
 }
 
-fn write_ids(w: &mut XmlWriter, name: &str, ids: &[IdAndDelta]) {
-    if ids.is_empty() {
-        return;
-    }
+fn write_ids(w: &mut XmlWriter, name: &str, ids: Option<&[IdAndDelta]>) {
+    let Some(ids) = ids else { return };
     w.element(name, |w| {
         for entry in ids {
             w.open("IdAndDelta");
@@ -385,13 +383,9 @@ fn read_filter(r: &mut XmlReader<'_>) -> Result<RevisionFilter> {
             b"Anchor" if element.nil => r.skip()?,
             b"Anchor" => filter.anchor = Some(r.text()?),
             b"GetConfig" => filter.get_config = r.boolean()?,
-            b"Categories" => {
-                filter.categories = r.list("IdAndDelta", MAX_LIST_ENTRIES, read_id_and_delta)?;
-            }
-            b"Classifications" => {
-                filter.classifications =
-                    r.list("IdAndDelta", MAX_LIST_ENTRIES, read_id_and_delta)?;
-            }
+            b"Categories" | b"Classifications" if element.nil => r.skip()?,
+            b"Categories" => filter.categories = Some(read_ids(r)?),
+            b"Classifications" => filter.classifications = Some(read_ids(r)?),
             b"Languages" => {
                 filter.languages = r.list(
                     "LanguageAndDelta",
@@ -403,6 +397,10 @@ fn read_filter(r: &mut XmlReader<'_>) -> Result<RevisionFilter> {
         }
     }
     Ok(filter)
+}
+
+fn read_ids(r: &mut XmlReader<'_>) -> Result<Vec<IdAndDelta>> {
+    r.list("IdAndDelta", MAX_LIST_ENTRIES, read_id_and_delta)
 }
 
 fn read_id_and_delta(r: &mut XmlReader<'_>) -> Result<IdAndDelta> {

@@ -6,7 +6,7 @@ use crate::message::{
     write_update_item,
 };
 use catalog::RevisionId;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// An answer to `GetUpdateData` is not filled above this, as at Windows: the downstream server asks again
 /// for the rest. One update goes out whatever its size.
@@ -102,8 +102,8 @@ impl UpdateAnswer {
         let most = SHORT_ANSWER_BYTES.max(first);
         let guess = self.encoded_bytes.min(most) + ROOM_FOR_ONE_MORE;
         let mut writer = begin_update_data(version, guess);
-        let mut named: HashSet<&[u8]> = HashSet::new();
-        let mut urls: Vec<FileUrl> = vec![];
+        let mut named: HashMap<&[u8], usize> = HashMap::new();
+        let mut urls: Vec<&FileUrl> = vec![];
         for (index, (id, update)) in self.updates.iter().enumerate() {
             let before = writer.len();
             write_update_item(&mut writer, *id, &update.document, &update.file_digests);
@@ -112,8 +112,12 @@ impl UpdateAnswer {
                 break;
             }
             for url in &update.file_urls {
-                if named.insert(&url.digest) {
-                    urls.push(url.clone());
+                let at = *named.entry(&url.digest).or_insert(urls.len());
+                match urls.get_mut(at) {
+                    None => urls.push(url),
+                    // Another update may know the address of a file that they share.
+                    Some(held) if held.mu_url.is_none() => *held = url,
+                    Some(_) => {}
                 }
             }
         }
@@ -134,6 +138,7 @@ fn encoded_bytes(document: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Operation;
 
     fn ids(numbers: &[u32]) -> Vec<RevisionId> {
         let id = |number: &u32| RevisionId::new(catalog::UpdateId::from_u128(7), *number);
@@ -163,5 +168,33 @@ mod tests {
         assert_eq!(others - same, bytes * 6);
         // What a source does not know beforehand is found out while it is read.
         check(&[1; 100], &[0; 100], 100);
+    }
+
+    #[test]
+    fn a_file_is_named_once_and_with_its_address_where_any_update_knows_it() {
+        let url = |digest: u8, mu_url: Option<&str>| FileUrl {
+            digest: vec![digest; 20],
+            mu_url: mu_url.map(str::to_owned),
+            uss_url: None,
+        };
+        let mut answer = UpdateAnswer::default();
+        for (id, urls) in ids(&[1, 2, 3]).into_iter().zip([
+            vec![url(7, None), url(8, None)],
+            vec![url(7, Some("http://a"))],
+            vec![url(7, None), url(7, Some("http://b"))],
+        ]) {
+            let update = StoredUpdate {
+                document: "<Update/>".into(),
+                file_digests: vec![[7; 20]],
+                file_urls: urls,
+            };
+            answer.add(id, update);
+        }
+        let text = answer.encode(SoapVersion::V11);
+        let decoded = Response::decode(text.as_bytes(), Operation::GetUpdateData);
+        let Ok(Ok(Response::UpdateData(data))) = decoded else {
+            panic!("{text}");
+        };
+        assert_eq!(data.file_urls, [url(7, Some("http://a")), url(8, None)]);
     }
 }

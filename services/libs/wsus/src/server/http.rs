@@ -21,6 +21,10 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub IpAddr);
 
+/// That a request came over HTTPS: an extension of it, put there by who took the connection in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverHttps;
+
 /// What became of a request: an extension of the answer, for who counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handled {
@@ -75,6 +79,7 @@ fn endpoint(path: &str) -> Option<Endpoint> {
 /// Who asks, and what memory there is for the answer.
 pub(super) struct Caller {
     pub address: Option<IpAddr>,
+    pub is_https: bool,
     pub memory: Memory,
 }
 
@@ -82,7 +87,7 @@ impl<S: Source> Service<S> {
     /// Answers one HTTP request. Whether the path is one of ours is told by [`serves`]; any other path is
     /// answered with 404.
     ///
-    /// The request may have [`PeerAddress`] and [`Memory`] as extensions. The answer has [`Held`]: who sends it keeps
+    /// The request may have [`PeerAddress`], [`OverHttps`] and [`Memory`] as extensions. The answer has [`Held`]: who sends it keeps
     /// that as long as the answer is in memory.
     pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
         let (parts, body) = request.into_parts();
@@ -103,6 +108,7 @@ impl<S: Source> Service<S> {
         let memory = parts.extensions.get::<Memory>();
         let caller = Caller {
             address: peer,
+            is_https: parts.extensions.get::<OverHttps>().is_some(),
             memory: memory.unwrap_or_else(|| self.memory()).clone(),
         };
         let too_large = || {

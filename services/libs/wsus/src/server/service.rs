@@ -139,7 +139,7 @@ impl<S: Source> Service<S> {
         request: Request,
         caller: &Caller,
     ) -> Result<(String, Held), Fault> {
-        let response = self.small(request, caller.address).await?;
+        let response = self.small(request, caller).await?;
         let bytes = answer_bytes(&response);
         let held = room(&caller.memory, bytes * PACKING).await?;
         let text = response.encode(version);
@@ -148,8 +148,8 @@ impl<S: Source> Service<S> {
     }
 
     /// Every operation but `GetUpdateData`.
-    async fn small(&self, request: Request, address: Option<IpAddr>) -> Result<Response, Fault> {
-        let now = self.now();
+    async fn small(&self, request: Request, caller: &Caller) -> Result<Response, Fault> {
+        let (address, now) = (caller.address, self.now());
         match request {
             Request::GetAuthConfig => Ok(Response::AuthConfig(AuthConfig {
                 last_change: Timestamp::UNIX_EPOCH,
@@ -225,6 +225,7 @@ impl<S: Source> Service<S> {
                 success: true,
                 services_time: now,
                 services_name: "ServerSyncWebService".into(),
+                is_https: caller.is_https,
             })),
             Request::GetUpdateData(_) => Err(Fault::new(ErrorCode::InternalServerError, "")),
         }

@@ -37,8 +37,8 @@ pub fn requests() -> Vec<Request> {
     let filter = RevisionFilter {
         anchor: Some("9438,2026-10-04 16:09:27.371".into()),
         get_config: false,
-        categories: vec![delta(3), delta(4)],
-        classifications: vec![delta(5)],
+        categories: Some(vec![delta(3), delta(4)]),
+        classifications: Some(vec![delta(5)]),
         languages: vec![LanguageAndDelta {
             id: 1033,
             delta: false,
@@ -173,6 +173,7 @@ pub fn answers() -> Vec<Response> {
             success: true,
             services_time: time,
             services_name: "Server".into(),
+            is_https: true,
         }),
     ]
 }

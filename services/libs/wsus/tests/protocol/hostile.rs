@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::fs;
 use wsus::message::{
     ConfigData, Cookie, DecodeError, DecryptionData, Deployments, FileKey, FileUrl, GetCookie,
-    IdAndDelta, Language, Operation, Request, Response, RevisionFilter, RevisionKeys, RevisionList,
-    ServerSyncUpdate, SoapVersion, UpdateData,
+    GetRevisionIdList, IdAndDelta, Language, Operation, Request, Response, RevisionFilter,
+    RevisionKeys, RevisionList, ServerSyncUpdate, SoapVersion, UpdateData,
 };
 
 fn update_data(documents: impl IntoIterator<Item = String>) -> UpdateData {
@@ -184,6 +184,42 @@ fn elements_are_read_in_any_order_and_with_any_prefix() {
     assert_eq!(data.updates[0].document.trim(), "<a/>");
 }
 
+/// The categories and classifications of a filter that holds `lists` on the wire.
+fn read_lists(lists: &str) -> [Option<usize>; 2] {
+    let text = format!(
+        "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><s:Body><GetRevisionIdList>\
+         <filter><GetConfig>false</GetConfig>{lists}</filter></GetRevisionIdList></s:Body></s:Envelope>"
+    );
+    let (version, request) = Request::decode(text.as_bytes()).unwrap();
+    let again = Request::decode(request.encode(version).as_bytes()).unwrap();
+    assert_eq!(again.1, request, "sent in the same form");
+    let Request::GetRevisionIdList(GetRevisionIdList {
+        filter: Some(filter),
+        ..
+    }) = request
+    else {
+        panic!("{request:?}");
+    };
+    [filter.categories, filter.classifications].map(|list| list.map(|list| list.len()))
+}
+
+#[test]
+fn an_empty_list_of_a_filter_is_not_an_absent_one() {
+    const ONE: &str = "<IdAndDelta><Id>e6cf1350-c01b-414d-a61f-263d14d133b4</Id><Delta>false</Delta></IdAndDelta>";
+    assert_eq!(read_lists(""), [None, None]);
+    let nil = r#"<Categories xsi:nil="true"/><Classifications xsi:nil="1"></Classifications>"#;
+    assert_eq!(read_lists(nil), [None, None]);
+    let empty = "<Categories/><Classifications></Classifications>";
+    assert_eq!(read_lists(empty), [Some(0), Some(0)]);
+    let nil_inside = r#"<Categories><IdAndDelta xsi:nil="true"/></Categories>"#;
+    assert_eq!(read_lists(nil_inside), [Some(0), None]);
+    let one = format!("<Categories>{ONE}</Categories>");
+    assert_eq!(read_lists(&one), [Some(1), None]);
+    let both = format!("{one}<Classifications>{ONE}{ONE}</Classifications>");
+    assert_eq!(read_lists(&both), [Some(1), Some(2)]);
+}
+
 fn text() -> impl Strategy<Value = String> {
     "[^\\x00]{0,40}"
 }
@@ -212,10 +248,10 @@ proptest! {
     #[test]
     fn lists_are_asked_for_as_they_were_meant(
         cookie in cookie(), anchor in prop::option::of(text()), get_config: bool,
-        categories in ids(), classifications in ids(),
+        categories in prop::option::of(ids()), classifications in prop::option::of(ids()),
     ) {
         let filter = RevisionFilter { anchor, get_config, categories, classifications, languages: vec![] };
-        let request = Request::GetRevisionIdList(wsus::message::GetRevisionIdList {
+        let request = Request::GetRevisionIdList(GetRevisionIdList {
             cookie: Some(cookie),
             filter: Some(filter),
         });

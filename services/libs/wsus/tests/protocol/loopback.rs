@@ -114,10 +114,10 @@ async fn a_downstream_server_synchronizes_from_an_upstream_server() {
     let client = client(&served.url, &clock);
     let config = client.config_data(None).await.unwrap();
     assert_eq!(config.max_updates_per_request, 100);
-    let entry = |id| vec![IdAndDelta { id, delta: false }];
+    let entry = |id, delta| Some(vec![IdAndDelta { id, delta }]);
     let mut filter = RevisionFilter {
-        categories: entry(PRODUCT),
-        classifications: entry(SECURITY),
+        categories: entry(PRODUCT, false),
+        classifications: entry(SECURITY, false),
         ..RevisionFilter::default()
     };
     let list = client.revision_list(&filter).await.unwrap();
@@ -127,8 +127,8 @@ async fn a_downstream_server_synchronizes_from_an_upstream_server() {
     assert_eq!(brought.error, None);
     let anchor = list.anchor.clone();
     filter.anchor = Some(list.anchor);
-    filter.categories[0].delta = true;
-    filter.classifications[0].delta = true;
+    filter.categories = entry(PRODUCT, true);
+    filter.classifications = entry(SECURITY, true);
     assert_eq!(client.revision_list(&filter).await.unwrap().revisions, []);
     let data = client.update_data(&[id(1000), id(1001)]).await.unwrap();
     assert_eq!(data.updates[0].file_digests, [[7; 20], [8; 20]]);

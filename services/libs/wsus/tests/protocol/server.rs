@@ -382,7 +382,14 @@ async fn ping_and_related_revisions_are_answered() {
     let Ok(Response::Pong(pong)) = server.ask(Request::Ping { level: 1 }).await else {
         panic!("no answer");
     };
-    assert!(pong.success);
+    assert!(pong.success && !pong.is_https);
+    let ping = Request::Ping { level: 1 }.encode(SoapVersion::V11);
+    let request = http::Request::post(PATH).extension(wsus::server::OverHttps);
+    let request = request.body(Body::from(ping)).unwrap();
+    let answer = server.router.clone().oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
+    let answer = Response::decode(&body.unwrap(), Operation::Ping).unwrap();
+    assert!(matches!(answer, Ok(Response::Pong(pong)) if pong.is_https));
     let related = wsus::message::GetRelatedRevisions {
         cookie: server.cookie().await,
         update_ids: vec![id(1).update_id],

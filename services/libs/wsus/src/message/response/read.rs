@@ -394,12 +394,14 @@ fn pong(r: &mut XmlReader<'_>) -> Result<Pong> {
         success: false,
         services_time: Timestamp::UNIX_EPOCH,
         services_name: String::new(),
+        is_https: false,
     };
     while let Some(element) = r.child()? {
         match element.name() {
             b"SuccessFlag" => pong.success = r.boolean()?,
             b"ServicesTime" => pong.services_time = r.date_time()?,
             b"ServicesName" => pong.services_name = r.text()?,
+            b"IsHttps" => pong.is_https = r.boolean()?,
             _ => r.skip()?,
         }
     }

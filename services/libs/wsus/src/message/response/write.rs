@@ -60,7 +60,7 @@ pub(super) fn write(response: &Response, w: &mut XmlWriter) {
                 w.value("SuccessFlag", pong.success);
                 w.date_time("ServicesTime", pong.services_time);
                 w.text("ServicesName", &pong.services_name);
-                w.value("IsHttps", false);
+                w.value("IsHttps", pong.is_https);
                 w.date_time("ConfigFileLastModifiedTime", Timestamp::UNIX_EPOCH);
                 w.date_time("ConfigFileNextExpirationTime", Timestamp::UNIX_EPOCH);
                 w.value("ConfigFileExpirationModuloInMinutes", 0);
@@ -135,9 +135,9 @@ pub(crate) fn begin_update_data(version: SoapVersion, capacity: usize) -> XmlWri
 }
 
 /// Closes what [`begin_update_data`] opened.
-pub(crate) fn end_update_data(mut writer: XmlWriter, urls: &[FileUrl]) -> String {
+pub(crate) fn end_update_data(mut writer: XmlWriter, urls: &[&FileUrl]) -> String {
     writer.raw("</updates>");
-    writer.element("fileUrls", |w| file_urls(w, urls));
+    writer.element("fileUrls", |w| file_urls(w, urls.iter().copied()));
     writer.raw("</GetUpdateDataResult>");
     end_operation(&mut writer, Operation::GetUpdateData, "Response");
     super::finish(writer)
@@ -173,7 +173,7 @@ pub(crate) fn write_update_item(
     w.close("ServerSyncUpdateData");
 }
 
-fn file_urls(w: &mut XmlWriter, urls: &[FileUrl]) {
+fn file_urls<'a>(w: &mut XmlWriter, urls: impl IntoIterator<Item = &'a FileUrl>) {
     for url in urls {
         w.open("ServerSyncUrlData");
         w.base64("FileDigest", &url.digest);
