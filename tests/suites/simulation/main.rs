@@ -134,11 +134,13 @@ fn check_flow_with(flow: Flow, failings: &[Failing]) {
 
 /// Seeds of each disaster.
 const DISASTERS: std::ops::Range<u64> = 0..8;
+/// One that found something: the top-level site goes on in the epoch that it was put back into, and packages with it.
+const SAME_EPOCH: u64 = 30;
 
 fn check_disaster(disaster: Disaster) {
     let seeds = match wish("SEED") {
         Some(seed) => vec![seed.parse().unwrap()],
-        None => DISASTERS.collect(),
+        None => DISASTERS.chain([SAME_EPOCH]).collect(),
     };
     for seed in seeds {
         println!("SEED={seed}");
