@@ -63,6 +63,8 @@ mod runs;
 mod settings;
 mod single_updates;
 #[cfg(test)]
+mod source_account;
+#[cfg(test)]
 mod stand_alone;
 #[cfg(test)]
 mod storage;

@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod shared_data;
 pub mod skip;
 pub mod tinyproxy;
+pub mod tls;
 
 pub use clock::StillClock;
 pub use database::Database;

@@ -3,7 +3,6 @@
 mod scripted;
 
 use crate::support::{Clock, Memory, Served, client_settings, quick, serve, settings};
-use crate::tls::serve_tls;
 use axum::extract::Request;
 use http::{HeaderMap, StatusCode};
 use scripted::{Act, Scripted};
@@ -12,6 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use testkit::door::{sentence, unfit};
 use testkit::tinyproxy::{Rules, Tinyproxy};
+use testkit::tls::serve_tls;
 use tokio::task::JoinSet;
 use wsus::client::{Client, Credentials, Error, MAX_ATTEMPTS, Proxy, ProxyTrouble};
 
