@@ -1,6 +1,8 @@
 //! Why a package is not taken, for people: what is wrong, and what to do.
 
+use super::manifest::MAX_EARLIER;
 use catalog::{Problem, RevisionId};
+use jiff::Timestamp;
 use std::io;
 use trust::StatementPublicKey;
 use uuid::Uuid;
@@ -99,14 +101,15 @@ pub enum Error {
     },
     /// What is here is newer.
     #[error(
-        "it is older than what is here: it goes up to position {offered}, and this site has that hierarchy up \
-         to position {held}"
+        "it is older than what is here: it goes up to position {}, signed at {}, and this site has that hierarchy up \
+         to position {}, signed at {}",
+        .offered.0, .offered.1, .held.0, .held.1
     )]
     Older {
-        /// How far it goes.
-        offered: u64,
+        /// How far it goes, and when that was signed.
+        offered: (u64, Timestamp),
         /// What is here.
-        held: u64,
+        held: (u64, Timestamp),
     },
     /// The log of the other hierarchy was begun anew.
     #[error(
@@ -122,8 +125,9 @@ pub enum Error {
     /// The log of the other hierarchy is not the one that the package before was made from.
     #[error(
         "it does not follow the package that was taken in here last (up to position {held}): its hierarchy does not \
-         know that one any more, as if its database had been put back from a backup. Import one with everything \
-         (headwater export without --since)"
+         know that one any more, because its database was put back from a backup, or because it made more than \
+         {} packages since. Import one with everything (headwater export without --since)",
+        MAX_EARLIER
     )]
     OtherHistory {
         /// What is here.

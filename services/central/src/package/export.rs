@@ -4,7 +4,7 @@
 use super::export_files::{Choice, Left};
 use super::format::Change;
 use super::import::Packages;
-use super::manifest::{Carried, FilesKind, MAX_EARLIER};
+use super::manifest::{Carried, FilesKind, MAX_EARLIER, mark_of};
 use super::write::Writer;
 use super::{Error, wsusutil};
 use catalog::UpdateId;
@@ -26,6 +26,8 @@ use wsus::package::PackageInfo;
 
 /// Name under which is kept how far the last package went.
 const LAST: &str = "last-package";
+/// Name under which is kept which packages were made.
+const MADE: &str = "packages-made";
 /// Changes that are read at a time, and their bytes.
 const PAGE: usize = match cfg!(feature = "simulation") {
     true => 25,
@@ -114,18 +116,24 @@ struct Last {
     /// Which files were in it, and when it was begun.
     #[serde(default)]
     files: Option<(FilesKind, Timestamp)>,
-    /// It, and those before it in this epoch: the newest last, [`MAX_EARLIER`] of them.
-    #[serde(default)]
-    made: Vec<PackageMark>,
 }
 
-impl Last {
-    /// All of them, and one that was made now.
-    fn and(mut made: Vec<PackageMark>, mark: PackageMark) -> Vec<PackageMark> {
-        made.retain(|other| *other != mark);
-        made.push(mark);
-        made.drain(..made.len().saturating_sub(MAX_EARLIER));
-        made
+/// The packages that were made in an epoch.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    epoch: Uuid,
+    /// The newest last, [`MAX_EARLIER`] of them.
+    packages: Vec<PackageMark>,
+}
+
+impl Made {
+    /// One more was made.
+    fn and(mut self, mark: PackageMark) -> Self {
+        self.packages.retain(|other| *other != mark);
+        self.packages.push(mark);
+        let over = self.packages.len().saturating_sub(MAX_EARLIER);
+        self.packages.drain(..over);
+        self
     }
 }
 
@@ -249,8 +257,9 @@ impl Packages {
         };
         let telling = async {
             while let Some(piece) = made.recv().await {
-                let is_told = matches!(piece, Ok(Piece::Progress(..)));
-                if is_told && pieces.send(piece).await.is_err() {
+                if let Ok(piece @ Piece::Progress(..)) = piece
+                    && send(pieces, piece).await.is_err()
+                {
                     // Nobody waits any more, and nothing more is made.
                     made.close();
                 }
@@ -309,6 +318,18 @@ impl Packages {
         Ok(last.filter(|last| last.epoch == epoch))
     }
 
+    /// The packages that were made in this epoch.
+    async fn made(&self) -> Result<Made, Error> {
+        let mut read = self.upstream().store.read().await?;
+        let epoch = read.positions().epoch;
+        let made = read.state(MADE).await?;
+        let made = made.and_then(|json| serde_json::from_slice::<Made>(&json).ok());
+        Ok(made.filter(|made| made.epoch == epoch).unwrap_or(Made {
+            epoch,
+            packages: Vec::new(),
+        }))
+    }
+
     /// Which files a package has that begins after `base`. Whoever has all up to there has the files of the package
     /// before, if it is known which those are: then only what came since, and those of updates that changed.
     async fn choice(
@@ -360,9 +381,8 @@ impl Packages {
             None => Writer::begin(),
             Some(kind) => Writer::begin_with(kind),
         };
-        let made = self.last().await?.map(|last| last.made);
-        let made = made.unwrap_or_default();
-        writer.comes_after(made.clone());
+        let made = self.made().await?;
+        writer.comes_after(made.packages.clone());
         let mut updates = HashSet::new();
         send_data(pieces, &begin).await?;
         let mut at = base;
@@ -438,12 +458,16 @@ impl Packages {
         let site = upstream.site.to_string();
         let now = upstream.ambient.now();
         let end = writer.finish(authority, &site, base, &statement, now)?;
-        send_data(pieces, &end).await?;
         let stated = statement.claimed();
-        let mark = PackageMark {
-            position: stated.position,
-            issued: stated.issued,
-        };
+        if !wanted.dry_run {
+            // Before anybody has all of it: whoever takes it in finds it in the next one.
+            let made = made.and(mark_of(stated));
+            let mut tx = upstream.store.begin().await?;
+            tx.put_state(MADE, serde_json::to_vec(&made).unwrap_or_default())
+                .await?;
+            tx.commit().await?;
+        }
+        send_data(pieces, &end).await?;
         let last = Last {
             epoch: stated.epoch,
             position: stated.position,
@@ -452,7 +476,6 @@ impl Packages {
                 .files
                 .filter(|_| left.passed_over == 0)
                 .map(|kind| (kind, begun)),
-            made: Last::and(made, mark),
         };
         let contents = writer.contents();
         let exported = Exported {

@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// Most packages that one names as made before it. Whoever took in an older one last needs one with everything.
 pub const MAX_EARLIER: usize = 200;
+/// Bytes of the root of a catalog that tell packages apart.
+const MARK_BYTES: usize = 8;
 /// Most blocks of a package.
 const MAX_BLOCKS: usize = 500_000;
 /// Digits of a SHA-1.
@@ -41,7 +43,7 @@ pub struct Manifest {
     pub statement: String,
     /// The packages of that history that were made before it, the newest last: whoever took one in that is none of
     /// these holds another history.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<PackageMark>,
     /// What is in it.
     pub contents: Contents,
@@ -132,6 +134,15 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     places
         .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
         .collect()
+}
+
+/// What tells the package up to a statement from others.
+pub(super) fn mark_of(statement: &Statement) -> PackageMark {
+    PackageMark {
+        position: statement.position,
+        issued: statement.issued,
+        root: to_hex(&statement.root[..MARK_BYTES]),
+    }
 }
 
 impl Manifest {
@@ -259,6 +270,7 @@ pub(super) mod tests {
         PackageMark {
             position,
             issued: Timestamp::UNIX_EPOCH,
+            root: "01".repeat(MARK_BYTES),
         }
     }
 

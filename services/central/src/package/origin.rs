@@ -1,7 +1,7 @@
 //! Whose packages are taken, and in which order: pure rules.
 
 use super::Error;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, mark_of};
 use jiff::Timestamp;
 use store::packages::PackageSource;
 use trust::{Statement, StatementPublicKey};
@@ -43,6 +43,9 @@ pub fn judge(
     now: Timestamp,
 ) -> Result<PackageSource, Error> {
     let key = manifest.key()?;
+    let mark = mark_of(statement);
+    let earlier = manifest.earlier.iter();
+    let history: Vec<_> = earlier.chain([&mark]).cloned().collect();
     let source = PackageSource {
         hierarchy: manifest.hierarchy,
         key: key.0,
@@ -50,7 +53,7 @@ pub fn judge(
         position: manifest.position,
         issued: statement.issued,
         imported: now,
-        earlier: manifest.earlier.clone(),
+        history,
     };
     if manifest.hierarchy == own {
         return Err(Error::Own);
@@ -92,24 +95,33 @@ pub fn judge(
         return match statement.issued > held.issued {
             true => Ok(source),
             false => Err(Error::Older {
-                offered: manifest.position,
-                held: held.position,
+                offered: (manifest.position, statement.issued),
+                held: (held.position, held.issued),
             }),
         };
     }
-    let mark = source.mark();
-    let is_of_one_history = mark == held.mark()
-        || source.earlier.contains(&held.mark())
-        || held.earlier.contains(&mark);
-    if !is_of_one_history && manifest.is_full() && statement.issued > held.issued {
-        // Whatever was there before, it takes the place of all.
-        return Ok(source);
+    let is_one_history = held.history.contains(&mark)
+        || held
+            .history
+            .last()
+            .is_some_and(|last| source.history.contains(last));
+    let older = Error::Older {
+        offered: (manifest.position, statement.issued),
+        held: (held.position, held.issued),
+    };
+    if !is_one_history {
+        // What does not tell of what is here may mean another thing by a position. One with everything takes the place
+        // of all that was there.
+        return match (statement.issued >= held.issued, manifest.is_full()) {
+            (true, true) => Ok(source),
+            (true, false) => Err(Error::OtherHistory {
+                held: held.position,
+            }),
+            (false, _) => Err(older),
+        };
     }
-    if manifest.position < held.position || (manifest.is_full() && !is_of_one_history) {
-        return Err(Error::Older {
-            offered: manifest.position,
-            held: held.position,
-        });
+    if manifest.position < held.position {
+        return Err(older);
     }
     if manifest.base > held.position {
         return Err(Error::WrongOrder {
@@ -117,19 +129,14 @@ pub fn judge(
             held: held.position,
         });
     }
-    // What it does not tell of may be another thing here than where it was made.
-    match is_of_one_history {
-        true => Ok(source),
-        false => Err(Error::OtherHistory {
-            held: held.position,
-        }),
-    }
+    Ok(source)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::{authority, manifest, mark};
     use super::*;
+    use store::packages::PackageMark;
 
     const OWN: Uuid = Uuid::from_u128(0xB);
     const TRUST: Allowed = Allowed {
@@ -243,36 +250,34 @@ mod tests {
     #[test]
     fn what_was_taken_of_a_history_that_was_lost_is_noticed() {
         let held = offer((1, 0, 5), None, TRUST).unwrap();
-        let signed_at = |issued: &str| PackageSource {
+        let signed_at = |issued: &str, history: Vec<PackageMark>| PackageSource {
             issued: issued.parse().unwrap(),
-            earlier: vec![],
+            history,
             ..held.clone()
         };
-        // The package that was taken in last is none that the other hierarchy knows.
-        let lost = signed_at("1969-01-01T00:00:00Z");
-        refused(
-            (1, 3, 9),
-            Some(&lost),
-            STRICT,
-            "does not know that one any more",
-        );
-        refused(
-            (1, 5, 9),
-            Some(&lost),
-            TRUST,
-            "does not know that one any more",
-        );
-        refused((1, 6, 9), Some(&lost), TRUST, "wrong order");
-        // One with everything is newer, however far it goes.
+        // The package that was taken in last is none that the other hierarchy knows, not even where it goes as far and
+        // was signed at the same time.
+        let other_root = PackageMark {
+            root: "02".repeat(8),
+            ..mark(5)
+        };
+        let lost = signed_at("1970-01-01T00:00:00Z", vec![mark(4), other_root]);
+        for package in [(1, 3, 9), (1, 5, 9), (1, 6, 9), (1, 2, 4), (1, 0, 4)] {
+            // In what was common to both there is nothing new.
+            let why = match package {
+                (_, _, 4) => "older than what is here",
+                _ => "does not know that one any more",
+            };
+            refused(package, Some(&lost), TRUST, why);
+        }
+        // One with everything is newer.
         assert_eq!(offer((1, 0, 9), Some(&lost), STRICT).unwrap().position, 9);
+        let lost = signed_at("1969-01-01T00:00:00Z", vec![]);
         assert_eq!(offer((1, 0, 4), Some(&lost), STRICT).unwrap().position, 4);
-        let newer = signed_at("1971-01-01T00:00:00Z");
+        let newer = signed_at("1971-01-01T00:00:00Z", vec![]);
         refused((1, 0, 9), Some(&newer), TRUST, "older");
         // What the one that was taken in last tells of may come once more.
-        let knows = PackageSource {
-            earlier: vec![mark(5)],
-            ..newer
-        };
+        let knows = signed_at("1971-01-01T00:00:00Z", vec![mark(5)]);
         assert_eq!(offer((1, 3, 5), Some(&knows), STRICT).unwrap().position, 5);
     }
 

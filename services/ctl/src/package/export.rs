@@ -161,7 +161,11 @@ async fn export(command: &Command, steps: &mut Steps) -> anyhow::Result<ExportRe
                     steps.at(&harmless(&progress.step), progress.done, progress.total);
                 }
                 Some(Message::Report(report)) => return Ok(report),
-                Some(Message::Data(_)) | None => {}
+                Some(Message::Data(_)) => bail!(
+                    "{} is of a version that does not know --dry-run: update it",
+                    client.server
+                ),
+                None => {}
             }
         }
         bail!("{} ended the export without a word", client.server)
@@ -267,7 +271,7 @@ impl Told<'_> {
             lines.push(line);
         }
         match report.key.as_str() {
-            _ if self.dry_run => lines.push("Nothing was written.".to_owned()),
+            _ if self.dry_run => lines.push("No package was written.".to_owned()),
             "" => lines.push(
                 "It is not signed: who imports it has to trust the way that it takes.".to_owned(),
             ),
@@ -333,7 +337,7 @@ mod tests {
         );
         let (text, json) = told(&report, true);
         assert!(
-            text.starts_with("Would export") && text.ends_with("Nothing was written."),
+            text.starts_with("Would export") && text.ends_with("No package was written."),
             "{text}"
         );
         assert_eq!(json["dry_run"], true);

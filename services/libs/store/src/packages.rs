@@ -17,13 +17,16 @@ use uuid::Uuid;
 const AT_ONCE: usize = 200;
 
 /// What tells a package of a hierarchy from others that were made in the same history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct PackageMark {
     /// How far it goes.
     pub position: u64,
     /// When that was signed.
     pub issued: Timestamp,
+    /// The beginning of the root of the catalog there, in hexadecimal: what is at a position may be signed anew after
+    /// another thing was.
+    pub root: String,
 }
 
 /// The hierarchy whose packages a top-level site takes, and how far it has them.
@@ -41,18 +44,8 @@ pub struct PackageSource {
     pub issued: Timestamp,
     /// When it was imported here.
     pub imported: Timestamp,
-    /// The packages of the same history that were made before the one that was taken in last.
-    pub earlier: Vec<PackageMark>,
-}
-
-impl PackageSource {
-    /// The package that was taken in last.
-    pub fn mark(&self) -> PackageMark {
-        PackageMark {
-            position: self.position,
-            issued: self.issued,
-        }
-    }
+    /// The packages of the same history up to the one that was taken in last, which is the last of them.
+    pub history: Vec<PackageMark>,
 }
 
 fn id_of(update: UpdateId) -> Value {
@@ -140,7 +133,7 @@ impl Tx<'_> {
         self.connection()
             .execute("delete from package_source", vec![])
             .await?;
-        let earlier = serde_json::to_string(&source.earlier).map_err(corrupt)?;
+        let history = serde_json::to_string(&source.history).map_err(corrupt)?;
         let values = [
             source.hierarchy.as_bytes().to_vec().into(),
             source.key.to_vec().into(),
@@ -148,12 +141,12 @@ impl Tx<'_> {
             int(source.position),
             source.issued.as_microsecond().into(),
             source.imported.as_millisecond().into(),
-            earlier.into(),
+            history.into(),
         ];
         self.connection()
             .insert(
                 "insert into package_source \
-                 (hierarchy, signing_key, epoch, position, issued, imported, earlier)",
+                 (hierarchy, signing_key, epoch, position, issued, imported, history)",
                 vec![values],
                 "",
             )
@@ -167,7 +160,7 @@ async fn package_source(
 ) -> Result<Option<PackageSource>, Error> {
     let row = connection
         .fetch_optional(
-            "select hierarchy, signing_key, epoch, position, issued, imported, earlier from package_source",
+            "select hierarchy, signing_key, epoch, position, issued, imported, history from package_source",
             vec![],
         )
         .await?;
@@ -184,7 +177,7 @@ async fn package_source(
         position: row.count(3)?,
         issued: Timestamp::from_microsecond(row.int(4)?).map_err(corrupt)?,
         imported: Timestamp::from_millisecond(row.int(5)?).map_err(corrupt)?,
-        earlier: serde_json::from_str(&row.text(6)?).map_err(corrupt)?,
+        history: serde_json::from_str(&row.text(6)?).map_err(corrupt)?,
     }))
 }
 

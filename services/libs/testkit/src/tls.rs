@@ -48,28 +48,33 @@ pub async fn serve_tls(
     router: axum::Router,
     tasks: &mut JoinSet<()>,
 ) -> (String, String) {
-    let mut authority = CertificateParams::new(vec![]).unwrap();
+    let mut authority = CertificateParams::new(vec![]).expect("an authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, name);
-    let authority_key = KeyPair::generate().unwrap();
-    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let authority_key = KeyPair::generate().expect("a key");
+    let authority_certificate = authority
+        .self_signed(&authority_key)
+        .expect("a certificate");
     let issuer = Issuer::new(authority, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &issuer).unwrap();
-    let private = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    let private = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("versions of TLS")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], private)
-        .unwrap();
-    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
+        .expect("a key that fits the certificate");
+    let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!(
+        "https://localhost:{}",
+        tcp.local_addr().expect("an address").port()
+    );
     let listener = TlsListener {
         tcp,
         acceptor: TlsAcceptor::from(Arc::new(config)),
     };
-    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    tasks.spawn(async move { axum::serve(listener, router).await.expect("a server") });
     (url, authority_certificate.pem())
 }

@@ -1,2 +1,2 @@
--- The packages that were made before the one that was taken in last, by what that says: JSON.
-alter table package_source add column earlier text not null default '[]';
+-- The packages of the same history up to the one that was taken in last, the newest last, by what that says: JSON.
+alter table package_source add column history text not null default '[]';

@@ -20,10 +20,11 @@ fn source(number: u128, position: u64) -> PackageSource {
         position,
         issued: time(3),
         imported: time(4),
-        earlier: (1..position)
+        history: (1..=position)
             .map(|position| PackageMark {
                 position,
                 issued: time(2),
+                root: "ab12".to_owned(),
             })
             .collect(),
     }
