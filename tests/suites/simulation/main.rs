@@ -107,8 +107,8 @@ fn a_seed_is_always_the_same_run() {
                 &other[around]
             );
         }
-        // A run ends when nothing was left to do at two looks. What comes at the very time of a look is before it in one
-        // run and behind it in another, which then goes on for some looks more.
+        // Known to fall short: of seed 2, about one run in eight has a site talk to its parent at second 93.9 of peace, when
+        // all was done, and goes on for some looks more. All before that is the same.
         let shorter = one.len().min(other.len());
         assert!(one.len().max(other.len()) - shorter <= shorter / 20);
     }
